@@ -1,0 +1,31 @@
+//! Values that every other room speaks in: digests, names, paths, recipes, lockfiles, plans, steps.
+//!
+//! Nothing here reads a file, the clock or the environment. Parsing happens at the edge, once, into
+//! types that can not be wrong; what holds such a value never checks it again.
+
+mod base_image;
+mod digest;
+mod lockfile;
+mod name;
+mod path;
+mod source;
+mod step;
+mod time;
+
+pub use base_image::{ArchiveBase, BaseImage, BaseOrigin};
+pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};
+pub use lockfile::{
+    BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedPackage, LockedSource,
+    LockedTools, RecipeLock,
+};
+pub use name::{
+    Architecture, BaseName, DistributionPackage, LibraryName, NameError, PackageName, RecipeName,
+    Release, Version,
+};
+pub use path::{FilePattern, PathError, SandboxPath};
+pub use source::{Location, LocationError};
+pub use step::{
+    Isolation, Limits, Measured, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep, StepEnd,
+    StepOutcome, StepUser,
+};
+pub use time::{CalendarDate, DateError, SourceDateEpoch};
