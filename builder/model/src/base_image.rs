@@ -1,14 +1,22 @@
-//! Base image files (`base-images/<name>.yaml`) as values: where a rootfs comes from.
+//! Base image files (`base-images/<name>.yaml`): where a rootfs comes from (DESIGN 3).
 
 use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::ManifestDigest;
 use crate::name::{BaseName, DistributionPackage};
 use crate::path::{FilePattern, SandboxPath};
+use crate::recipe::{At, Cause, YamlError, read};
+use crate::text::Line;
+
+/// The base image format that this kiln reads.
+pub const BASE_IMAGE_SCHEMA: u32 = 1;
 
 /// A base image, always pinned by digest: here for an image that exists, in the lockfile for one
-/// that kiln assembles (DESIGN 3).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// that kiln assembles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BaseImage {
     /// Its name, the same as its file's.
     pub name: BaseName,
@@ -17,7 +25,8 @@ pub struct BaseImage {
 }
 
 /// The ways to say where a base image comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BaseOrigin {
     /// An OCI image layout on disk.
     Layout {
@@ -31,7 +40,8 @@ pub enum BaseOrigin {
 }
 
 /// What to assemble from a Debian archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct ArchiveBase {
     /// The suite: `bookworm`. Only this suite is read, not its updates or security suites.
     pub suite: String,
@@ -45,4 +55,215 @@ pub struct ArchiveBase {
     pub exclude: Vec<FilePattern>,
     /// Files with the archive's public keys (binary OpenPGP), relative to `base-images/`.
     pub keys: Vec<String>,
+}
+
+/// A kiln base image: give exactly one of `layout` and `archive`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(title = "kiln base image")]
+struct BaseImageSchema {
+    /// The base image format: 1.
+    schema: At<u32>,
+    /// The base image's name, the same as its file's.
+    name: At<String>,
+    /// An OCI image layout on disk, as `PATH@sha256:DIGEST` of the image manifest.
+    layout: Option<At<String>>,
+    /// Assembled from a distribution's packages.
+    archive: Option<At<ArchiveSchema>>,
+}
+
+/// What to assemble from a distribution's archive.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ArchiveSchema {
+    /// The distribution.
+    #[allow(dead_code, reason = "the only choice; its presence is what is checked")]
+    distribution: ArchiveDistribution,
+    /// The suite, by codename.
+    suite: At<String>,
+    /// The release that the suite must be: `12` accepts every point release of 12.
+    release: At<String>,
+    /// Packages asked for; what they depend on and every essential package come along.
+    packages: Vec<At<String>>,
+    /// Links to add: place -> link target.
+    #[serde(default)]
+    links: BTreeMap<String, At<String>>,
+    /// Patterns of paths that are left out.
+    #[serde(default)]
+    exclude: Vec<At<String>>,
+    /// The archive's public keys: files relative to `base-images/`.
+    keys: At<Vec<At<String>>>,
+}
+
+/// A distribution whose archive kiln can read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum ArchiveDistribution {
+    /// Debian.
+    Debian,
+}
+
+impl BaseImage {
+    /// Reads a base image file's bytes; `stem` is its file name without `.yaml`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line and column.
+    pub fn parse(bytes: &[u8], stem: &str) -> Result<Self, YamlError> {
+        let shape: BaseImageSchema = read(bytes)?;
+        if shape.schema.value != BASE_IMAGE_SCHEMA {
+            let cause = Cause::Schema {
+                expected: BASE_IMAGE_SCHEMA,
+                actual: shape.schema.value,
+            };
+            return Err(shape.schema.error(cause));
+        }
+        if shape.name.value != stem {
+            let cause = Cause::OtherName {
+                expected: stem.to_owned(),
+                actual: shape.name.value.clone(),
+            };
+            return Err(shape.name.error(cause));
+        }
+        let origin = match (&shape.layout, &shape.archive) {
+            (Some(layout), None) => parse_layout(layout)?,
+            (None, Some(archive)) => BaseOrigin::Archive(parse_archive(&archive.value)?),
+            (Some(layout), Some(_)) => {
+                let cause = Cause::Meaningless {
+                    key: "layout",
+                    beside: "archive",
+                };
+                return Err(layout.error(cause));
+            }
+            (None, None) => {
+                let cause = Cause::MissingKey {
+                    key: "archive".to_owned(),
+                };
+                return Err(shape.name.error(cause));
+            }
+        };
+        Ok(Self {
+            name: shape.name.parse()?,
+            origin,
+        })
+    }
+
+    /// Returns the JSON Schema (2020-12) of a base image file.
+    #[must_use]
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(BaseImageSchema).to_value()
+    }
+}
+
+fn parse_layout(text: &At<String>) -> Result<BaseOrigin, YamlError> {
+    let (path, digest) = text.value.rsplit_once('@').ok_or_else(|| {
+        text.error(Cause::Needed {
+            key: "@sha256:…",
+            beside: "layout",
+        })
+    })?;
+    let digest = digest
+        .parse()
+        .map_err(|error: crate::DigestError| text.error(error))?;
+    Ok(BaseOrigin::Layout {
+        path: path.to_owned(),
+        digest: ManifestDigest(digest),
+    })
+}
+
+fn parse_archive(shape: &ArchiveSchema) -> Result<ArchiveBase, YamlError> {
+    if shape.keys.value.is_empty() {
+        return Err(shape.keys.error(Cause::Empty { what: "keys" }));
+    }
+    let link = |(place, target): (&String, &At<String>)| {
+        let place = At {
+            value: place.clone(),
+            place: target.place,
+        }
+        .parse()?;
+        Ok((place, target.parse::<Line>()?.to_string()))
+    };
+    Ok(ArchiveBase {
+        suite: shape.suite.parse::<BaseName>()?.to_string(),
+        release: shape.release.parse::<Line>()?.to_string(),
+        packages: shape
+            .packages
+            .iter()
+            .map(At::parse)
+            .collect::<Result<_, _>>()?,
+        links: shape
+            .links
+            .iter()
+            .map(link)
+            .collect::<Result<_, YamlError>>()?,
+        exclude: shape
+            .exclude
+            .iter()
+            .map(At::parse)
+            .collect::<Result<_, _>>()?,
+        keys: shape
+            .keys
+            .value
+            .iter()
+            .map(At::file_reference)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "schema: 1\nname: debian-12\narchive:\n  distribution: debian\n  suite: bookworm\n  \
+                        release: \"12\"\n  packages: [gcc]\n  links: {/usr/bin/cc: gcc}\n  keys: [keys/a.gpg]\n";
+
+    #[test]
+    fn both_kinds_of_base_are_read() {
+        let base = BaseImage::parse(GOOD.as_bytes(), "debian-12").unwrap();
+        let BaseOrigin::Archive(archive) = base.origin else {
+            panic!("not an archive")
+        };
+        assert_eq!(archive.links.values().collect::<Vec<_>>(), ["gcc"]);
+        let digest = ManifestDigest(crate::Digest::of(b"x"));
+        let text = format!("schema: 1\nname: x\nlayout: images/x@{digest}\n");
+        let base = BaseImage::parse(text.as_bytes(), "x").unwrap();
+        assert_eq!(
+            base.origin,
+            BaseOrigin::Layout {
+                path: "images/x".into(),
+                digest
+            }
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cause = |text: &str| {
+            BaseImage::parse(text.as_bytes(), "debian-12")
+                .unwrap_err()
+                .cause
+        };
+        assert_eq!(
+            cause("schema: 1\nname: debian-12\n"),
+            Cause::MissingKey {
+                key: "archive".into()
+            }
+        );
+        assert_eq!(
+            cause("schema: 1\nname: debian-12\nlayout: images/x\n"),
+            Cause::Needed {
+                key: "@sha256:…",
+                beside: "layout"
+            }
+        );
+        assert_eq!(
+            cause(&GOOD.replace("[keys/a.gpg]", "[]")),
+            Cause::Empty { what: "keys" }
+        );
+        assert_eq!(
+            cause(&GOOD.replace("keys/a.gpg", "../a.gpg")),
+            Cause::FileReference {
+                text: "../a.gpg".into()
+            }
+        );
+    }
 }

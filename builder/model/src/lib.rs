@@ -4,15 +4,19 @@
 //! types that can not be wrong; what holds such a value never checks it again.
 
 mod base_image;
+mod config;
 mod digest;
 mod lockfile;
 mod name;
 mod path;
+pub mod recipe;
 mod source;
 mod step;
+mod text;
 mod time;
 
-pub use base_image::{ArchiveBase, BaseImage, BaseOrigin};
+pub use base_image::{ArchiveBase, BASE_IMAGE_SCHEMA, BaseImage, BaseOrigin};
+pub use config::{Config, ConfigError, ConfigLimits, Mirrors, Organization, Require};
 pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};
 pub use lockfile::{
     BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedPackage, LockedSource,
@@ -23,9 +27,11 @@ pub use name::{
     Release, Version,
 };
 pub use path::{FilePattern, PathError, SandboxPath};
+pub use recipe::Recipe;
 pub use source::{Location, LocationError};
 pub use step::{
     Isolation, Limits, Measured, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep, StepEnd,
     StepOutcome, StepUser,
 };
+pub use text::{CpeProduct, CveId, LicenseExpression, Line, Prose, PurlName, TextError};
 pub use time::{CalendarDate, DateError, SourceDateEpoch};

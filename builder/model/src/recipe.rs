@@ -1,0 +1,350 @@
+//! Recipes as values: what DESIGN 2 says, checked once, impossible to hold wrong.
+//!
+//! [`Recipe::parse`] is the only way to get one. A `Recipe` is valid by itself; whether the recipes
+//! and bases that it names exist is a question to the project, asked by `build`.
+
+mod error;
+mod parse;
+mod schema;
+mod yaml;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::name::{
+    BaseName, DistributionPackage, LibraryName, PackageName, RecipeName, Release, Version,
+};
+use crate::path::{FilePattern, SandboxPath};
+use crate::source::Location;
+use crate::text::{CpeProduct, CveId, LicenseExpression, Line, Prose, PurlName};
+use crate::time::{CalendarDate, SourceDateEpoch};
+
+pub use error::{Cause, Place, YamlError};
+pub(crate) use yaml::{At, read};
+
+/// The recipe format that this kiln reads.
+pub const RECIPE_SCHEMA: u32 = 1;
+
+/// One recipe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Recipe {
+    /// Its name, and its folder's.
+    pub name: RecipeName,
+    /// Upstream's version.
+    pub version: Version,
+    /// The RPM release.
+    pub release: Release,
+    /// The RPM epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
+    /// One line on what it is.
+    pub summary: Line,
+    /// A paragraph on what it is.
+    pub description: Prose,
+    /// The declared licence.
+    pub license: LicenseExpression,
+    /// Licence texts, relative to the source tree.
+    pub license_files: Vec<String>,
+    /// Upstream's page.
+    pub homepage: Line,
+    /// What scanners and advisories call it.
+    pub identity: Identity,
+    /// The base image that it is built in.
+    pub base: BaseName,
+    /// Distribution packages that only this recipe needs at build time.
+    pub tools: Vec<DistributionPackage>,
+    /// The pinned files; at least one, no two with the same file name.
+    pub sources: Vec<Source>,
+    /// Patches in the order in which they are applied.
+    pub patches: Vec<Patch>,
+    /// Libraries by canonical name.
+    pub libraries: BTreeMap<LibraryName, Library>,
+    /// How it is built.
+    pub steps: Steps,
+    /// The RPM packages; none for a library that only others bundle.
+    pub packages: Vec<Package>,
+    /// Where the libraries that it bundles live.
+    pub bundle_prefix: SandboxPath,
+    /// The instant that stands in for the clock.
+    pub source_date: SourceDateEpoch,
+    /// What changed in the packaging, newest first.
+    pub changelog: Vec<ChangelogEntry>,
+}
+
+/// What scanners and advisories call a recipe's software.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Identity {
+    /// CPE products, the one that NVD uses first.
+    pub cpe: Vec<CpeProduct>,
+    /// The purl without version.
+    pub purl: PurlName,
+    /// The canonical name of the library.
+    pub library: LibraryName,
+    /// Who makes it.
+    pub supplier: Line,
+    /// The distributions' source package of the same software.
+    pub os_package: BTreeMap<Distribution, DistributionPackage>,
+}
+
+/// A family of distributions, by the key that recipes use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distribution {
+    /// Debian and its derivatives.
+    Debian,
+    /// Red Hat Enterprise Linux and its derivatives.
+    Rhel,
+}
+
+/// One pinned file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Source {
+    /// Where exactly these bytes are published.
+    pub url: Location,
+    /// Their digest.
+    pub sha256: Digest,
+    /// The day upstream released them.
+    pub released: CalendarDate,
+    /// Other places with the same bytes.
+    pub mirrors: Vec<Location>,
+    /// Set when the bytes are not upstream's own release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repacked: Option<Repacked>,
+}
+
+/// What is known of a tarball that is not upstream's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Repacked {
+    /// Who made the tarball.
+    pub by: Line,
+    /// The upstream release that it was made from.
+    pub upstream: Location,
+    /// What differs.
+    pub note: Line,
+}
+
+/// One patch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Patch {
+    /// The file, relative to the recipe's folder, without `..`.
+    pub file: String,
+    /// Its digest.
+    pub sha256: Digest,
+    /// The vulnerabilities that it mends.
+    pub resolves: Vec<CveId>,
+}
+
+/// One library and the decision about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Library {
+    /// Where it comes from.
+    pub choice: Choice,
+    /// How the result links it.
+    pub link: Link,
+    /// Who decided what, when and why.
+    pub decision: Decision,
+}
+
+/// Where a library comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// We build our own and carry it.
+    Bundle {
+        /// The recipe that builds it.
+        recipe: RecipeName,
+        /// Installed files that the product carries, as patterns below the bundle prefix:
+        /// `/lib/*.so.*`.
+        carry: Vec<FilePattern>,
+    },
+    /// We take the operating system's.
+    System {
+        /// Its development package, by distribution.
+        package: BTreeMap<Distribution, DistributionPackage>,
+    },
+}
+
+/// How a library ends up in the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Link {
+    /// As a shared object that is loaded at run time.
+    Shared,
+    /// Copied into the binaries at link time.
+    Static,
+    /// Only its headers are compiled in.
+    HeaderOnly,
+}
+
+/// The record of a decision; what is not known is `None`, never invented.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Decision {
+    /// Why.
+    pub reason: Option<Line>,
+    /// Who.
+    pub decided_by: Option<Line>,
+    /// When.
+    pub decided_on: Option<CalendarDate>,
+    /// When to look at it again.
+    pub review_by: Option<CalendarDate>,
+}
+
+/// How a recipe is built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Steps {
+    /// Fills in every step without a script.
+    pub preset: Preset,
+    /// Arguments for the preset's configure step.
+    pub configure: Vec<Line>,
+    /// Replaces the preset's prep step.
+    pub prep: Option<String>,
+    /// Replaces the preset's build step.
+    pub build: Option<String>,
+    /// Replaces the preset's install step.
+    pub install: Option<String>,
+    /// What checks the result.
+    pub check: Check,
+}
+
+/// What the check step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The preset's own.
+    Preset,
+    /// A script.
+    Script(String),
+    /// None, and why.
+    Skipped(Line),
+}
+
+/// A build system that kiln knows how to drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// `./configure` and `make`.
+    Autotools,
+    /// CMake.
+    Cmake,
+    /// Meson.
+    Meson,
+    /// A plain Makefile.
+    Make,
+    /// Scripts only.
+    None,
+}
+
+/// One RPM package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Package {
+    /// Its name.
+    pub name: PackageName,
+    /// One line on what it holds.
+    pub summary: Line,
+    /// A paragraph on what it holds.
+    pub description: Prose,
+    /// The installed paths that it owns.
+    pub files: Vec<FilePattern>,
+    /// What it needs.
+    pub requires: Vec<Line>,
+    /// What else it provides.
+    pub provides: Vec<Line>,
+    /// What it can not be installed beside.
+    pub conflicts: Vec<Line>,
+    /// What it replaces.
+    pub obsoletes: Vec<Line>,
+    /// What is installed along where possible.
+    pub recommends: Vec<Line>,
+    /// Shell scripts by when they run.
+    pub scripts: BTreeMap<Scriptlet, String>,
+}
+
+/// When a package's script runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scriptlet {
+    /// Before installation.
+    Pre,
+    /// After installation.
+    Post,
+    /// Before removal.
+    Preun,
+    /// After removal.
+    Postun,
+}
+
+/// One entry of the packaging's changelog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ChangelogEntry {
+    /// The day.
+    pub date: CalendarDate,
+    /// Who, as `Name <address>`.
+    pub author: Line,
+    /// What changed.
+    pub changes: Vec<Line>,
+}
+
+impl Recipe {
+    /// Reads a recipe file's bytes; `folder` is the name of the folder that it lies in.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line and column.
+    pub fn parse(bytes: &[u8], folder: &str) -> Result<Self, YamlError> {
+        parse::recipe(bytes, folder)
+    }
+
+    /// Returns the JSON Schema (2020-12) of `recipe.yaml`.
+    #[must_use]
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(schema::RecipeSchema).to_value()
+    }
+
+    /// Returns the libraries that this recipe bundles, by canonical name, with their recipes.
+    pub fn bundled(&self) -> impl Iterator<Item = (&LibraryName, &RecipeName, &Library)> {
+        self.libraries
+            .iter()
+            .filter_map(|(name, library)| match &library.choice {
+                Choice::Bundle { recipe, .. } => Some((name, recipe, library)),
+                Choice::System { .. } => None,
+            })
+    }
+
+    /// Returns the distribution packages that must be in the rootfs beyond the base: tools and the
+    /// development packages of libraries taken from the system.
+    #[must_use]
+    pub fn build_packages(&self, distribution: Distribution) -> Vec<DistributionPackage> {
+        let system = self
+            .libraries
+            .values()
+            .filter_map(|library| match &library.choice {
+                Choice::System { package } => package.get(&distribution),
+                Choice::Bundle { .. } => None,
+            });
+        let mut packages: Vec<_> = self.tools.iter().chain(system).cloned().collect();
+        packages.sort();
+        packages.dedup();
+        packages
+    }
+
+    /// Returns the folder of the source tree in the sandbox: `NAME-VERSION`.
+    #[must_use]
+    pub fn source_folder(&self) -> String {
+        format!("{}-{}", self.name, self.version)
+    }
+}
+
+#[cfg(test)]
+mod tests;

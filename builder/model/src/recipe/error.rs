@@ -1,0 +1,275 @@
+//! What can be wrong with a recipe, a base image file or `kiln.toml`, and where.
+
+use std::fmt;
+
+use crate::digest::DigestError;
+use crate::name::NameError;
+use crate::path::PathError;
+use crate::source::LocationError;
+use crate::text::TextError;
+use crate::time::DateError;
+
+/// Line and column in a file, both counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: u64,
+    /// Column in characters, from 1.
+    pub column: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// One thing that is wrong, and where it starts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct YamlError {
+    /// What is wrong.
+    pub cause: Cause,
+    /// Where.
+    pub place: Place,
+}
+
+impl YamlError {
+    pub(crate) fn at_start(cause: Cause) -> Self {
+        Self {
+            cause,
+            place: Place { line: 1, column: 1 },
+        }
+    }
+}
+
+/// What is wrong with a file that people write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The text is not YAML of the expected shape.
+    #[error("{reason}")]
+    Syntax {
+        /// What the parser says.
+        reason: String,
+    },
+    /// A key that the format does not have.
+    #[error("unknown key `{key}`")]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The nearest key that the format has.
+        nearest: Option<String>,
+        /// All keys possible at this place.
+        expected: Vec<String>,
+    },
+    /// A word that is not one of the choices.
+    #[error("unknown value `{word}`, expected one of {}", .expected.join(", "))]
+    UnknownWord {
+        /// The word.
+        word: String,
+        /// The nearest of the choices.
+        nearest: Option<String>,
+        /// All choices.
+        expected: Vec<String>,
+    },
+    /// A key that must be there is not.
+    #[error("missing key `{key}`")]
+    MissingKey {
+        /// The key.
+        key: String,
+    },
+    /// A key stands twice.
+    #[error("key `{key}` stands twice")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
+    /// A part of YAML that recipes do not use.
+    #[error("{what} is not allowed here")]
+    Forbidden {
+        /// The construct.
+        what: &'static str,
+    },
+    /// The file is too large.
+    #[error("expected at most {limit} bytes, got {actual}")]
+    TooLarge {
+        /// Most bytes.
+        limit: usize,
+        /// The file's bytes.
+        actual: usize,
+    },
+    /// The nesting is too deep.
+    #[error("expected at most {limit} levels of nesting")]
+    TooDeep {
+        /// Most levels.
+        limit: usize,
+    },
+    /// The file has too many nodes.
+    #[error("expected at most {limit} values")]
+    TooMany {
+        /// Most nodes.
+        limit: usize,
+    },
+    /// The file is not UTF-8.
+    #[error("expected UTF-8 text")]
+    Encoding,
+    /// A control character, byte order mark or Unicode line separator.
+    #[error("character {character:?} is not allowed")]
+    Character {
+        /// The character.
+        character: char,
+    },
+    /// The schema's number is not one that this kiln reads.
+    #[error("expected `schema: {expected}`, got {actual}")]
+    Schema {
+        /// The schema that this kiln reads.
+        expected: u32,
+        /// The file's schema.
+        actual: u32,
+    },
+    /// A version that is not a quoted string.
+    #[error("expected a quoted version, got {text} without quotes")]
+    UnquotedVersion {
+        /// The text as it stands.
+        text: String,
+    },
+    /// The name in the file is not the name of its folder or file.
+    #[error("expected the name `{expected}` as the path says, got `{actual}`")]
+    OtherName {
+        /// What the path says.
+        expected: String,
+        /// What the file says.
+        actual: String,
+    },
+    /// A name does not follow its grammar.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A digest does not.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// A path or pattern does not.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// An address does not.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    /// A text does not.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A date does not.
+    #[error(transparent)]
+    Date(#[from] DateError),
+    /// A list that must hold something is empty.
+    #[error("expected at least one of `{what}`")]
+    Empty {
+        /// The list's key.
+        what: &'static str,
+    },
+    /// Something stands twice.
+    #[error("{what} `{name}` stands twice")]
+    Twice {
+        /// What it is.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A key has no meaning beside another one.
+    #[error("`{key}` has no meaning with `{beside}`")]
+    Meaningless {
+        /// The key.
+        key: &'static str,
+        /// What rules it out.
+        beside: &'static str,
+    },
+    /// A key is needed because of another one.
+    #[error("`{key}` is needed with `{beside}`")]
+    Needed {
+        /// The key.
+        key: &'static str,
+        /// What needs it.
+        beside: &'static str,
+    },
+    /// A file reference leaves the recipe's folder.
+    #[error("expected a relative path within the recipe's folder, got `{text}`")]
+    FileReference {
+        /// The text as it was given.
+        text: String,
+    },
+}
+
+fn nearest<'a>(word: &str, choices: impl Iterator<Item = &'a str>) -> Option<String> {
+    let scored = choices.map(|choice| (strsim::damerau_levenshtein(word, choice), choice));
+    let (distance, choice) = scored.min_by_key(|(distance, _)| *distance)?;
+    (distance <= word.len().div_ceil(3)).then(|| choice.to_owned())
+}
+
+impl Cause {
+    pub(crate) fn unknown_key<'a>(
+        key: &str,
+        expected: impl Iterator<Item = &'a str> + Clone,
+    ) -> Self {
+        Self::UnknownKey {
+            key: key.to_owned(),
+            nearest: nearest(key, expected.clone()),
+            expected: expected.map(str::to_owned).collect(),
+        }
+    }
+
+    pub(crate) fn unknown_word<'a>(
+        word: &str,
+        expected: impl Iterator<Item = &'a str> + Clone,
+    ) -> Self {
+        Self::UnknownWord {
+            word: word.to_owned(),
+            nearest: nearest(word, expected.clone()),
+            expected: expected.map(str::to_owned).collect(),
+        }
+    }
+
+    /// Returns what the writer of the file can do about it, where there is something to say.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownKey {
+                nearest: Some(name),
+                ..
+            }
+            | Self::UnknownWord {
+                nearest: Some(name),
+                ..
+            } => format!("did you mean `{name}`?"),
+            Self::UnknownKey {
+                nearest: None,
+                expected,
+                ..
+            } => {
+                format!("possible here: {}", expected.join(", "))
+            }
+            Self::MissingKey { key } => format!("add `{key}: …`; docs/recipe.md shows an example"),
+            Self::DuplicateKey { .. } => "keep one of the two".to_owned(),
+            Self::Forbidden { .. } => {
+                "recipes use no anchors, aliases, tags, merge keys or second documents: write the \
+                 value out"
+                    .to_owned()
+            }
+            Self::UnquotedVersion { text } => {
+                format!("write \"{text}\": YAML reads an unquoted 1.10 as the number 1.1")
+            }
+            Self::Schema { expected, actual } if actual > expected => {
+                "a newer kiln wrote this file: update kiln".to_owned()
+            }
+            Self::Digest(DigestError::Character { .. } | DigestError::Length { .. }) => {
+                "`sha256sum FILE` prints the 64 digits".to_owned()
+            }
+            Self::Text(TextError::License { .. }) => {
+                "SPDX identifiers are listed at https://spdx.org/licenses".to_owned()
+            }
+            Self::Location(LocationError::Credentials) => {
+                "credentials never stand in a recipe".to_owned()
+            }
+            Self::OtherName { .. } => "rename the folder or the recipe".to_owned(),
+            Self::Encoding => "save the file as UTF-8".to_owned(),
+            _ => return None,
+        })
+    }
+}

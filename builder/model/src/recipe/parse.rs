@@ -1,0 +1,466 @@
+//! From the shape of a recipe to its meaning.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use super::error::{Cause, Place, YamlError};
+use super::schema::{
+    ChangelogSchema, ChoiceSchema, DistributionSchema, IdentitySchema, LibrarySchema, LinkSchema,
+    PackageSchema, PatchSchema, PresetSchema, RecipeSchema, ScriptletSchema, SourceSchema,
+    StepsSchema,
+};
+use super::yaml::{At, read};
+use super::{
+    ChangelogEntry, Check, Choice, Decision, Distribution, Identity, Library, Link, Package, Patch,
+    Preset, RECIPE_SCHEMA, Recipe, Repacked, Scriptlet, Source, Steps,
+};
+use crate::digest::Digest;
+use crate::name::{DistributionPackage, LibraryName, Release};
+use crate::path::FilePattern;
+use crate::text::{Line, Prose};
+use crate::time::{CalendarDate, SourceDateEpoch};
+
+type Parsed<T> = Result<T, YamlError>;
+
+impl<T> At<T> {
+    pub(crate) fn error(&self, cause: impl Into<Cause>) -> YamlError {
+        YamlError {
+            cause: cause.into(),
+            place: self.place,
+        }
+    }
+}
+
+impl At<String> {
+    /// Parses the text, blaming its place on failure.
+    pub(crate) fn parse<T: FromStr>(&self) -> Parsed<T>
+    where
+        Cause: From<T::Err>,
+    {
+        self.value
+            .parse()
+            .map_err(|error| self.error(Cause::from(error)))
+    }
+
+    pub(crate) fn file_reference(&self) -> Parsed<String> {
+        let is_inside = !self.value.starts_with('/')
+            && self
+                .value
+                .split('/')
+                .all(|part| !matches!(part, "" | "." | ".."))
+            && !self.value.chars().any(char::is_control);
+        if is_inside {
+            Ok(self.value.clone())
+        } else {
+            Err(self.error(Cause::FileReference {
+                text: self.value.clone(),
+            }))
+        }
+    }
+}
+
+fn parse_all<T: FromStr>(texts: &[At<String>]) -> Parsed<Vec<T>>
+where
+    Cause: From<T::Err>,
+{
+    texts.iter().map(At::parse).collect()
+}
+
+fn parse_some<T: FromStr>(text: Option<&At<String>>) -> Parsed<Option<T>>
+where
+    Cause: From<T::Err>,
+{
+    text.map(At::parse).transpose()
+}
+
+pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
+    let shape: RecipeSchema = read(bytes)?;
+    if shape.schema.value != RECIPE_SCHEMA {
+        let cause = Cause::Schema {
+            expected: RECIPE_SCHEMA,
+            actual: shape.schema.value,
+        };
+        return Err(shape.schema.error(cause));
+    }
+    let name = shape.name.parse()?;
+    if shape.name.value != folder {
+        let cause = Cause::OtherName {
+            expected: folder.to_owned(),
+            actual: shape.name.value.clone(),
+        };
+        return Err(shape.name.error(cause));
+    }
+    refuse_unquoted(bytes, &shape.version)?;
+    let sources = sources(&shape.sources)?;
+    let changelog = shape
+        .changelog
+        .iter()
+        .map(changelog_entry)
+        .collect::<Parsed<Vec<_>>>()?;
+    let source_date = source_date(shape.source_date.as_ref(), &sources, &changelog)?;
+    let default_prefix = At {
+        value: format!("/usr/lib/{name}"),
+        place: shape.name.place,
+    };
+    Ok(Recipe {
+        version: shape.version.parse()?,
+        release: release(&shape.release)?,
+        epoch: shape.epoch,
+        summary: shape.summary.parse()?,
+        description: shape
+            .description
+            .as_ref()
+            .unwrap_or(&shape.summary)
+            .parse()?,
+        license: shape.license.parse()?,
+        license_files: shape
+            .license_files
+            .iter()
+            .map(At::file_reference)
+            .collect::<Parsed<_>>()?,
+        homepage: shape.homepage.parse()?,
+        identity: identity(&shape.identity, &shape.name)?,
+        base: shape.base.parse()?,
+        tools: parse_all(&shape.tools)?,
+        sources,
+        patches: shape.patches.iter().map(patch).collect::<Parsed<_>>()?,
+        libraries: libraries(&shape.libraries)?,
+        steps: steps(&shape.steps)?,
+        packages: packages(&shape)?,
+        bundle_prefix: shape
+            .bundle_prefix
+            .as_ref()
+            .unwrap_or(&default_prefix)
+            .parse()?,
+        source_date,
+        changelog,
+        name,
+    })
+}
+
+/// YAML reads an unquoted 1.10 as a number; kiln keeps the text, but other tools would not.
+fn refuse_unquoted(bytes: &[u8], version: &At<String>) -> Parsed<()> {
+    let line_index = usize::try_from(version.place.line)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(1);
+    let column = usize::try_from(version.place.column)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(1);
+    let text = String::from_utf8_lossy(bytes);
+    let start = text
+        .lines()
+        .nth(line_index)
+        .and_then(|line| line.chars().nth(column));
+    if matches!(start, Some('"' | '\'')) {
+        Ok(())
+    } else {
+        Err(version.error(Cause::UnquotedVersion {
+            text: version.value.clone(),
+        }))
+    }
+}
+
+fn release(release: &At<u32>) -> Parsed<Release> {
+    if release.value == 0 {
+        return Err(release.error(Cause::Empty { what: "release" }));
+    }
+    let text = At {
+        value: release.value.to_string(),
+        place: release.place,
+    };
+    text.parse()
+}
+
+fn source_date(
+    explicit: Option<&At<String>>,
+    sources: &[Source],
+    changelog: &[ChangelogEntry],
+) -> Parsed<SourceDateEpoch> {
+    if let Some(date) = parse_some::<CalendarDate>(explicit)? {
+        return Ok(date.midnight_utc());
+    }
+    let released = sources.first().map(|source| source.released);
+    let newest = changelog.iter().map(|entry| entry.date).max();
+    let date = released
+        .max(newest)
+        .expect("a recipe has at least one source");
+    Ok(date.midnight_utc())
+}
+
+fn identity(shape: &IdentitySchema, name: &At<String>) -> Parsed<Identity> {
+    let default_purl = At {
+        value: format!("pkg:generic/{}", name.value),
+        place: name.place,
+    };
+    Ok(Identity {
+        cpe: parse_all(&shape.cpe)?,
+        purl: shape.purl.as_ref().unwrap_or(&default_purl).parse()?,
+        library: shape.library.as_ref().unwrap_or(name).parse()?,
+        supplier: shape.supplier.parse()?,
+        os_package: distribution_packages(&shape.os_package)?,
+    })
+}
+
+fn distribution_packages(
+    shape: &BTreeMap<DistributionSchema, At<String>>,
+) -> Parsed<BTreeMap<Distribution, DistributionPackage>> {
+    let parse = |(distribution, package): (&DistributionSchema, &At<String>)| {
+        let distribution = match distribution {
+            DistributionSchema::Debian => Distribution::Debian,
+            DistributionSchema::Rhel => Distribution::Rhel,
+        };
+        Ok((distribution, package.parse()?))
+    };
+    shape.iter().map(parse).collect()
+}
+
+fn sources(shape: &At<Vec<SourceSchema>>) -> Parsed<Vec<Source>> {
+    if shape.value.is_empty() {
+        return Err(shape.error(Cause::Empty { what: "sources" }));
+    }
+    let mut sources: Vec<Source> = Vec::new();
+    for item in &shape.value {
+        let source = source(item)?;
+        let file_name = source.url.file_name();
+        if sources
+            .iter()
+            .any(|earlier| earlier.url.file_name() == file_name)
+        {
+            let cause = Cause::Twice {
+                what: "source file",
+                name: file_name.to_owned(),
+            };
+            return Err(item.url.error(cause));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+fn source(shape: &SourceSchema) -> Parsed<Source> {
+    let digest = Digest::from_hex(&shape.sha256.value);
+    let repacked = match &shape.repacked {
+        Some(repacked) => Some(Repacked {
+            by: repacked.by.parse()?,
+            upstream: repacked.upstream.parse()?,
+            note: repacked.note.parse()?,
+        }),
+        None => None,
+    };
+    Ok(Source {
+        url: shape.url.parse()?,
+        sha256: digest.map_err(|error| shape.sha256.error(error))?,
+        released: shape.released.parse()?,
+        mirrors: parse_all(&shape.mirrors)?,
+        repacked,
+    })
+}
+
+fn patch(shape: &PatchSchema) -> Parsed<Patch> {
+    let digest = Digest::from_hex(&shape.sha256.value);
+    Ok(Patch {
+        file: shape.file.file_reference()?,
+        sha256: digest.map_err(|error| shape.sha256.error(error))?,
+        resolves: parse_all(&shape.resolves)?,
+    })
+}
+
+fn libraries(
+    shape: &BTreeMap<String, At<LibrarySchema>>,
+) -> Parsed<BTreeMap<LibraryName, Library>> {
+    let parse = |(key, library): (&String, &At<LibrarySchema>)| {
+        let key = At {
+            value: key.clone(),
+            place: library.place,
+        };
+        Ok((key.parse()?, self::library(&key, library)?))
+    };
+    shape.iter().map(parse).collect()
+}
+
+fn library(key: &At<String>, shape: &At<LibrarySchema>) -> Parsed<Library> {
+    let LibrarySchema {
+        choice,
+        recipe,
+        link,
+        carry,
+        package,
+        ..
+    } = &shape.value;
+    let link = match link.unwrap_or(LinkSchema::Shared) {
+        LinkSchema::Shared => Link::Shared,
+        LinkSchema::Static => Link::Static,
+        LinkSchema::HeaderOnly => Link::HeaderOnly,
+    };
+    let choice = match choice {
+        ChoiceSchema::Bundle => {
+            if let Some(package) = package.values().next() {
+                let cause = Cause::Meaningless {
+                    key: "package",
+                    beside: "choice: bundle",
+                };
+                return Err(package.error(cause));
+            }
+            let carry = carry_patterns(carry.as_deref(), link, key.place)?;
+            Choice::Bundle {
+                recipe: recipe.as_ref().unwrap_or(key).parse()?,
+                carry,
+            }
+        }
+        ChoiceSchema::System => {
+            if let Some(recipe) = recipe {
+                let cause = Cause::Meaningless {
+                    key: "recipe",
+                    beside: "choice: system",
+                };
+                return Err(recipe.error(cause));
+            }
+            if carry.is_some() {
+                let cause = Cause::Meaningless {
+                    key: "carry",
+                    beside: "choice: system",
+                };
+                return Err(shape.error(cause));
+            }
+            if package.is_empty() {
+                let cause = Cause::Needed {
+                    key: "package",
+                    beside: "choice: system",
+                };
+                return Err(shape.error(cause));
+            }
+            Choice::System {
+                package: distribution_packages(package)?,
+            }
+        }
+    };
+    Ok(Library {
+        choice,
+        link,
+        decision: Decision {
+            reason: parse_some(shape.value.reason.as_ref())?,
+            decided_by: parse_some(shape.value.decided_by.as_ref())?,
+            decided_on: parse_some(shape.value.decided_on.as_ref())?,
+            review_by: parse_some(shape.value.review_by.as_ref())?,
+        },
+    })
+}
+
+fn carry_patterns(
+    shape: Option<&[At<String>]>,
+    link: Link,
+    place: Place,
+) -> Parsed<Vec<FilePattern>> {
+    let below_prefix = |text: &At<String>| {
+        At {
+            value: format!("/{}", text.value),
+            place: text.place,
+        }
+        .parse::<FilePattern>()
+    };
+    match (shape, link) {
+        (Some(texts), _) => texts.iter().map(below_prefix).collect(),
+        (None, Link::Shared) => Ok(vec![below_prefix(&At {
+            value: "lib/*.so.*".to_owned(),
+            place,
+        })?]),
+        (None, Link::Static | Link::HeaderOnly) => Ok(Vec::new()),
+    }
+}
+
+fn steps(shape: &StepsSchema) -> Parsed<Steps> {
+    let preset = match shape.preset {
+        PresetSchema::Autotools => Preset::Autotools,
+        PresetSchema::Cmake => Preset::Cmake,
+        PresetSchema::Meson => Preset::Meson,
+        PresetSchema::Make => Preset::Make,
+        PresetSchema::None => Preset::None,
+    };
+    if let (Preset::None, Some(argument)) = (preset, shape.configure.first()) {
+        return Err(argument.error(Cause::Meaningless {
+            key: "configure",
+            beside: "use: none",
+        }));
+    }
+    let script = |text: &Option<At<String>>| -> Parsed<Option<String>> {
+        let prose = parse_some::<Prose>(text.as_ref())?;
+        Ok(prose.map(|prose| prose.as_str().to_owned()))
+    };
+    let check = match (script(&shape.check)?, &shape.skip_check) {
+        (Some(_), Some(reason)) => {
+            return Err(reason.error(Cause::Meaningless {
+                key: "skip-check",
+                beside: "check",
+            }));
+        }
+        (Some(script), None) => Check::Script(script),
+        (None, Some(reason)) => Check::Skipped(reason.parse()?),
+        (None, None) => Check::Preset,
+    };
+    Ok(Steps {
+        preset,
+        configure: parse_all(&shape.configure)?,
+        prep: script(&shape.prep)?,
+        build: script(&shape.build)?,
+        install: script(&shape.install)?,
+        check,
+    })
+}
+
+fn packages(shape: &RecipeSchema) -> Parsed<Vec<Package>> {
+    let mut packages: Vec<Package> = Vec::new();
+    for item in &shape.packages {
+        let package = package(item, shape)?;
+        if packages.iter().any(|earlier| earlier.name == package.name) {
+            let cause = Cause::Twice {
+                what: "package",
+                name: package.name.to_string(),
+            };
+            return Err(item.name.error(cause));
+        }
+        packages.push(package);
+    }
+    Ok(packages)
+}
+
+fn package(shape: &PackageSchema, recipe: &RecipeSchema) -> Parsed<Package> {
+    if shape.files.value.is_empty() {
+        return Err(shape.files.error(Cause::Empty { what: "files" }));
+    }
+    let summary = shape.summary.as_ref().unwrap_or(&recipe.summary);
+    let description = shape
+        .description
+        .as_ref()
+        .or(shape.summary.as_ref())
+        .or(recipe.description.as_ref())
+        .unwrap_or(&recipe.summary);
+    let scripts = shape.scripts.iter().map(|(when, body)| {
+        let when = match when {
+            ScriptletSchema::Pre => Scriptlet::Pre,
+            ScriptletSchema::Post => Scriptlet::Post,
+            ScriptletSchema::Preun => Scriptlet::Preun,
+            ScriptletSchema::Postun => Scriptlet::Postun,
+        };
+        Ok((when, body.parse::<Prose>()?.as_str().to_owned()))
+    });
+    Ok(Package {
+        name: shape.name.parse()?,
+        summary: summary.parse()?,
+        description: description.parse()?,
+        files: parse_all(&shape.files.value)?,
+        requires: parse_all(&shape.requires)?,
+        provides: parse_all(&shape.provides)?,
+        conflicts: parse_all(&shape.conflicts)?,
+        obsoletes: parse_all(&shape.obsoletes)?,
+        recommends: parse_all(&shape.recommends)?,
+        scripts: scripts.collect::<Parsed<_>>()?,
+    })
+}
+
+fn changelog_entry(shape: &ChangelogSchema) -> Parsed<ChangelogEntry> {
+    Ok(ChangelogEntry {
+        date: shape.date.parse()?,
+        author: shape.author.parse::<Line>()?,
+        changes: parse_all(&shape.changes)?,
+    })
+}

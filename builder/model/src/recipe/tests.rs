@@ -1,0 +1,257 @@
+use super::*;
+use crate::digest::DigestError;
+use crate::name::NameError;
+use crate::text::TextError;
+
+const GOOD: &str = r#"schema: 1
+name: demo
+version: "1.10"
+release: 1
+summary: A demo
+license: Zlib
+homepage: https://example.org
+identity: {supplier: Demo people, cpe: ["cpe:2.3:a:demo:demo"]}
+base: debian-12
+tools: [perl]
+sources:
+  - url: https://example.org/demo-1.10.tar.gz
+    sha256: "cdb38b72e36bc5d33d5b8810f8018ece1baa29a8f215b4495e495ded82bbf3c7"
+    released: 2023-02-20
+libraries:
+  openssl: {choice: bundle, reason: one TLS stack}
+  zlib: {choice: system, package: {debian: zlib1g-dev}}
+steps: {use: autotools}
+packages:
+  - name: demo
+    files: [/usr/bin/demo]
+"#;
+
+#[test]
+fn a_good_recipe_has_its_defaults_filled_in() {
+    let recipe = Recipe::parse(GOOD.as_bytes(), "demo").unwrap();
+    assert_eq!(recipe.version.as_str(), "1.10");
+    assert_eq!(recipe.bundle_prefix.as_str(), "/usr/lib/demo");
+    assert_eq!(recipe.source_date.to_rfc3339(), "2023-02-20T00:00:00Z");
+    assert_eq!(recipe.identity.purl.as_str(), "pkg:generic/demo");
+    assert_eq!(recipe.packages[0].summary.as_str(), "A demo");
+    let packages = recipe.build_packages(Distribution::Debian);
+    assert_eq!(
+        packages.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),
+        ["perl", "zlib1g-dev"]
+    );
+    let (library, from, _) = recipe.bundled().next().unwrap();
+    assert_eq!((library.as_str(), from.as_str()), ("openssl", "openssl"));
+}
+
+#[test]
+fn the_newest_changelog_entry_moves_the_source_date() {
+    let text = format!(
+        "{GOOD}changelog:\n  - {{date: 2024-01-02, author: Me <me@example.org>, changes: [x]}}\n"
+    );
+    let recipe = Recipe::parse(text.as_bytes(), "demo").unwrap();
+    assert_eq!(recipe.source_date.to_rfc3339(), "2024-01-02T00:00:00Z");
+}
+
+/// Replaces `from` by `to` in the good recipe and expects this cause at this place.
+fn check(from: &str, to: &str, line: u64, column: u64, cause: Cause) {
+    assert!(GOOD.contains(from), "{from:?} is not in the good recipe");
+    let text = GOOD.replacen(from, to, 1);
+    let expected = YamlError {
+        cause,
+        place: Place { line, column },
+    };
+    assert_eq!(
+        Recipe::parse(text.as_bytes(), "demo"),
+        Err(expected),
+        "{from:?} -> {to:?}"
+    );
+}
+
+#[test]
+fn each_mistake_is_named_with_its_place() {
+    check(
+        "\"1.10\"",
+        "1.10",
+        3,
+        10,
+        Cause::UnquotedVersion {
+            text: "1.10".into(),
+        },
+    );
+    check(
+        "schema: 1",
+        "schema: 2",
+        1,
+        9,
+        Cause::Schema {
+            expected: 1,
+            actual: 2,
+        },
+    );
+    check(
+        "name: demo",
+        "name: other",
+        2,
+        7,
+        Cause::OtherName {
+            expected: "demo".into(),
+            actual: "other".into(),
+        },
+    );
+    check(
+        "license: Zlib",
+        "license: Zlibb",
+        6,
+        10,
+        Cause::Text(TextError::License {
+            text: "Zlibb".into(),
+            reason: "unknown term".into(),
+        }),
+    );
+    check(
+        "cdb38b",
+        "CDB38B",
+        13,
+        13,
+        Cause::Digest(DigestError::Character { character: 'C' }),
+    );
+    check(
+        "bbf3c7",
+        "bbf3",
+        13,
+        13,
+        Cause::Digest(DigestError::Length {
+            expected: 64,
+            actual: 62,
+        }),
+    );
+}
+
+#[test]
+fn more_mistakes_are_named_with_their_place() {
+    check(
+        "tools: [perl]",
+        "tools: [perl]\nname: demo",
+        11,
+        1,
+        Cause::DuplicateKey { key: "name".into() },
+    );
+    check(
+        "[/usr/bin/demo]",
+        "[]",
+        21,
+        12,
+        Cause::Empty { what: "files" },
+    );
+    check(
+        "{choice: system, package: {debian: zlib1g-dev}}",
+        "{choice: system}",
+        17,
+        9,
+        Cause::Needed {
+            key: "package",
+            beside: "choice: system",
+        },
+    );
+    check(
+        "base: debian-12",
+        "base: ../etc",
+        9,
+        7,
+        Cause::Name(NameError {
+            expected: "a base image name of lower-case letters, digits, `-`, `.`",
+            text: "../etc".into(),
+        }),
+    );
+    check(
+        "A demo",
+        "A\u{7}demo",
+        5,
+        11,
+        Cause::Character { character: '\u{7}' },
+    );
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    let text = GOOD.replacen("homepage:", "hompage:", 1);
+    let error = Recipe::parse(text.as_bytes(), "demo").unwrap_err();
+    assert_eq!(error.place, Place { line: 7, column: 1 });
+    assert!(
+        matches!(&error.cause, Cause::UnknownKey { key, nearest: Some(nearest), .. }
+        if key == "hompage" && nearest == "homepage")
+    );
+    assert_eq!(
+        error.cause.hint().as_deref(),
+        Some("did you mean `homepage`?")
+    );
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    let text = GOOD.replacen("homepage: https://example.org\n", "", 1);
+    let error = Recipe::parse(text.as_bytes(), "demo").unwrap_err();
+    assert_eq!(
+        error.cause,
+        Cause::MissingKey {
+            key: "homepage".into()
+        }
+    );
+}
+
+#[test]
+fn an_unknown_word_names_the_nearest() {
+    let text = GOOD.replacen("use: autotools", "use: autotool", 1);
+    let error = Recipe::parse(text.as_bytes(), "demo").unwrap_err();
+    assert!(
+        matches!(&error.cause, Cause::UnknownWord { nearest: Some(nearest), .. }
+        if nearest == "autotools"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn yaml_that_recipes_do_not_use_is_refused() {
+    let forbidden = |from: &str, to: &str, what: &'static str| {
+        let text = GOOD.replacen(from, to, 1);
+        let error = Recipe::parse(text.as_bytes(), "demo").unwrap_err();
+        assert_eq!(error.cause, Cause::Forbidden { what }, "{to:?}");
+    };
+    forbidden("summary: A demo", "summary: &a A demo", "an anchor");
+    forbidden("summary: A demo", "summary: *a", "an alias");
+    forbidden("summary: A demo", "summary: !!binary aGVsbG8=", "a tag");
+    forbidden("base:", "<<: {base: x}\nbase:", "a merge key");
+    let second = format!("{GOOD}---\n{GOOD}");
+    let error = Recipe::parse(second.as_bytes(), "demo").unwrap_err();
+    assert_eq!(
+        error.cause,
+        Cause::Forbidden {
+            what: "a second document"
+        }
+    );
+}
+
+#[test]
+fn bombs_and_wrong_encodings_are_refused() {
+    let cause = |bytes: &[u8]| Recipe::parse(bytes, "demo").unwrap_err().cause;
+    let deep = format!("tools: {}", "[".repeat(1000));
+    assert_eq!(cause(deep.as_bytes()), Cause::TooDeep { limit: 32 });
+    let many = format!("schema: 1\ntools: [{}]", "a, ".repeat(200_000));
+    assert_eq!(cause(many.as_bytes()), Cause::TooMany { limit: 100_000 });
+    let large = vec![b' '; 2 * 1024 * 1024];
+    assert_eq!(
+        cause(&large),
+        Cause::TooLarge {
+            limit: 1024 * 1024,
+            actual: 2 * 1024 * 1024
+        }
+    );
+    assert_eq!(cause(b"schema: 1\nname: \xff"), Cause::Encoding);
+    assert_eq!(
+        cause(b"\xef\xbb\xbfschema: 1"),
+        Cause::Character {
+            character: '\u{feff}'
+        }
+    );
+    assert_eq!(cause(b"schema: 1\0"), Cause::Character { character: '\0' });
+}
