@@ -1,1 +1,23 @@
-//! placeholder
+//! A content-addressed store on disk, and the fetcher that fills it.
+//!
+//! The store is an OCI image layout that several kilns share at once: whatever is in it is whole,
+//! and is verified again when it is used. The fetcher is the only code that reaches mirrors; bytes
+//! without a digest never enter the store.
+
+mod blob;
+mod error;
+mod image_index;
+mod layout;
+mod publish;
+mod record;
+mod remove;
+mod store;
+mod temporary;
+mod tree;
+
+pub use blob::{BlobInfo, BlobWriter};
+pub use error::{StoreError, WriteTreeError};
+pub use layout::STORE_FORMAT;
+pub use record::RecordKind;
+pub use store::Store;
+pub use temporary::ScratchDir;

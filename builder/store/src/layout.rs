@@ -1,0 +1,150 @@
+//! The folders and files that make a folder a store, and the format that they state.
+//!
+//! ```text
+//! kiln-store.json   {"format":1}: made first; a folder with other things and without it is refused
+//! oci-layout        {"imageLayoutVersion":"1.0.0"} (OCI image-spec "Image Layout")
+//! index.json        a view of refs/, written under index.lock
+//! blobs/sha256/     the truth, one read-only file per digest
+//! refs/ actions/    records: one small file per name or build key
+//! trees/<hex>/      root/ and seal.json: unpacked layers and destdirs
+//! tmp/              what is not finished; see `temporary`
+//! quarantine/       damaged blobs and trees, kept as evidence
+//! kept/             scratch folders that someone asked to keep
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+use crate::publish::{Published, publish};
+
+/// Format of the store's folders and records. A newer one is refused.
+pub const STORE_FORMAT: u32 = 1;
+
+const FORMAT_FILE: &str = "kiln-store.json";
+/// Names in a new store's root that do not make it somebody else's folder: the start of ours, and
+/// what file systems put into their root.
+const UNFINISHED: &str = ".kiln-";
+const FOLDERS: &[&str] = &[
+    "blobs",
+    "blobs/sha256",
+    "refs",
+    "actions",
+    "trees",
+    "tmp",
+    "quarantine",
+];
+
+/// Makes `root` a store or checks that it is one; returns its absolute path.
+pub(crate) fn prepare(root: &Path) -> Result<PathBuf, StoreError> {
+    match fs_err::metadata(root) {
+        Ok(found) if !found.is_dir() => return Err(StoreError::NotAFolder { path: root.into() }),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .create(root)
+                .map_err(|error| StoreError::from_io("create", root, error))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(StoreError::NotAFolder { path: root.into() });
+        }
+        Err(error) => return Err(StoreError::from_io("read", root, error)),
+    }
+    let root = std::path::absolute(root)
+        .and_then(|path| path.canonicalize())
+        .map_err(|error| StoreError::from_io("read", root, error))?;
+    if !check_format(&root)? {
+        check_unused(&root)?;
+        create_file(
+            &root,
+            FORMAT_FILE,
+            &format!("{{\"format\":{STORE_FORMAT}}}\n"),
+        )?;
+        // Another kiln may have been quicker, and newer.
+        check_format(&root)?;
+    }
+    for folder in FOLDERS {
+        let path = root.join(folder);
+        match std::fs::DirBuilder::new().create(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(StoreError::from_io("create", &path, error)),
+        }
+    }
+    if root.join("oci-layout").symlink_metadata().is_err() {
+        create_file(&root, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}\n")?;
+    }
+    Ok(root)
+}
+
+/// Returns whether the format is stated, and refuses one that is newer or unreadable.
+fn check_format(root: &Path) -> Result<bool, StoreError> {
+    let path = root.join(FORMAT_FILE);
+    let text = match fs_err::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(StoreError::from_io("read", &path, error)),
+    };
+    let damaged = |reason: String| StoreError::DamagedFormat {
+        path: path.clone(),
+        reason,
+    };
+    let stated: serde_json::Value =
+        serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    let format = stated.get("format").and_then(serde_json::Value::as_u64);
+    let Some(format) = format.and_then(|format| u32::try_from(format).ok()) else {
+        return Err(damaged(format!(
+            "expected a number as `format`, got {stated}"
+        )));
+    };
+    match format {
+        0 => Err(damaged("format 0 was never used".to_owned())),
+        STORE_FORMAT => Ok(true),
+        actual => Err(StoreError::Newer {
+            path: root.into(),
+            expected: STORE_FORMAT,
+            actual,
+        }),
+    }
+}
+
+/// Refuses a folder that holds anything but the beginnings of a store.
+fn check_unused(root: &Path) -> Result<(), StoreError> {
+    let entries = walkdir::WalkDir::new(root)
+        .min_depth(1)
+        .max_depth(1)
+        .sort_by_file_name();
+    for entry in entries {
+        let entry = entry.map_err(|error| StoreError::from_io("read", root, error))?;
+        let name = entry.file_name().to_string_lossy();
+        if !name.starts_with(UNFINISHED) && name != "lost+found" && name != FORMAT_FILE {
+            // Another kiln that is making this store writes its format first.
+            if check_format(root)? {
+                return Ok(());
+            }
+            return Err(StoreError::NotAStore {
+                path: root.into(),
+                found: name.into_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file of the layout unless it is there.
+fn create_file(root: &Path, name: &str, text: &str) -> Result<(), StoreError> {
+    let failed = |error: io::Error| StoreError::from_io("create", &root.join(name), error);
+    let mut file = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempfile_in(root)
+        .map_err(failed)?;
+    io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(mode).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    if publish(file.path(), &root.join(name))? == Published::New {
+        let _ = file.into_temp_path().keep();
+    }
+    Ok(())
+}

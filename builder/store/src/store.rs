@@ -1,0 +1,339 @@
+//! The store itself: blobs by digest, verified when they are used.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kiln_model::{Digest, Sha512};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::blob::{BlobInfo, BlobWriter, Observed, Wanted, observe};
+use crate::error::StoreError;
+use crate::layout;
+use crate::publish::{Published, publish, rename_noreplace};
+use crate::temporary::{ScratchDir, Session, remove_leftovers};
+
+/// A content-addressed store on disk: an OCI image layout that several kilns may share.
+///
+/// Clones share one handle: its folder for unfinished things, and its memory of which blobs were
+/// verified already and have the same inode, size and times since.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    session: Arc<Session>,
+    verified: Mutex<BTreeMap<Digest, Verified>>,
+}
+
+/// A file that had the right bytes when it looked like this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Verified {
+    identity: Identity,
+    sha512: Option<Sha512>,
+}
+
+/// What changes when a file is replaced or written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> Result<Self, Errno> {
+        let stat = rustix::fs::fstat(file)?;
+        Ok(Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
+            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+        })
+    }
+}
+
+/// The field's type differs between architectures; only equality matters.
+fn nanoseconds(field: impl TryInto<i64>) -> i64 {
+    field.try_into().unwrap_or(0)
+}
+
+impl Store {
+    /// Opens the store at `root`, makes it if the folder is missing or empty, and removes what
+    /// dead kilns left unfinished.
+    ///
+    /// # Errors
+    /// `NotAFolder`, `NotAStore`, `Newer`, `DamagedFormat`, `NotWritable`, or as the system
+    /// refuses.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let root = layout::prepare(root)?;
+        let tmp = root.join("tmp");
+        let session = Arc::new(Session::start(&tmp)?);
+        remove_leftovers(&tmp);
+        let store = Self {
+            inner: Arc::new(Inner {
+                root,
+                session,
+                verified: Mutex::default(),
+            }),
+        };
+        store.complete_index()?;
+        Ok(store)
+    }
+
+    /// Returns the store's root, absolute and without symlinks.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.inner.root
+    }
+
+    /// Returns whether a blob of this name is there; its bytes are not looked at.
+    #[must_use]
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.blob_path(digest)
+            .symlink_metadata()
+            .is_ok_and(|found| found.is_file())
+    }
+
+    /// Returns where the blob is, or would be: `blobs/sha256/<hex>` below the root.
+    #[must_use]
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.inner.root.join("blobs/sha256").join(digest.to_hex())
+    }
+
+    /// Stores `bytes`, durably.
+    ///
+    /// # Errors
+    /// As the system refuses; nothing is kept then.
+    pub fn write_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let mut writer = self.blob_writer()?;
+        writer.append(bytes)?;
+        Ok(writer.finish()?.digest)
+    }
+
+    /// Starts a blob whose bytes come in pieces.
+    ///
+    /// # Errors
+    /// As the system refuses.
+    pub fn blob_writer(&self) -> Result<BlobWriter, StoreError> {
+        BlobWriter::create(self.clone())
+    }
+
+    /// Reads a whole blob into memory; its digest is that of the returned bytes.
+    ///
+    /// # Errors
+    /// `Missing`; `Damaged` or `NotARegularFile`, and what was there is set aside; or as the
+    /// system refuses.
+    pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let (mut file, path) = self.open_unverified(digest)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .map_err(|error| StoreError::from_io("read", &path, error))?;
+        let actual = Digest::of(&bytes);
+        if actual != *digest {
+            return Err(self.set_aside(digest, actual, &file)?);
+        }
+        Ok(bytes)
+    }
+
+    /// Opens a blob whose bytes were all verified, at its beginning.
+    ///
+    /// # Errors
+    /// `Missing`; `Damaged` or `NotARegularFile`, and what was there is set aside; or as the
+    /// system refuses.
+    pub fn open_blob(&self, digest: &Digest) -> Result<fs_err::File, StoreError> {
+        let (mut file, path) = self.open_unverified(digest)?;
+        self.verify(digest, &file, &path, Wanted::Sha256)?;
+        file.rewind()
+            .map_err(|error| StoreError::from_io("read", &path, error))?;
+        Ok(fs_err::File::from_parts(file, path))
+    }
+
+    /// Verifies a blob and returns its size and sha512.
+    ///
+    /// # Errors
+    /// As [`Store::open_blob`].
+    pub fn blob_info(&self, digest: &Digest) -> Result<BlobInfo, StoreError> {
+        let (file, path) = self.open_unverified(digest)?;
+        let (sha512, size) = self.verify(digest, &file, &path, Wanted::Both)?;
+        Ok(BlobInfo {
+            digest: *digest,
+            sha512: sha512.expect("both algorithms were asked for"),
+            size,
+        })
+    }
+
+    /// Makes an empty folder of one's own on the store's file system.
+    ///
+    /// # Errors
+    /// As the system refuses.
+    pub fn scratch(&self) -> Result<ScratchDir, StoreError> {
+        self.inner.session.folder_for("scratch-")
+    }
+
+    /// Returns this handle's folder for unfinished things.
+    pub(crate) fn session_folder(&self) -> &Path {
+        self.inner.session.folder()
+    }
+
+    /// Makes an empty folder that is removed with the returned value.
+    pub(crate) fn unfinished_folder(&self, prefix: &str) -> Result<ScratchDir, StoreError> {
+        self.inner.session.folder_for(prefix)
+    }
+
+    /// Gives a finished and synced temporary file its name.
+    pub(crate) fn publish_blob(
+        &self,
+        temporary: &Path,
+        info: &BlobInfo,
+    ) -> Result<Published, StoreError> {
+        let target = self.blob_path(&info.digest);
+        loop {
+            if publish(temporary, &target)? == Published::New {
+                self.remember(info);
+                return Ok(Published::New);
+            }
+            let found = match target.symlink_metadata() {
+                Ok(found) => found,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(StoreError::from_io("read", &target, error)),
+            };
+            if found.is_file() && found.len() == info.size {
+                return Ok(Published::AlreadyThere);
+            }
+            self.quarantine(&target)?;
+        }
+    }
+
+    /// Moves what is at `path` to `quarantine/`; returns where it is now.
+    pub(crate) fn quarantine(&self, path: &Path) -> Result<PathBuf, StoreError> {
+        let folder = self.inner.root.join("quarantine");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let moved = tempfile::Builder::new()
+            .prefix(&format!("{name}-"))
+            .make_in(&folder, |evidence| Ok(rename_noreplace(path, evidence)?));
+        match moved {
+            Ok(moved) => {
+                let failed = |error: tempfile::PathPersistError| error.error;
+                moved
+                    .into_temp_path()
+                    .keep()
+                    .map_err(|error| StoreError::from_io("write", &folder, failed(error)))
+            }
+            // Another reader found the same and was quicker.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(folder),
+            Err(error) => Err(StoreError::from_io("write", &folder, error)),
+        }
+    }
+
+    fn open_unverified(&self, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
+        let path = self.blob_path(digest);
+        // A FIFO must not block, and a symlink must not lead elsewhere.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(&path, flags, Mode::empty()) {
+            Ok(handle) => File::from(handle),
+            Err(Errno::NOENT) => return Err(StoreError::Missing { digest: *digest }),
+            Err(Errno::LOOP | Errno::NXIO) => return Err(self.set_aside_other(digest, &path)?),
+            Err(error) => return Err(StoreError::from_io("open", &path, error)),
+        };
+        let stat =
+            rustix::fs::fstat(&file).map_err(|error| StoreError::from_io("read", &path, error))?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Err(self.set_aside_other(digest, &path)?);
+        }
+        Ok((file, path))
+    }
+
+    fn verify(
+        &self,
+        digest: &Digest,
+        file: &File,
+        path: &Path,
+        wanted: Wanted,
+    ) -> Result<(Option<Sha512>, u64), StoreError> {
+        let failed = |error: Errno| StoreError::from_io("read", path, error);
+        let identity = Identity::of(file).map_err(failed)?;
+        let known = self.verified().get(digest).copied();
+        if let Some(known) = known
+            && known.identity == identity
+            && (wanted == Wanted::Sha256 || known.sha512.is_some())
+        {
+            return Ok((known.sha512, identity.size));
+        }
+        let Observed {
+            digest: actual,
+            sha512,
+            size,
+        } = observe(file, path, wanted)?;
+        if actual != *digest {
+            return Err(self.set_aside(digest, actual, file)?);
+        }
+        // Only what did not change meanwhile is remembered.
+        if Identity::of(file).map_err(failed)? == identity {
+            self.verified()
+                .insert(*digest, Verified { identity, sha512 });
+        }
+        Ok((sha512, size))
+    }
+
+    /// Moves the damaged blob that `file` was opened from aside, unless it was replaced since.
+    fn set_aside(
+        &self,
+        digest: &Digest,
+        actual: Digest,
+        file: &File,
+    ) -> Result<StoreError, StoreError> {
+        let path = self.blob_path(digest);
+        self.verified().remove(digest);
+        let failed = |error: Errno| StoreError::from_io("read", &path, error);
+        let opened = rustix::fs::fstat(file).map_err(failed)?;
+        let is_same = rustix::fs::lstat(&path)
+            .is_ok_and(|named| (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino));
+        let evidence = if is_same {
+            self.quarantine(&path)?
+        } else {
+            self.inner.root.join("quarantine")
+        };
+        Ok(StoreError::Damaged {
+            expected: *digest,
+            actual,
+            evidence,
+        })
+    }
+
+    fn set_aside_other(&self, digest: &Digest, path: &Path) -> Result<StoreError, StoreError> {
+        Ok(StoreError::NotARegularFile {
+            digest: *digest,
+            evidence: self.quarantine(path)?,
+        })
+    }
+
+    /// Remembers a blob that was hashed while it was written.
+    fn remember(&self, info: &BlobInfo) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(self.blob_path(&info.digest), flags, Mode::empty());
+        // Not remembering costs a second look, nothing else.
+        if let Ok(handle) = opened
+            && let Ok(identity) = Identity::of(&File::from(handle))
+        {
+            let sha512 = Some(info.sha512);
+            self.verified()
+                .insert(info.digest, Verified { identity, sha512 });
+        }
+    }
+
+    fn verified(&self) -> MutexGuard<'_, BTreeMap<Digest, Verified>> {
+        // A map of copies is whole even if a thread died while it held the lock.
+        let verified = self.inner.verified.lock();
+        verified.unwrap_or_else(PoisonError::into_inner)
+    }
+}
