@@ -1,0 +1,108 @@
+//! Facts that no SBOM format has a key for: named values, the same names in every format.
+//!
+//! CycloneDX carries them as properties, SPDX 2.3 as annotations `NAME=VALUE`.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::bill::{OutputRpm, Software, System, Use};
+
+/// A named value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Fact {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+pub(crate) fn fact(name: &str, value: impl ToString) -> Fact {
+    Fact {
+        name: name.to_owned(),
+        value: value.to_string(),
+    }
+}
+
+/// What is known of an RPM's header and payload: their digests outlive a signature.
+pub(crate) fn rpm_facts(rpm: &OutputRpm) -> Vec<Fact> {
+    let mut facts = vec![fact("kiln:rpm:size", rpm.size)];
+    let digest = |name, digest: &kiln_model::Digest| fact(name, digest.to_hex());
+    facts.extend(
+        rpm.header_digest
+            .iter()
+            .map(|d| digest("kiln:rpm:sha256header", d)),
+    );
+    facts.extend(
+        rpm.payload_digest
+            .iter()
+            .map(|d| digest("kiln:rpm:payloaddigest", d)),
+    );
+    facts
+}
+
+/// What is known of a recipe and its sources.
+pub(crate) fn software_facts(software: &Software) -> Vec<Fact> {
+    let mut facts = vec![
+        fact("kiln:recipe", &software.recipe),
+        fact("kiln:release", &software.release),
+    ];
+    for source in &software.sources {
+        let name = |what: &str| format!("kiln:source:{}:{what}", source.file_name());
+        facts.push(fact(&name("size"), source.size));
+        facts.push(fact(&name("released"), source.released));
+        if let Some(repacked) = &source.repacked {
+            facts.push(fact(&name("repacked-by"), &repacked.by));
+            facts.push(fact(&name("repacked-from"), &repacked.upstream));
+            facts.push(fact(&name("repacked-note"), &repacked.note));
+        }
+        facts.extend(
+            source
+                .mirrors
+                .iter()
+                .map(|mirror| fact(&name("mirror"), mirror)),
+        );
+    }
+    facts
+}
+
+/// What is known of an operating system's library.
+pub(crate) fn system_facts(system: &System) -> Vec<Fact> {
+    let package = &system.library.package;
+    let mut facts = vec![
+        fact("kiln:choice", "system"),
+        fact("kiln:is-external", "true"),
+        fact("kiln:package", &package.name),
+        fact("kiln:source-package", &package.source),
+        fact("kiln:source-package-version", &package.source_version),
+    ];
+    facts.extend(use_facts(&system.uses));
+    facts
+}
+
+/// Who uses a library, how, why, and until when.
+pub(crate) fn use_facts(uses: &BTreeSet<Use>) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for usage in uses {
+        let name = |what: &str| format!("kiln:use:{}:{what}", usage.consumer);
+        let decision = &usage.decision;
+        facts.push(fact(&name("link"), usage.link.linkage.as_str()));
+        facts.extend(
+            decision
+                .reason
+                .iter()
+                .map(|text| fact(&name("reason"), text)),
+        );
+        facts.extend(
+            decision
+                .decided_by
+                .iter()
+                .map(|text| fact(&name("decided-by"), text)),
+        );
+        facts.extend(
+            decision
+                .decided_on
+                .map(|day| fact(&name("decided-on"), day)),
+        );
+        facts.extend(decision.review_by.map(|day| fact(&name("review-by"), day)));
+    }
+    facts
+}
