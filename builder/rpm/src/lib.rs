@@ -1,1 +1,13 @@
-//! placeholder
+//! RPM knowledge: writes spec files, reads packages, tells from ELF files what is really linked.
+//!
+//! Nothing here spawns, and nothing here reads or writes a file: bytes and values in, text and
+//! values out. rpmbuild itself runs in a sealed step that `build` starts from [`PackagingStep`].
+
+mod spec;
+
+pub use spec::{
+    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
+    FileOwner, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageArchitecture, PackageInput,
+    PackagedPath, PackagingStep, PrivateFiles, Scriptlet, ScriptletTime, SpecError, SpecInput,
+    SpecTextError, packaging_step, write_spec,
+};

@@ -1,0 +1,450 @@
+//! What a spec file is written from: plain values, chosen by `build`, checked where a type can.
+
+use std::fmt;
+use std::str::FromStr;
+
+use kiln_model::{
+    CalendarDate, LibraryName, PackageName, Release, SandboxPath, SourceDateEpoch, Version,
+};
+
+use super::text;
+
+/// Everything that a spec file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecInput {
+    /// The source package's name: the recipe's. A package of the same name is the main package.
+    pub name: PackageName,
+    /// Epoch of every package; `None` writes no tag, which compares like 0.
+    pub epoch: Option<u32>,
+    /// Version of every package.
+    pub version: Version,
+    /// Release of every package, complete: no `%{?dist}` is added.
+    pub release: Release,
+    /// One line about the source.
+    pub summary: String,
+    /// Text about the source.
+    pub description: String,
+    /// SPDX licence expression.
+    pub license: String,
+    /// Upstream's page.
+    pub url: Option<String>,
+    /// Who distributes the packages.
+    pub vendor: String,
+    /// Whom to write to about them.
+    pub packager: Option<String>,
+    /// The one instant that the packages may show.
+    pub source_date: SourceDateEpoch,
+    /// Changelog, newest entry first.
+    pub changelog: Vec<ChangelogEntry>,
+    /// The packages, in the order in which the spec lists them; at least one.
+    pub packages: Vec<PackageInput>,
+    /// Bundled libraries' own files, where there are any.
+    pub private: Option<PrivateFiles>,
+    /// Whether debuginfo and debugsource packages are made.
+    pub debug_information: DebugInformation,
+}
+
+/// One changelog entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangelogEntry {
+    /// The day.
+    pub date: CalendarDate,
+    /// Name and address: `Ada Example <ada@example.org>`.
+    pub author: String,
+    /// The version and release that the entry announces: `7.88.1-2`.
+    pub version_release: String,
+    /// What changed, one item per line, without leading `- `.
+    pub lines: Vec<String>,
+}
+
+/// One binary package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageInput {
+    /// Its name.
+    pub name: PackageName,
+    /// One line about it.
+    pub summary: String,
+    /// Text about it.
+    pub description: String,
+    /// Whether it is the same on every machine.
+    pub architecture: PackageArchitecture,
+    /// Its files: every one, by its own path; directories it owns included.
+    pub files: Vec<FileLine>,
+    /// Requirements beyond the generated ones.
+    pub requires: Vec<Dependency>,
+    /// Provides beyond the generated ones.
+    pub provides: Vec<Dependency>,
+    /// Conflicts.
+    pub conflicts: Vec<Dependency>,
+    /// What it replaces.
+    pub obsoletes: Vec<Dependency>,
+    /// Weak requirements.
+    pub recommends: Vec<Dependency>,
+    /// Libraries of others that it carries: `Provides: bundled(openssl) = 3.0.20`.
+    pub bundled: Vec<BundledLibrary>,
+    /// What runs when it is installed or removed.
+    pub scriptlets: Vec<Scriptlet>,
+}
+
+/// Whether a package holds machine code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackageArchitecture {
+    /// Built for one architecture.
+    Native,
+    /// The same everywhere.
+    Noarch,
+}
+
+/// A library of somebody else's that a package carries.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BundledLibrary {
+    /// Its canonical name.
+    pub name: LibraryName,
+    /// The version carried.
+    pub version: Version,
+}
+
+/// Files that belong to one product alone: what its bundled libraries installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrivateFiles {
+    /// Nothing below this folder is provided to other packages.
+    pub prefix: SandboxPath,
+    /// Sonames that are found there and so are not required from other packages: `libssl.so.3`.
+    pub sonames: Vec<String>,
+}
+
+/// Whether debug information is split off into packages of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DebugInformation {
+    /// `NAME-debuginfo` and `NAME-debugsource` are made; no content for them is an error.
+    Split,
+    /// No such packages; ELF files are only stripped.
+    Off {
+        /// Why, for the spec's readers: `no ELF file in any package`.
+        reason: String,
+    },
+}
+
+/// One entry of a package's file list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileLine {
+    /// Where it is installed.
+    pub path: PackagedPath,
+    /// What it is to rpm.
+    pub kind: FileKind,
+    /// Permissions, where the destdir's are not to be taken (always for set-id files: a process
+    /// without capabilities loses the bit when it strips the file).
+    pub mode: Option<FileMode>,
+    /// Owner, where it is not root.
+    pub owner: Option<FileOwner>,
+    /// File capabilities as `%caps` takes them: `cap_net_bind_service=ep`.
+    pub capabilities: Option<String>,
+}
+
+impl FileLine {
+    /// Returns a line without attributes: the destdir's permissions, owned by root.
+    #[must_use]
+    pub const fn new(path: PackagedPath, kind: FileKind) -> Self {
+        Self {
+            path,
+            kind,
+            mode: None,
+            owner: None,
+            capabilities: None,
+        }
+    }
+}
+
+/// What a file is to rpm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file or a symbolic link.
+    File,
+    /// A directory that the package owns, without what is in it.
+    Directory,
+    /// Configuration; a changed file stays, the new one is put beside it as `.rpmnew`.
+    Config,
+    /// Configuration; a changed file is put aside as `.rpmsave`.
+    ConfigReplaced,
+    /// Documentation: left out where the system installs none.
+    Documentation,
+    /// A licence's text.
+    License,
+    /// Owned, not shipped: written at run time.
+    Ghost,
+}
+
+/// Who owns a file. The names must exist where the package is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOwner {
+    /// User name.
+    pub user: String,
+    /// Group name.
+    pub group: String,
+}
+
+/// Permission bits, set-id and sticky included: at most `0o7777`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileMode(u16);
+
+impl FileMode {
+    /// Wraps permission bits; `None` when other bits are set.
+    #[must_use]
+    pub const fn new(bits: u16) -> Option<Self> {
+        if bits <= 0o7777 {
+            Some(Self(bits))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the bits.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+}
+
+/// A piece of shell that rpm runs around installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scriptlet {
+    /// When it runs.
+    pub when: ScriptletTime,
+    /// Complete shell text, nothing in it is expanded. Must succeed: rpm reports a failure.
+    pub body: String,
+}
+
+/// When a scriptlet runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ScriptletTime {
+    /// Before anything of the transaction.
+    BeforeTransaction,
+    /// Before the package's files are installed.
+    BeforeInstall,
+    /// After the package's files are installed.
+    AfterInstall,
+    /// Before the package's files are removed.
+    BeforeRemove,
+    /// After the package's files are removed.
+    AfterRemove,
+    /// After everything of the transaction.
+    AfterTransaction,
+}
+
+impl ScriptletTime {
+    pub(super) const fn section(self) -> &'static str {
+        match self {
+            Self::BeforeTransaction => "%pretrans",
+            Self::BeforeInstall => "%pre",
+            Self::AfterInstall => "%post",
+            Self::BeforeRemove => "%preun",
+            Self::AfterRemove => "%postun",
+            Self::AfterTransaction => "%posttrans",
+        }
+    }
+}
+
+/// Says why a path can not stand in a file list, or a text is not a dependency.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecTextError {
+    /// The path does not start with `/`, or has an empty, `.` or `..` component.
+    #[error("expected an absolute path without `.`, `..` and empty components, got `{0}`")]
+    NotNormal(String),
+    /// rpm would read the character as a pattern, a quote or an escape, and has no way around that.
+    #[error(
+        "rpm can not package the path `{path}`: no spec file can carry the character {character:?}; \
+         rename the file or leave it out"
+    )]
+    Character {
+        /// The path.
+        path: String,
+        /// The first character that does not fit.
+        character: char,
+    },
+    /// The text is not a dependency.
+    #[error(
+        "expected a dependency like `NAME`, `NAME >= 1.0` or a rich one in parentheses, got `{0}`"
+    )]
+    Dependency(String),
+}
+
+/// A path that a file list can carry: absolute, normal, and without the characters that rpm's
+/// parser takes for itself. (rpm 4.18 expands patterns even between quotes and knows no escape
+/// there: `"/a*b"` takes every file that fits; `"/a\*b"` none.)
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackagedPath(String);
+
+const PATH_REFUSED: &[char] = &['"', '\\', '*', '?', '[', ']', '{', '}'];
+
+impl PackagedPath {
+    /// Returns the path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PackagedPath {
+    type Err = SpecTextError;
+
+    fn from_str(path: &str) -> Result<Self, SpecTextError> {
+        let is_normal = path.strip_prefix('/').is_some_and(|rest| {
+            !rest
+                .split('/')
+                .any(|component| matches!(component, "" | "." | ".."))
+        });
+        if !is_normal {
+            return Err(SpecTextError::NotNormal(path.to_owned()));
+        }
+        match path
+            .chars()
+            .find(|c| text::is_refused(*c) || PATH_REFUSED.contains(c))
+        {
+            Some(character) => Err(SpecTextError::Character {
+                path: path.to_owned(),
+                character,
+            }),
+            None => Ok(Self(path.to_owned())),
+        }
+    }
+}
+
+impl From<&SandboxPath> for PackagedPath {
+    fn from(path: &SandboxPath) -> Self {
+        Self(path.as_str().to_owned())
+    }
+}
+
+impl fmt::Display for PackagedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One dependency as rpm writes it: `zlib`, `pkgconfig(zlib) >= 1.2`, `(a if b)`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dependency(String);
+
+impl Dependency {
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_dependency(text: &str) -> bool {
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphanumeric() || "/_".contains(c))
+            && name
+                .chars()
+                .all(|c| c.is_ascii_graphic() && !",%\"'\\`$".contains(c))
+    };
+    let is_version = |version: &str| {
+        version.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && version
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || ".+~^_-:".contains(c))
+    };
+    if text.starts_with('(') {
+        return text.ends_with(')')
+            && text
+                .chars()
+                .all(|c| (c.is_ascii_graphic() || c == ' ') && !"%\"\\".contains(c));
+    }
+    match text.split(' ').collect::<Vec<_>>().as_slice() {
+        [name] => is_name(name),
+        [name, "<" | "<=" | "=" | ">=" | ">", version] => is_name(name) && is_version(version),
+        _ => false,
+    }
+}
+
+impl FromStr for Dependency {
+    type Err = SpecTextError;
+
+    fn from_str(text: &str) -> Result<Self, SpecTextError> {
+        if is_dependency(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(SpecTextError::Dependency(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_rpm_would_misread_is_refused() {
+        for good in [
+            "/usr/bin/x",
+            "/a b",
+            "/a%b",
+            "/a'b",
+            "/a$b",
+            "/é",
+            "/~x",
+            "/a#b",
+        ] {
+            assert_eq!(good.parse::<PackagedPath>().unwrap().as_str(), good);
+        }
+        for (path, character) in [
+            ("/a\nb", '\n'),
+            ("/a*b", '*'),
+            ("/a\"b", '"'),
+            ("/a\\b", '\\'),
+            ("/bin/[", '['),
+        ] {
+            assert_eq!(
+                path.parse::<PackagedPath>(),
+                Err(SpecTextError::Character {
+                    path: path.into(),
+                    character
+                })
+            );
+        }
+        for path in ["", "/", "a", "/a/../b", "/a//b", "/a/"] {
+            assert_eq!(
+                path.parse::<PackagedPath>(),
+                Err(SpecTextError::NotNormal(path.into()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_dependency_has_a_name_and_perhaps_a_version() {
+        for good in [
+            "zlib",
+            "/bin/sh",
+            "pkgconfig(zlib) >= 1.2",
+            "a = 1:2-3",
+            "(a if b)",
+            "libz.so.1()(64bit)",
+        ] {
+            assert_eq!(good.parse::<Dependency>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "a b",
+            "a >= ",
+            "a == 1",
+            "a\n",
+            "a, b",
+            "%{x}",
+            "(a",
+            "a >= 1\nb",
+        ] {
+            assert_eq!(
+                bad.parse::<Dependency>(),
+                Err(SpecTextError::Dependency(bad.into()))
+            );
+        }
+    }
+}

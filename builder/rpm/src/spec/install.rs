@@ -1,0 +1,140 @@
+//! The `%install` script: destdir to buildroot, debug information split off, times set.
+//!
+//! The script is POSIX shell, run with `-e`. Everything that a stock rpm does behind `%install`
+//! (`brp-*`, debug packages) is switched off in the macros and stands here in the open.
+
+use std::fmt::Write as _;
+
+use super::input::{DebugInformation, FileKind, SpecInput};
+use super::macros::GENERATORS;
+use super::text;
+
+/// Where debugedit looks for sources, and where find-debuginfo leaves its lists.
+const SOURCES: &str = "%{kiln_sources}";
+
+/// The lists that find-debuginfo writes, in [`SOURCES`].
+pub(super) const DEBUG_FILES: &str = "%{kiln_sources}/debugfiles.list";
+pub(super) const DEBUG_SOURCES: &str = "%{kiln_sources}/debugsourcefiles.list";
+
+/// Programs without which find-debuginfo makes empty packages and still succeeds.
+const DEBUG_TOOLS: &str = "find-debuginfo debugedit eu-strip file cpio strip awk";
+
+pub(super) fn write(spec: &mut String, input: &SpecInput) {
+    // rpmbuild switches tracing on; a log of shell conditions hides what tools say.
+    spec.push_str("%install\n{ set +x; } 2>/dev/null\n");
+    spec.push_str("%if 0%{?kiln_destdir:1}\n");
+    write_copy(spec, input);
+    spec.push_str(
+        "%else\n\
+         echo 'this spec packages a tree that kiln built: run rpmbuild with' >&2\n\
+         echo '--define \"kiln_destdir FOLDER\", as `kiln build` does' >&2\n\
+         exit 1\n\
+         %endif\n",
+    );
+    write_ghosts(spec, input);
+    spec.push_str("mkdir -p \"%{_fileattrsdir}\"\n");
+    for name in GENERATORS {
+        let _ = writeln!(spec, ": > \"%{{_fileattrsdir}}/{name}.attr\"");
+    }
+    spec.push_str(CHECK_PKGCONFIG);
+    spec.push_str(EXECUTABLE_LIBRARIES);
+    match &input.debug_information {
+        DebugInformation::Split => write_split(spec, input),
+        DebugInformation::Off { .. } => spec.push_str(STRIP_PROGRAMS),
+    }
+    spec.push_str(STRIP_ARCHIVES);
+    let _ = write!(
+        spec,
+        "\n# Every time, those of new files included.\n\
+         find \"%{{buildroot}}\" -exec touch --no-dereference --date=@{} {{}} +\n\n",
+        input.source_date.seconds()
+    );
+}
+
+fn write_copy(spec: &mut String, input: &SpecInput) {
+    let seconds = input.source_date.seconds();
+    let _ = write!(
+        spec,
+        "# rpmbuild lowers times to SOURCE_DATE_EPOCH but never raises them.\n\
+         if [ \"$(date +%%s)\" -lt {seconds} ]; then\n\
+         \x20 echo \"kiln: this host's clock is behind SOURCE_DATE_EPOCH ({seconds}); set it\" >&2\n\
+         \x20 exit 1\n\
+         fi\n\
+         cp -a --no-preserve=ownership -- \"%{{kiln_destdir}}/.\" \"%{{buildroot}}/\"\n\
+         find \"%{{buildroot}}\" -type d ! -perm -0700 -exec chmod u+rwx {{}} +\n"
+    );
+}
+
+fn write_ghosts(spec: &mut String, input: &SpecInput) {
+    let files = input.packages.iter().flat_map(|package| &package.files);
+    for file in files.filter(|file| file.kind == FileKind::Ghost) {
+        let path = text::shell(file.path.as_str());
+        let _ = writeln!(
+            spec,
+            "test -e \"%{{buildroot}}\"{path} || {{ mkdir -p \"$(dirname \"%{{buildroot}}\"{path})\"; \
+             : > \"%{{buildroot}}\"{path}; }}"
+        );
+    }
+}
+
+/// The stock generator ends silently when the program is missing.
+const CHECK_PKGCONFIG: &str = r#"
+if [ -n "$(find "%{buildroot}" -path '*/pkgconfig/*.pc' -print -quit)" ] && ! [ -x /usr/bin/pkg-config ]; then
+  echo 'kiln: the base image has no /usr/bin/pkg-config, so pkgconfig() provides would be lost' >&2
+  exit 1
+fi
+"#;
+
+/// find-debuginfo and the build-id links look at executable files only; CMake installs shared
+/// objects without the bit on Debian.
+const EXECUTABLE_LIBRARIES: &str = r#"
+# Shared objects are executable files, or debug information is not found in them.
+find "%{buildroot}" -type f -name '*.so*' ! -perm -0111 -exec sh -c '
+  for file do
+    if [ "$(head -c 4 "$file")" = "$(printf "\177ELF")" ]; then chmod a+x "$file"; fi
+  done' sh {} +
+"#;
+
+fn write_split(spec: &mut String, input: &SpecInput) {
+    let (name, version, release) = (&input.name, &input.version, &input.release);
+    let unique = format!("{name}-{version}-{release}");
+    let _ = write!(
+        spec,
+        r#"
+# Debug information into files of its own, sources beside it.
+for tool in {DEBUG_TOOLS}; do
+  command -v "$tool" >/dev/null || {{ echo "kiln: the base image lacks $tool, which splitting debug information needs" >&2; exit 1; }}
+done
+/usr/bin/find-debuginfo --strict-build-id \
+  --build-id-seed "{unique}" \
+  --unique-debug-suffix "-{version}-{release}.%{{_arch}}" \
+  --unique-debug-src-base "{unique}.%{{_arch}}" \
+  -S debugsourcefiles.list "{SOURCES}"
+if ! [ -s "{DEBUG_FILES}" ] || [ -z "$(find "%{{buildroot}}/usr/lib/debug" -name '*.debug' -type f -print -quit)" ]; then
+  echo 'kiln: no ELF file carries debug information: compile with -g, or switch debug packages off in the recipe' >&2
+  exit 1
+fi
+if [ -z "$(find "%{{buildroot}}/usr/src/debug" -type f -print -quit)" ]; then
+  echo 'kiln: no source file was found for the debug information: it must name files below {SOURCES}' >&2
+  exit 1
+fi
+"#
+    );
+}
+
+/// Without debug packages: what is not needed to run goes.
+const STRIP_PROGRAMS: &str = r#"
+# No debug packages: debug information is dropped.
+find "%{buildroot}" -type f -perm -0100 -exec sh -c '
+  for file do
+    if [ "$(head -c 4 "$file")" = "$(printf "\177ELF")" ]; then strip --strip-unneeded "$file"; fi
+  done' sh {} +
+"#;
+
+/// Debug information in static libraries names paths that nobody has.
+const STRIP_ARCHIVES: &str = r#"
+find "%{buildroot}" -type f -name '*.a' -exec sh -c '
+  for file do
+    if [ "$(head -c 7 "$file")" = "!<arch>" ]; then strip --strip-debug --enable-deterministic-archives "$file"; fi
+  done' sh {} +
+"#;

@@ -1,0 +1,1 @@
+//! What the spec writer refuses, and what it writes.

@@ -1,0 +1,313 @@
+//! A small product with everything that packaging has to get right, and a sandbox to package it in.
+//!
+//! `demo` is a program and a library; `priv` is a library of others that it bundles under a private
+//! prefix. Compilation and packaging run in bubblewrap with `/build` bound to a temporary folder,
+//! as uid 0 of a one-id user namespace without capabilities: what kiln's own sandbox gives.
+
+#![expect(clippy::unwrap_used, reason = "a fixture that fails is a failed test")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use kiln_model::{Architecture, SourceDateEpoch};
+use kiln_rpm::{
+    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
+    PackageArchitecture, PackageInput, PackagedPath, PrivateFiles, Scriptlet, ScriptletTime,
+    SpecInput, packaging_step, write_spec,
+};
+
+/// 2023-02-20, the date of the demo.
+pub const SOURCE_DATE: SourceDateEpoch = SourceDateEpoch::from_seconds(1_676_851_200);
+
+/// What this host must offer; a missing program is named and the test skipped.
+pub fn missing_program(programs: &[&str]) -> Option<String> {
+    programs
+        .iter()
+        .find(|program| {
+            !["/usr/bin", "/bin", "/usr/sbin"]
+                .iter()
+                .any(|folder| Path::new(folder).join(program).exists())
+        })
+        .map(|program| (*program).to_owned())
+}
+
+const COMPILE: &str = r#"set -e
+umask 022
+mkdir -p /build/src/demo-1.0/sub /build/src/priv-2.0 /build/destdir
+cd /build/src/priv-2.0
+echo 'int priv(int x) { return x * 3; }' > priv.c
+cc -g -O2 -fPIC -shared -Wl,-soname,libpriv.so.2 -o libpriv.so.2 priv.c
+cd ../demo-1.0
+echo '#include <stdio.h>
+int priv(int); int demo(int x) { puts(x > 0 ? "a" : "b"); return priv(x); }' > sub/demo.c
+echo 'int demo(int); int main(void) { return demo(1); }' > main.c
+echo '{ global: demo; local: *; };' | sed 's/^/DEMO_1.0 /' > demo.map
+P=/usr/lib/demo/lib
+cc -g -O2 -fPIC -shared -Wl,-soname,libdemo.so.1 -Wl,--version-script=demo.map -Wl,-rpath,$P \
+  -o libdemo.so.1.0 sub/demo.c ../priv-2.0/libpriv.so.2
+cc -g -O2 -fPIE -pie -Wl,-z,now -o demo main.c ./libdemo.so.1.0 -Wl,-rpath-link,../priv-2.0
+cc -g -O2 -c -o demo.o sub/demo.c
+ar crD libdemo.a demo.o
+D=/build/destdir
+mkdir -p $D/usr/bin $D/usr/lib64/pkgconfig $D/usr/lib64/cmake/Demo $D/usr/include $D$P \
+  $D/usr/share/doc/demo $D/usr/share/licenses/demo $D/etc $D/usr/share/demo $D/usr/share/kiln/buildinfo
+install -m 0755 demo $D/usr/bin/demo
+printf '#!/bin/sh\nexec demo\n' > $D/usr/bin/demo-script; chmod 0755 $D/usr/bin/demo-script
+install -m 0644 libdemo.so.1.0 $D/usr/lib64/libdemo.so.1.0
+ln -s libdemo.so.1.0 $D/usr/lib64/libdemo.so.1
+ln -s libdemo.so.1 $D/usr/lib64/libdemo.so
+install -m 0644 libdemo.a $D/usr/lib64/libdemo.a
+install -m 0755 ../priv-2.0/libpriv.so.2 $D$P/libpriv.so.2
+echo 'int demo(int);' > $D/usr/include/demo.h
+printf 'Name: demo\nDescription: d\nVersion: 1.0\nLibs: -ldemo\nRequires.private: zlib >= 1.2\n' > $D/usr/lib64/pkgconfig/demo.pc
+echo '# config' > $D/usr/lib64/cmake/Demo/DemoConfig.cmake
+echo 'set(PACKAGE_VERSION "1.0")' > $D/usr/lib64/cmake/Demo/DemoConfigVersion.cmake
+echo licence > $D/usr/share/licenses/demo/COPYING
+echo readme > $D/usr/share/doc/demo/README
+echo 'a=1' > $D/etc/demo.conf
+echo odd > "$D/usr/share/demo/a b 100%.txt"
+mkdir -m 0555 $D/usr/share/demo/closed
+chmod 0755 $D/usr/share/demo/closed; echo x > $D/usr/share/demo/closed/x; chmod 0555 $D/usr/share/demo/closed
+for p in demo libdemo libdemo-devel demo-data; do echo '{}' > $D/usr/share/kiln/buildinfo/$p-x86_64.json; done
+find $D -exec touch -h -d @1676851200 {} +
+"#;
+
+/// One run inside bubblewrap.
+pub struct Sandboxed<'a> {
+    pub build: &'a Path,
+    pub hostname: &'a str,
+    pub umask: &'a str,
+    pub environment: Vec<(String, String)>,
+    pub command: Vec<String>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test drives the real tools")]
+pub fn run(step: &Sandboxed<'_>) -> Output {
+    let mut bwrap = Command::new("bwrap");
+    bwrap.args([
+        "--unshare-all",
+        "--uid",
+        "0",
+        "--gid",
+        "0",
+        "--cap-drop",
+        "ALL",
+        "--die-with-parent",
+    ]);
+    bwrap.args(["--hostname", step.hostname, "--clearenv"]);
+    bwrap.args([
+        "--tmpfs",
+        "/",
+        "--ro-bind",
+        "/usr",
+        "/usr",
+        "--ro-bind",
+        "/etc",
+        "/etc",
+    ]);
+    for (link, place) in [
+        ("usr/bin", "/bin"),
+        ("usr/sbin", "/sbin"),
+        ("usr/lib", "/lib"),
+        ("usr/lib64", "/lib64"),
+    ] {
+        bwrap.args(["--symlink", link, place]);
+    }
+    bwrap.args([
+        "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp",
+    ]);
+    bwrap.args(["--dir", "/root", "--dir", "/elsewhere", "--bind"]);
+    bwrap
+        .arg(step.build)
+        .arg("/build")
+        .args(["--chdir", "/build"]);
+    for (name, value) in &step.environment {
+        bwrap.args(["--setenv", name, value]);
+    }
+    bwrap.args([
+        "/bin/sh",
+        "-c",
+        &format!("umask {}; exec \"$@\"", step.umask),
+        "sh",
+    ]);
+    bwrap.args(&step.command).output().expect("bwrap starts")
+}
+
+pub fn assert_success(output: &Output) -> String {
+    let mut log = String::from_utf8_lossy(&output.stdout).into_owned();
+    log.push_str(&String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{log}");
+    log
+}
+
+/// Compiles the demo into `build/destdir`, sources left in `build/src`.
+pub fn compile(build: &Path) {
+    let environment = [("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_success(&run(&Sandboxed {
+        build,
+        hostname: "compile",
+        umask: "022",
+        environment: environment.into(),
+        command: ["sh", "-c", COMPILE].map(str::to_owned).into(),
+    }));
+}
+
+/// What may differ between two runs of the packaging step.
+pub struct Variation {
+    pub hostname: &'static str,
+    pub umask: &'static str,
+    pub changed: &'static [(&'static str, &'static str)],
+}
+
+/// Writes the spec, runs rpmbuild; returns its log and the packages, sorted by name.
+pub fn package(build: &Path, input: &SpecInput, variation: &Variation) -> (String, Vec<PathBuf>) {
+    let step = packaging_step(&input.name, Architecture::X86_64, input.source_date);
+    let inside = |path: &str| build.join(path.strip_prefix("/build/").unwrap());
+    let spec = inside(step.spec.as_str());
+    fs_err::create_dir_all(spec.parent().unwrap()).unwrap();
+    fs_err::write(&spec, write_spec(input).unwrap()).unwrap();
+    let mut environment = step.environment;
+    for (name, value) in variation.changed {
+        environment.insert((*name).to_owned(), (*value).to_owned());
+    }
+    let log = assert_success(&run(&Sandboxed {
+        build,
+        hostname: variation.hostname,
+        umask: variation.umask,
+        environment: environment.into_iter().collect(),
+        command: step.command,
+    }));
+    let mut packages = Vec::new();
+    for folder in ["noarch", "x86_64"] {
+        let Ok(entries) = fs_err::read_dir(inside(step.packages.as_str()).join(folder)) else {
+            continue;
+        };
+        packages.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    packages.sort();
+    (log, packages)
+}
+
+fn file(path: &str, kind: FileKind) -> FileLine {
+    FileLine::new(path.parse::<PackagedPath>().unwrap(), kind)
+}
+
+fn dependency(text: &str) -> Dependency {
+    text.parse().unwrap()
+}
+
+fn empty(name: &str, architecture: PackageArchitecture) -> PackageInput {
+    PackageInput {
+        name: name.parse().unwrap(),
+        summary: format!("The {name} part, 100%"),
+        description: format!("All of {name}.\n\nEven 50 %{{parts}} and `$(quotes)`."),
+        architecture,
+        files: vec![file(
+            &format!("/usr/share/kiln/buildinfo/{name}-x86_64.json"),
+            FileKind::File,
+        )],
+        requires: vec![],
+        provides: vec![],
+        conflicts: vec![],
+        obsoletes: vec![],
+        recommends: vec![],
+        bundled: vec![],
+        scriptlets: vec![],
+    }
+}
+
+fn program() -> PackageInput {
+    let mut package = empty("demo", PackageArchitecture::Native);
+    package.files.extend([
+        file("/usr/bin/demo", FileKind::File),
+        file("/usr/bin/demo-script", FileKind::File),
+        file("/etc/demo.conf", FileKind::Config),
+        file("/usr/share/licenses/demo", FileKind::Directory),
+        file("/usr/share/licenses/demo/COPYING", FileKind::License),
+        file("/usr/share/doc/demo", FileKind::Directory),
+        file("/usr/share/doc/demo/README", FileKind::Documentation),
+        file("/var/lib/demo/state", FileKind::Ghost),
+    ]);
+    package.requires.push(dependency("libdemo = 1.0-2"));
+    package.scriptlets.push(Scriptlet {
+        when: ScriptletTime::AfterInstall,
+        body: "# 100% shell\necho \"%{x}\" >/dev/null\n".to_owned(),
+    });
+    package
+}
+
+fn library() -> PackageInput {
+    let mut package = empty("libdemo", PackageArchitecture::Native);
+    package.files.extend([
+        file("/usr/lib64/libdemo.so.1", FileKind::File),
+        file("/usr/lib64/libdemo.so.1.0", FileKind::File),
+        file("/usr/lib/demo", FileKind::Directory),
+        file("/usr/lib/demo/lib", FileKind::Directory),
+        file("/usr/lib/demo/lib/libpriv.so.2", FileKind::File),
+    ]);
+    package.bundled.push(BundledLibrary {
+        name: "priv".parse().unwrap(),
+        version: "2.0".parse().unwrap(),
+    });
+    package
+}
+
+fn development() -> PackageInput {
+    let mut package = empty("libdemo-devel", PackageArchitecture::Native);
+    package.files.extend([
+        file("/usr/include/demo.h", FileKind::File),
+        file("/usr/lib64/libdemo.so", FileKind::File),
+        file("/usr/lib64/libdemo.a", FileKind::File),
+        file("/usr/lib64/pkgconfig/demo.pc", FileKind::File),
+        file("/usr/lib64/cmake/Demo", FileKind::Directory),
+        file("/usr/lib64/cmake/Demo/DemoConfig.cmake", FileKind::File),
+        file(
+            "/usr/lib64/cmake/Demo/DemoConfigVersion.cmake",
+            FileKind::File,
+        ),
+    ]);
+    package
+}
+
+fn data() -> PackageInput {
+    let mut package = empty("demo-data", PackageArchitecture::Noarch);
+    let mut odd = file("/usr/share/demo/a b 100%.txt", FileKind::File);
+    odd.mode = FileMode::new(0o4750);
+    package.files.extend([
+        file("/usr/share/demo", FileKind::Directory),
+        file("/usr/share/demo/closed", FileKind::Directory),
+        file("/usr/share/demo/closed/x", FileKind::File),
+        odd,
+    ]);
+    package
+}
+
+/// The demo's spec: four packages, one of them noarch, a private library, debug packages.
+pub fn input() -> SpecInput {
+    SpecInput {
+        name: "demo".parse().unwrap(),
+        epoch: None,
+        version: "1.0".parse().unwrap(),
+        release: "2".parse().unwrap(),
+        summary: "Demo".to_owned(),
+        description: "Demo.".to_owned(),
+        license: "MIT".to_owned(),
+        url: Some("https://example.org/a%20b".to_owned()),
+        vendor: "Kiln tests".to_owned(),
+        packager: Some("Ada Example <ada@example.org>".to_owned()),
+        source_date: SOURCE_DATE,
+        changelog: vec![ChangelogEntry {
+            date: "2023-02-20".parse().unwrap(),
+            author: "Ada Example <ada@example.org>".to_owned(),
+            version_release: "1.0-2".to_owned(),
+            lines: vec!["Raise the share to 100%".to_owned()],
+        }],
+        packages: vec![program(), library(), development(), data()],
+        private: Some(PrivateFiles {
+            prefix: "/usr/lib/demo".parse().unwrap(),
+            sonames: vec!["libpriv.so.2".to_owned()],
+        }),
+        debug_information: DebugInformation::Split,
+    }
+}
