@@ -5,6 +5,7 @@
 //! distribution package stands once, with the list of who uses it.
 
 mod contents;
+mod from_recipe;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,8 @@ pub use contents::{
     Link, Linkage, OutputRpm, Patch, PrivateFile, Product, RpmArchitecture, Software, Source,
     SystemLibrary,
 };
+
+pub use from_recipe::{DistributionError, SoftwareError};
 
 use crate::cpe::Cpe;
 use crate::party::Organization;

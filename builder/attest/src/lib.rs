@@ -28,8 +28,8 @@ mod uri;
 pub use self::spdx::Spdx23;
 pub use bill::{
     BillError, BillOfMaterials, BundledLibrary, Completeness, Contents, Decision,
-    DistributionRelease, Library, Licensing, Link, Linkage, OutputRpm, Patch, PrivateFile, Product,
-    RpmArchitecture, Software, Source, SystemLibrary,
+    DistributionError, DistributionRelease, Library, Licensing, Link, Linkage, OutputRpm, Patch,
+    PrivateFile, Product, RpmArchitecture, Software, SoftwareError, Source, SystemLibrary,
 };
 pub use cpe::{Cpe, CpeError};
 pub use cyclonedx::CycloneDx16;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use kiln_model::Line;
+use kiln_model::{Line, TextError};
 
 /// Says why a text is not an e-mail or web address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +16,9 @@ pub enum PartyError {
         "expected an address that starts with `https://` or `http://` and has a host, got `{0}`"
     )]
     Web(String),
+    /// The name is not one line of text.
+    #[error("the organisation's name does not fit: {0}")]
+    Name(#[from] TextError),
 }
 
 /// An e-mail address: `local@domain`, of the characters that need no quoting (RFC 5322 `dot-atom`).
@@ -106,6 +109,20 @@ pub struct Organization {
     pub email: Option<EmailAddress>,
     /// Its page.
     pub url: Option<WebAddress>,
+}
+
+impl TryFrom<&kiln_model::Organization> for Organization {
+    type Error = PartyError;
+
+    /// Takes over what `kiln.toml` says; an empty address is none.
+    fn try_from(settings: &kiln_model::Organization) -> Result<Self, PartyError> {
+        let (email, url) = (settings.email.as_str(), settings.url.as_str());
+        Ok(Self {
+            name: settings.name.parse()?,
+            email: (!email.is_empty()).then(|| email.parse()).transpose()?,
+            url: (!url.is_empty()).then(|| url.parse()).transpose()?,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -102,9 +102,7 @@ pub struct RunRecord {
     pub started: RunTime,
     /// When it ended.
     pub finished: RunTime,
-    /// The engine that ran the steps: `embedded`.
-    pub engine: String,
-    /// The isolation that the engine measured before the first step.
+    /// The engine and the isolation that it measured before the first step.
     pub isolation: Isolation,
     /// Where it ran.
     pub host: Host,
@@ -123,7 +121,6 @@ impl RunRecord {
             provenance: &self.provenance,
             started: &self.started,
             finished: &self.finished,
-            engine: &self.engine,
             isolation: &self.isolation,
             host: &self.host,
             steps: self.steps.iter().map(step).collect(),
@@ -151,7 +148,6 @@ struct Document<'a> {
     provenance: &'a Digest,
     started: &'a RunTime,
     finished: &'a RunTime,
-    engine: &'a str,
     isolation: &'a Isolation,
     host: &'a Host,
     steps: Vec<Step<'a>>,

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! DOCUMENT DESCRIBES product
-//! product  CONTAINS rpm;  GENERATED_FROM source;  STATIC_LINK, DYNAMIC_LINK or DEPENDS_ON library
-//! rpm      GENERATED_FROM source;  CONTAINS bundled library;  … link, where evidence says so
-//! library  GENERATED_FROM its source;  … link to its own libraries
+//! product  CONTAINS rpm, bundled library, source, patch
+//! product, rpm, library  STATIC_LINK, DYNAMIC_LINK or (headers only) DEPENDS_ON library
+//! product, rpm, library  GENERATED_FROM source;  rpm CONTAINS bundled library
 //! patch    PATCH_APPLIED product or library
 //! ```
 //!
@@ -151,13 +151,15 @@ impl Relationships {
         });
     }
 
-    fn add_part(&mut self, id: &str, part: &Part) {
-        source_ids(part)
-            .iter()
-            .for_each(|source| self.add(id, "GENERATED_FROM", source));
-        patch_ids(part)
-            .iter()
-            .for_each(|patch| self.add(patch, "PATCH_APPLIED", id));
+    fn add_part(&mut self, product: &str, id: &str, part: &Part) {
+        for source in source_ids(part) {
+            self.add(product, "CONTAINS", &source);
+            self.add(id, "GENERATED_FROM", &source);
+        }
+        for patch in patch_ids(part) {
+            self.add(product, "CONTAINS", &patch);
+            self.add(&patch, "PATCH_APPLIED", id);
+        }
     }
 
     fn add_uses(&mut self, bill: &BillOfMaterials, library: &str, uses: &BTreeSet<Use>) {
@@ -184,7 +186,7 @@ fn relationships(bill: &BillOfMaterials) -> Vec<Relationship> {
     let mut all = Relationships::default();
     let product = product_id(bill);
     all.add(DOCUMENT_ID, "DESCRIBES", &product);
-    all.add_part(&product, &bill.product);
+    all.add_part(&product, &product, &bill.product);
     for rpm in &bill.rpms {
         let rpm = element_id("RPM", rpm.name.as_str());
         all.add(&product, "CONTAINS", &rpm);
@@ -195,7 +197,7 @@ fn relationships(bill: &BillOfMaterials) -> Vec<Relationship> {
     for (recipe, bundled) in &bill.bundled {
         let id = bundled_id(recipe);
         all.add(&product, "CONTAINS", &id);
-        all.add_part(&id, &bundled.part);
+        all.add_part(&product, &id, &bundled.part);
         all.add_uses(bill, &id, &bundled.uses);
         for rpm in bundled.carriers() {
             all.add(&element_id("RPM", rpm.as_str()), "CONTAINS", &id);

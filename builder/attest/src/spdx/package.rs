@@ -162,6 +162,7 @@ impl<'a> Packages<'a> {
             let places: Vec<String> = places.map(ToString::to_string).collect();
             package.source_info = Some(format!("offered at: {}", places.join(" ")));
             package.license_declared = software.licensing.declared.to_string();
+            package.license_concluded = software.licensing.concluded.to_string();
             package.copyright_text = text_or_unknown(software.copyright.as_ref());
             package.comment = source.repacked.as_ref().map(|repacked| {
                 let (by, upstream, note) = (&repacked.by, &repacked.upstream, &repacked.note);
