@@ -1,1 +1,31 @@
-//! placeholder
+//! Runs one step sealed: the only room that spawns a process or holds unsafe code.
+//!
+//! A run has three processes. The engine (in the caller) re-executes an [`InitProgram`], because a
+//! program with threads can not enter a user namespace; that process makes the namespaces and forks
+//! pid 1 of the new pid namespace, which builds the root, gives up every privilege, **measures** that
+//! it did, and only then forks the step. When the step ends, pid 1 kills and reaps all that is left
+//! before [`Engine::run`] returns.
+//!
+//! ```text
+//! caller (threads)  --spec-->  outer init  --fork-->  pid 1 (reaper)  --fork, exec-->  step
+//!        <------------- reports, over one socket that the step never has -------------
+//! ```
+//!
+//! Invariant: no step runs unless network, file system, process and privilege isolation were seen
+//! in effect from inside; when the host can not isolate, a [`SandboxError`] says which setting is in
+//! the way.
+
+mod cancel;
+mod cgroup;
+mod diagnose;
+mod engine;
+mod error;
+mod init;
+mod log;
+mod protocol;
+mod watch;
+
+pub use cancel::Cancel;
+pub use engine::{EmbeddedEngine, Engine, InitProgram};
+pub use error::SandboxError;
+pub use init::sandbox_init;

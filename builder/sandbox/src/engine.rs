@@ -1,0 +1,330 @@
+//! Runs sealed steps: the contract, and the engine that needs no daemon.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use kiln_model::{Isolation, Limits, Measured, SealedStep, StepEnd, StepOutcome, StepUser};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::cancel::Cancel;
+use crate::cgroup::Cgroup;
+use crate::diagnose::{Host, diagnose};
+use crate::error::SandboxError;
+use crate::init::namespace_links;
+use crate::log::LimitedLog;
+use crate::protocol::{Evidence, Handover, ProgramEnd, Purpose, write_frame};
+use crate::watch::{Cut, Watch};
+
+/// The most trees that the kernel merges in one overlay.
+const MOST_LAYERS: usize = 500;
+
+/// What keeps the contract of DESIGN 5; the same step gives the same bytes on every engine.
+pub trait Engine: Send + Sync {
+    /// Returns the engine's name, as it is written into run records: `embedded`.
+    fn name(&self) -> &'static str;
+
+    /// Makes a sandbox, runs nothing in it and returns the isolation that it had.
+    ///
+    /// # Errors
+    /// The [`SandboxError`] that a step would meet on this host.
+    fn probe(&self) -> Result<Isolation, SandboxError>;
+
+    /// Runs a step and returns how it ended, with everything that it started dead.
+    ///
+    /// Standard output and error of the step go to `log`, in the order in which they were written,
+    /// up to the step's limit. The step runs until it ends, its time is up or `cancel` is raised.
+    ///
+    /// # Errors
+    /// A [`SandboxError`] when the step was not run, or its log could not be kept.
+    fn run(
+        &self,
+        step: &SealedStep,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> Result<StepOutcome, SandboxError>;
+}
+
+/// The program that becomes a sandbox: one that calls [`crate::sandbox_init`] first when it is
+/// started with these arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitProgram {
+    /// Its place on the host; `/proc/self/exe` is the caller itself.
+    pub program: PathBuf,
+    /// Its arguments: `["sandbox-init"]`.
+    pub arguments: Vec<String>,
+}
+
+/// Runs steps in namespaces of its own making: no daemon, no setuid program, the same as root and as
+/// anybody else.
+#[derive(Debug, Clone)]
+pub struct EmbeddedEngine {
+    init: InitProgram,
+}
+
+impl EmbeddedEngine {
+    /// Returns an engine that starts `init` for every step.
+    #[must_use]
+    pub fn new(init: InitProgram) -> Self {
+        Self { init }
+    }
+}
+
+impl Engine for EmbeddedEngine {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn probe(&self) -> Result<Isolation, SandboxError> {
+        let mut nothing = io::sink();
+        let outcome = self.start(&probe_step(), Purpose::Probe, &mut nothing, &Cancel::new())?;
+        Ok(outcome.isolation)
+    }
+
+    fn run(
+        &self,
+        step: &SealedStep,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> Result<StepOutcome, SandboxError> {
+        check(step)?;
+        self.start(step, Purpose::Run, log, cancel)
+    }
+}
+
+/// A started init and the host's ends of what connects us.
+struct Started {
+    child: Child,
+    control: OwnedFd,
+    output: OwnedFd,
+}
+
+impl EmbeddedEngine {
+    fn start(
+        &self,
+        step: &SealedStep,
+        purpose: Purpose,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> Result<StepOutcome, SandboxError> {
+        let began = Instant::now();
+        let cancelled = cancel
+            .watch()
+            .map_err(failed("making an event descriptor"))?;
+        let namespaces = namespace_links().map_err(failed(
+            "reading /proc/self/ns (is /proc mounted on the host?)",
+        ))?;
+        let cgroup = Cgroup::create(&step.limits);
+        let handover = Handover {
+            engine: std::process::id(),
+            namespaces,
+            cgroups: cgroup.as_ref().map(Cgroup::joins).unwrap_or_default(),
+            step: step.clone(),
+            purpose,
+        };
+        let Started {
+            mut child,
+            control,
+            output,
+        } = self.spawn()?;
+        let process = child.id();
+        // An init that is gone already has said why, or its status does.
+        let _ = write_frame(control.as_fd(), &handover);
+        let mut watch = Watch::new(control, output, LimitedLog::new(log, step.limits.log));
+        let deadline = began.checked_add(step.limits.wall_time);
+        let is_limited = || cgroup.as_ref().is_some_and(|group| group.holds(process));
+        let watched = watch.run(&mut child, deadline, cancelled.as_fd(), &is_limited);
+        if watched.is_err() {
+            watch.kill(&mut child);
+        }
+        let status = child.wait().map_err(failed("waiting for init"))?;
+        watch
+            .wait_for_everything()
+            .map_err(failed("waiting for pid 1"))?;
+        watched?;
+        let seen = watch.finish()?;
+        if let Some(fault) = seen.fault {
+            return Err(diagnose(fault, &this_host()));
+        }
+        let end = match (seen.end, seen.cut) {
+            (Some((ProgramEnd::Exited(status), _)), _) => StepEnd::Exited(status),
+            (Some((ProgramEnd::Signaled(signal), _)), _) => StepEnd::Signaled(signal),
+            (None, Some(Cut::TimedOut)) => StepEnd::TimedOut,
+            (None, Some(Cut::Cancelled)) => StepEnd::Cancelled,
+            (None, None) if seen.evidence.is_some() && purpose == Purpose::Probe => {
+                StepEnd::Exited(0)
+            }
+            // The kernel ended pid 1 itself: out of memory.
+            (None, None) if seen.evidence.is_some() => StepEnd::Signaled(nix::libc::SIGKILL),
+            (None, None) => return Err(self.ended_silently(status)),
+        };
+        Ok(StepOutcome {
+            end,
+            isolation: self.isolation(seen.evidence, seen.is_limited),
+            elapsed: began.elapsed(),
+            peak_memory: seen.end.map(|(_, peak)| peak),
+        })
+    }
+
+    /// Starts init with the socket as its standard input and the log as its output.
+    #[expect(clippy::disallowed_methods, reason = "sandbox is the room that spawns")]
+    fn spawn(&self) -> Result<Started, SandboxError> {
+        let (control, init_end) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(|errno| failed("making a socket pair")(errno.into()))?;
+        let (output, input) =
+            pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed("making a pipe")(errno.into()))?;
+        let errors = input.try_clone().map_err(failed("copying a pipe"))?;
+        let child = Command::new(&self.init.program)
+            .args(&self.init.arguments)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(init_end))
+            .stdout(Stdio::from(input))
+            .stderr(Stdio::from(errors))
+            .spawn()
+            .map_err(|source| SandboxError::Start {
+                program: self.init.program.clone(),
+                source,
+            })?;
+        Ok(Started {
+            child,
+            control,
+            output,
+        })
+    }
+
+    fn isolation(&self, evidence: Option<Evidence>, is_limited: bool) -> Isolation {
+        let no = Evidence {
+            network: Measured::No,
+            filesystem: Measured::No,
+            processes: Measured::No,
+            privileges: Measured::No,
+            user_namespace: Measured::No,
+        };
+        // A step that was ended before it was sealed never ran.
+        let seen = evidence.unwrap_or(no);
+        Isolation {
+            engine: self.name().to_owned(),
+            network: seen.network,
+            filesystem: seen.filesystem,
+            processes: seen.processes,
+            privileges: seen.privileges,
+            user_namespace: seen.user_namespace,
+            resource_limits: if is_limited {
+                Measured::Yes
+            } else {
+                Measured::No
+            },
+        }
+    }
+
+    fn ended_silently(&self, status: ExitStatus) -> SandboxError {
+        let status = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exit status {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => status.to_string(),
+        };
+        SandboxError::InitEnded {
+            program: self.init.program.clone(),
+            status,
+        }
+    }
+}
+
+/// Refuses what the kernel or init would refuse less clearly.
+fn check(step: &SealedStep) -> Result<(), SandboxError> {
+    let invalid = |reason: String| {
+        Err(SandboxError::InvalidStep {
+            label: step.label.clone(),
+            reason,
+        })
+    };
+    if step.rootfs.is_empty() {
+        return invalid("it has no root file system tree".to_owned());
+    }
+    if step.rootfs.len() > MOST_LAYERS {
+        return invalid(format!(
+            "it has {} root file system trees, and the kernel merges at most {MOST_LAYERS}",
+            step.rootfs.len()
+        ));
+    }
+    match step.command.first() {
+        None => return invalid("it has no command".to_owned()),
+        Some(program) if !program.starts_with('/') => {
+            return invalid(format!("its program `{program}` is not an absolute path"));
+        }
+        Some(_) => {}
+    }
+    if let Some(argument) = step.command.iter().find(|argument| argument.contains('\0')) {
+        return invalid(format!("its argument {argument:?} holds a NUL"));
+    }
+    for (name, value) in &step.environment {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return invalid(format!(
+                "its variable {name:?} can not be in an environment"
+            ));
+        }
+    }
+    for mount in &step.mounts {
+        let reserved = ["/proc", "/sys", "/dev"].into_iter().find(|folder| {
+            let target = mount.target.as_str();
+            target == *folder || target.starts_with(&format!("{folder}/"))
+        });
+        if let Some(folder) = reserved {
+            return invalid(format!(
+                "its mount target `{}` lies in `{folder}`, which the sandbox makes itself",
+                mount.target
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn failed(act: &'static str) -> impl FnOnce(io::Error) -> SandboxError {
+    move |source| SandboxError::Engine { act, source }
+}
+
+/// A step whose root is an empty folder and whose command is never reached.
+fn probe_step() -> SealedStep {
+    SealedStep {
+        label: "probe".to_owned(),
+        rootfs: Vec::new(),
+        mounts: Vec::new(),
+        command: Vec::new(),
+        environment: BTreeMap::new(),
+        working_directory: "/build".parse().expect("an absolute, normal path"),
+        user: StepUser::Build,
+        limits: Limits {
+            memory: 1 << 30,
+            processes: 64,
+            wall_time: Duration::from_secs(30),
+            log: 1 << 16,
+            scratch: 1 << 24,
+        },
+    }
+}
+
+fn this_host() -> Host<'static> {
+    Host {
+        setting: &|name| {
+            let file = format!("/proc/sys/{}", name.replace('.', "/"));
+            let text = fs_err::read_to_string(file).ok()?;
+            Some(text.trim().to_owned())
+        },
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+        is_unprivileged: !rustix::process::geteuid().is_root(),
+    }
+}

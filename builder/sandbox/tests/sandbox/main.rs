@@ -1,0 +1,11 @@
+//! Attacks on a sandbox, each beside what must keep working.
+
+mod smoke;
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "fixtures run only in tests, and a skip must be visible"
+)]
+
+mod support;

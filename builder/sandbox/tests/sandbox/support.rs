@@ -1,0 +1,203 @@
+//! A busybox root, a step builder and an engine for the tests.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kiln_model::{
+    Isolation, Limits, Mount, MountAccess, SandboxPath, SealedStep, StepEnd, StepOutcome, StepUser,
+};
+use kiln_sandbox::{Cancel, EmbeddedEngine, Engine, InitProgram, SandboxError};
+
+/// Where distributions put a static busybox.
+const BUSYBOXES: [&str; 4] = [
+    "/bin/busybox",
+    "/usr/bin/busybox",
+    "/sbin/busybox.static",
+    "/usr/lib/busybox/busybox-static",
+];
+
+/// Commands that the tests use inside.
+const APPLETS: &[&str] = &[
+    "awk", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "df", "dirname", "dmesg", "echo",
+    "env", "false", "find", "grep", "head", "hostname", "id", "ifconfig", "insmod", "kill", "ln",
+    "ls", "mkdir", "mknod", "mount", "mv", "nc", "nproc", "nslookup", "ping", "printf", "ps",
+    "pwd", "readlink", "rm", "rmdir", "sed", "seq", "setsid", "sh", "sleep", "sort", "stat", "su",
+    "sync", "tail", "tee", "test", "touch", "tr", "true", "umount", "uname", "unshare", "wc",
+    "wget", "xargs", "yes",
+];
+
+/// The engine under test, started through the test's own init program.
+pub fn engine() -> EmbeddedEngine {
+    EmbeddedEngine::new(InitProgram {
+        program: init_program(),
+        arguments: Vec::new(),
+    })
+}
+
+/// Cargo's place for the init program, or one beside the test (a test copied for another user).
+pub fn init_program() -> PathBuf {
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|test| test.parent().map(|folder| folder.join("kiln-sandbox-init")));
+    match beside {
+        Some(path) if path.exists() => path,
+        _ => PathBuf::from(env!("CARGO_BIN_EXE_kiln-sandbox-init")),
+    }
+}
+
+/// Returns a static busybox, or prints that the test is skipped.
+fn busybox() -> Option<PathBuf> {
+    let found = BUSYBOXES
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| fs_err::read(path).is_ok_and(|bytes| is_static(&bytes)));
+    if found.is_none() {
+        println!("SKIPPED: no static busybox at any of {BUSYBOXES:?}");
+    }
+    found
+}
+
+/// Returns whether a 64-bit little-endian ELF file has no PT_INTERP (type 3) program header.
+pub fn is_static(elf: &[u8]) -> bool {
+    let number = |at: usize, size: usize| -> usize {
+        let bytes = elf.get(at..at + size).unwrap_or_default();
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+    };
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    elf.starts_with(b"\x7fELF") && !(0..count).any(|index| number(table + index * size, 4) == 3)
+}
+
+/// A temporary folder with a root file system of busybox and room for inputs and outputs.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// Returns `None`, having said so, when the machine has no static busybox.
+    pub fn new() -> Option<Self> {
+        let place = Self::empty();
+        let busybox = busybox()?;
+        let bin = place.rootfs().join("bin");
+        fs_err::create_dir_all(&bin).unwrap();
+        fs_err::copy(busybox, bin.join("busybox")).unwrap();
+        for applet in APPLETS {
+            symlink("busybox", bin.join(applet)).unwrap();
+        }
+        Some(place)
+    }
+
+    /// Returns a place whose root has nothing in it.
+    pub fn empty() -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        fs_err::create_dir(place.rootfs()).unwrap();
+        place
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn rootfs(&self) -> PathBuf {
+        self.path().join("rootfs")
+    }
+
+    /// Makes a host folder and returns its place.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.path().join(name);
+        fs_err::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// Makes a host file with a text and returns its place.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.path().join(name);
+        fs_err::write(&file, text).unwrap();
+        file
+    }
+
+    /// Returns a step that runs `script` with the sandbox's shell.
+    pub fn step(&self, script: &str) -> SealedStep {
+        self.command(&["/bin/sh", "-c", script])
+    }
+
+    /// Returns a step that runs `command`.
+    pub fn command(&self, command: &[&str]) -> SealedStep {
+        SealedStep {
+            label: "test".to_owned(),
+            rootfs: vec![self.rootfs()],
+            mounts: Vec::new(),
+            command: command.iter().map(|&part| part.to_owned()).collect(),
+            environment: BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]),
+            working_directory: path("/build"),
+            user: StepUser::Build,
+            limits: Limits {
+                memory: 1 << 30,
+                processes: 1000,
+                wall_time: Duration::from_secs(120),
+                log: 1 << 20,
+                scratch: 64 << 20,
+            },
+        }
+    }
+}
+
+pub fn path(text: &str) -> SandboxPath {
+    text.parse().unwrap()
+}
+
+pub fn mount(source: &Path, target: &str, access: MountAccess) -> Mount {
+    Mount {
+        source: source.to_owned(),
+        target: path(target),
+        access,
+    }
+}
+
+/// Runs a step and returns how it ended with its log.
+pub fn run(step: &SealedStep) -> Result<(StepOutcome, String), SandboxError> {
+    let mut log = Vec::new();
+    let outcome = engine().run(step, &mut log, &Cancel::new())?;
+    Ok((outcome, String::from_utf8_lossy(&log).into_owned()))
+}
+
+/// Runs a step that must succeed and returns its log.
+#[track_caller]
+pub fn output(step: &SealedStep) -> String {
+    let (outcome, log) = match run(step) {
+        Ok(ran) => ran,
+        Err(error) => panic!("the step did not run: {error}\n{error:?}"),
+    };
+    assert_eq!(outcome.end, StepEnd::Exited(0), "log:\n{log}");
+    assert_sealed(&outcome.isolation);
+    log
+}
+
+/// Runs a step that must not be run and returns why.
+#[track_caller]
+pub fn refusal(step: &SealedStep) -> SandboxError {
+    match run(step) {
+        Ok((outcome, log)) => panic!("the step ran: {outcome:?}\n{log}"),
+        Err(error) => error,
+    }
+}
+
+#[track_caller]
+pub fn assert_sealed(isolation: &Isolation) {
+    use kiln_model::Measured::Yes;
+    let all = [
+        isolation.network,
+        isolation.filesystem,
+        isolation.processes,
+        isolation.privileges,
+        isolation.user_namespace,
+    ];
+    assert_eq!(all, [Yes; 5]);
+    assert_eq!(isolation.engine, "embedded");
+}
