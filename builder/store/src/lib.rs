@@ -6,6 +6,7 @@
 
 mod blob;
 mod error;
+mod fetch;
 mod image_index;
 mod layout;
 mod publish;
@@ -17,6 +18,11 @@ mod tree;
 
 pub use blob::{BlobInfo, BlobWriter};
 pub use error::{StoreError, WriteTreeError};
+pub use fetch::{
+    Attempt, AttemptError, BodyKind, FailedFetch, FetchError, FetchLimits, FetchLocation,
+    FetchOrigin, FetchProgress, FetchRequest, FetchSettings, Fetcher, MissingBlob, Network,
+    Received, Silent, TrustedRoots,
+};
 pub use layout::STORE_FORMAT;
 pub use record::RecordKind;
 pub use store::Store;

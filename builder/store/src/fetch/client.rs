@@ -1,0 +1,101 @@
+//! The HTTP client: no proxy, no cookies, no decoding, no redirects of its own, and no look at the
+//! environment.
+//!
+//! reqwest's own way to trusted roots (`rustls-platform-verifier`) reads `SSL_CERT_FILE`; so the
+//! roots are read here and given to it as the only ones. The one TLS provider in the tree is
+//! aws-lc-rs, which reqwest installs for its own clients.
+
+use std::path::Path;
+
+use reqwest::Certificate;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
+
+use crate::fetch::error::FetchError;
+use crate::fetch::settings::{FetchSettings, TrustedRoots};
+
+/// Where distributions keep the bundle of trusted roots: Debian, Red Hat, SUSE, Alpine.
+const BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Says whether `https:` can work at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Roots {
+    Known,
+    NotFound,
+}
+
+/// Makes the client.
+pub(crate) fn build(settings: &FetchSettings) -> Result<(reqwest::Client, Roots), FetchError> {
+    let roots = read_roots(&settings.roots)?;
+    let found = if roots.is_empty() {
+        Roots::NotFound
+    } else {
+        Roots::Known
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only(roots)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .default_headers(headers)
+        .user_agent(concat!("kiln/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(settings.limits.connect_timeout)
+        .build()
+        .map_err(|error| client_error(&error))?;
+    Ok((client, found))
+}
+
+fn read_roots(roots: &TrustedRoots) -> Result<Vec<Certificate>, FetchError> {
+    match roots {
+        TrustedRoots::Bundle(path) => read_bundle(path),
+        TrustedRoots::System => {
+            let found = BUNDLES.iter().map(Path::new).find(|path| path.is_file());
+            found.map_or_else(|| Ok(Vec::new()), read_bundle)
+        }
+    }
+}
+
+fn read_bundle(path: &Path) -> Result<Vec<Certificate>, FetchError> {
+    let pem = fs_err::read(path).map_err(|source| FetchError::Roots {
+        path: path.to_owned(),
+        source,
+    })?;
+    let roots = Certificate::from_pem_bundle(&pem).map_err(|error| client_error(&error))?;
+    if roots.is_empty() {
+        let empty = std::io::Error::other("it holds no PEM certificate");
+        return Err(FetchError::Roots {
+            path: path.to_owned(),
+            source: empty,
+        });
+    }
+    Ok(roots)
+}
+
+fn client_error(error: &reqwest::Error) -> FetchError {
+    FetchError::Client {
+        reason: chain(error),
+    }
+}
+
+/// Returns what an error and its causes say, without repetition.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = cause.source();
+    }
+    text
+}

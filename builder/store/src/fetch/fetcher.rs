@@ -1,0 +1,271 @@
+//! The fetcher: what is missing from the store is fetched, several files at once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kiln_model::Digest;
+use tokio::runtime::Runtime;
+
+use crate::blob::BlobInfo;
+use crate::error::StoreError;
+use crate::fetch::address::{Archive, candidates, shown};
+use crate::fetch::client;
+use crate::fetch::error::{FetchError, MissingBlob};
+use crate::fetch::job::{Job, fetch_index, fetch_jobs};
+use crate::fetch::request::{FetchLocation, FetchOrigin, FetchProgress, FetchRequest};
+use crate::fetch::settings::{FetchSettings, Network};
+use crate::fetch::transfer::Line;
+use crate::store::Store;
+
+/// Fetches pinned files into a store.
+///
+/// Made for [`Network::Offline`] it holds no HTTP client: it can only say what is missing.
+#[derive(Debug)]
+pub struct Fetcher {
+    store: Store,
+    archives: Vec<Archive>,
+    connection: Connection,
+}
+
+#[derive(Debug)]
+enum Connection {
+    /// The archives, as messages write them.
+    Offline { archives: Vec<String> },
+    Online {
+        line: Arc<Line>,
+        /// `None` only while it is dropped.
+        runtime: Option<Runtime>,
+    },
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Waiting for the runtime is not allowed where another one is running.
+        if let Self::Online { runtime, .. } = self
+            && let Some(runtime) = runtime.take()
+        {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Fetcher {
+    /// Makes a fetcher.
+    ///
+    /// # Errors
+    /// `Archive`, `Roots` or `Client`; none of them when the network is switched off.
+    pub fn new(store: Store, settings: FetchSettings) -> Result<Self, FetchError> {
+        if settings.network == Network::Offline {
+            let archives = settings.archives.iter().map(|text| shown(text)).collect();
+            return Ok(Self {
+                store,
+                archives: Vec::new(),
+                connection: Connection::Offline { archives },
+            });
+        }
+        let parse = |text: &String| {
+            Archive::parse(text).map_err(|reason| FetchError::Archive {
+                address: shown(text),
+                reason,
+            })
+        };
+        let archives = settings.archives.iter().map(parse);
+        let archives = archives.collect::<Result<Vec<_>, _>>()?;
+        let (client, roots) = client::build(&settings)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("kiln-fetch")
+            .enable_all()
+            .build()
+            .map_err(|error| FetchError::Client {
+                reason: error.to_string(),
+            })?;
+        Ok(Self {
+            store,
+            archives,
+            connection: Connection::Online {
+                line: Arc::new(Line {
+                    client,
+                    roots,
+                    limits: settings.limits,
+                }),
+                runtime: Some(runtime),
+            },
+        })
+    }
+
+    /// Sees to it that every file is in the store; returns what is known of each, in order.
+    ///
+    /// What is there already is verified. Files of one digest are fetched once. A file that fails
+    /// does not stop the others: all failures are told at the end.
+    ///
+    /// # Errors
+    /// `Offline` with everything that is missing, `Failed` with every location that was tried,
+    /// `Size` when a stated size contradicts its digest, or `Store`.
+    pub fn fetch_all(
+        &self,
+        requests: &[FetchRequest],
+        progress: &dyn FetchProgress,
+    ) -> Result<Vec<BlobInfo>, FetchError> {
+        let wanted = group(requests);
+        let mut found = BTreeMap::new();
+        let mut missing = Vec::new();
+        for file in wanted.values() {
+            match self.look_up(file)? {
+                Presence::There(info) => {
+                    progress.finished(&file.name, &info, FetchOrigin::Store);
+                    found.insert(file.sha256, info);
+                }
+                Presence::Missing { damaged } => missing.push((file, damaged)),
+            }
+        }
+        // In the order in which they were asked for.
+        missing.sort_by_key(|(file, _)| file.place);
+        if !missing.is_empty() {
+            match &self.connection {
+                Connection::Offline { archives } => return Err(offline(&missing, archives)),
+                Connection::Online { line, runtime } => {
+                    let runtime = runtime.as_ref().expect("only dropping takes it");
+                    let jobs = missing.iter().map(|(file, _)| self.job(line, file));
+                    let fetched =
+                        run_apart(|| runtime.block_on(fetch_jobs(jobs.collect(), line, progress)))?;
+                    found.extend(fetched);
+                }
+            }
+        }
+        check_sizes(requests, &found)?;
+        Ok(requests
+            .iter()
+            .map(|request| found[&request.sha256])
+            .collect())
+    }
+
+    /// Fetches a file whose digest is not known from the first archive that has it, whole or not at
+    /// all. The caller verifies a signature over it: it is not stored.
+    ///
+    /// # Errors
+    /// `OfflineIndex`, or `Index` with every archive that was tried.
+    pub fn fetch_unpinned(&self, path: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+        let Connection::Online { line, runtime } = &self.connection else {
+            return Err(FetchError::OfflineIndex {
+                path: path.to_owned(),
+            });
+        };
+        let runtime = runtime.as_ref().expect("only dropping takes it");
+        let location = FetchLocation::ArchivePath(path.to_owned());
+        let candidates = candidates(&[location], &self.archives);
+        run_apart(|| runtime.block_on(fetch_index(line, path, limit, candidates)))
+    }
+
+    fn look_up(&self, file: &Wanted) -> Result<Presence, StoreError> {
+        match self.store.blob_info(&file.sha256) {
+            Ok(info) => Ok(Presence::There(info)),
+            Err(StoreError::Missing { .. }) => Ok(Presence::Missing { damaged: None }),
+            Err(
+                StoreError::Damaged { evidence, .. } | StoreError::NotARegularFile { evidence, .. },
+            ) => Ok(Presence::Missing {
+                damaged: Some(evidence),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn job(&self, line: &Arc<Line>, file: &Wanted) -> Job {
+        Job {
+            line: Arc::clone(line),
+            store: self.store.clone(),
+            name: file.name.clone(),
+            sha256: file.sha256,
+            size: file.size,
+            candidates: candidates(&file.locations, &self.archives),
+        }
+    }
+}
+
+/// Runs `work` on a thread of its own: the caller's may be one on which nothing may wait.
+fn run_apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| match scope.spawn(work).join() {
+        Ok(outcome) => outcome,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+enum Presence {
+    There(BlobInfo),
+    Missing { damaged: Option<PathBuf> },
+}
+
+/// All requests for one digest.
+struct Wanted {
+    /// The first request's place.
+    place: usize,
+    name: String,
+    sha256: Digest,
+    /// The first size that a request states.
+    size: Option<u64>,
+    locations: Vec<FetchLocation>,
+}
+
+fn group(requests: &[FetchRequest]) -> BTreeMap<Digest, Wanted> {
+    let mut wanted: BTreeMap<Digest, Wanted> = BTreeMap::new();
+    for (place, request) in requests.iter().enumerate() {
+        let file = wanted.entry(request.sha256).or_insert_with(|| Wanted {
+            place,
+            name: request.name.clone(),
+            sha256: request.sha256,
+            size: None,
+            locations: Vec::new(),
+        });
+        file.size = file.size.or(request.size);
+        file.locations.extend(request.locations.iter().cloned());
+    }
+    wanted
+}
+
+fn check_sizes(
+    requests: &[FetchRequest],
+    found: &BTreeMap<Digest, BlobInfo>,
+) -> Result<(), FetchError> {
+    for request in requests {
+        let actual = found[&request.sha256].size;
+        if let Some(expected) = request.size.filter(|size| *size != actual) {
+            return Err(FetchError::Size {
+                name: request.name.clone(),
+                digest: request.sha256,
+                expected,
+                actual,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn offline(missing: &[(&Wanted, Option<PathBuf>)], archives: &[String]) -> FetchError {
+    let describe = |(file, damaged): &(&Wanted, Option<PathBuf>)| {
+        let mut locations = Vec::new();
+        for location in &file.locations {
+            let path = match location {
+                FetchLocation::Location(location) => location.pool_path(),
+                FetchLocation::ArchivePath(path) => Some(path.clone()),
+            };
+            match path {
+                Some(path) if !archives.is_empty() => locations.extend(
+                    archives
+                        .iter()
+                        .map(|archive| format!("{}/{path}", archive.trim_end_matches('/'))),
+                ),
+                _ => locations.push(location.to_string()),
+            }
+        }
+        MissingBlob {
+            name: file.name.clone(),
+            sha256: file.sha256,
+            locations,
+            damaged: damaged.clone(),
+        }
+    };
+    FetchError::Offline {
+        missing: missing.iter().map(describe).collect(),
+    }
+}

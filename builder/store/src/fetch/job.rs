@@ -1,0 +1,294 @@
+//! What runs for one file, and for all at once: locations in order, further tries, events.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kiln_model::Digest;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+
+use crate::blob::BlobInfo;
+use crate::error::StoreError;
+use crate::fetch::address::{Address, Candidate};
+use crate::fetch::error::{Attempt, AttemptError, BodyKind, FailedFetch, FetchError};
+use crate::fetch::request::{FetchOrigin, FetchProgress};
+use crate::fetch::transfer::{Bound, Line, Sink, TransferError};
+use crate::store::Store;
+
+/// One file to fetch.
+pub(crate) struct Job {
+    pub(crate) line: Arc<Line>,
+    pub(crate) store: Store,
+    pub(crate) name: String,
+    pub(crate) sha256: Digest,
+    pub(crate) size: Option<u64>,
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// What a job tells while it runs.
+enum Event {
+    Started(String, Option<u64>),
+    Advanced(String, u64),
+    PassedOver(String, String, AttemptError),
+    Finished(String, BlobInfo, String),
+}
+
+impl Event {
+    fn tell(self, progress: &dyn FetchProgress) {
+        match self {
+            Self::Started(name, size) => progress.started(&name, size),
+            Self::Advanced(name, bytes) => progress.advanced(&name, bytes),
+            Self::PassedOver(name, address, reason) => {
+                progress.passed_over(&name, &address, &reason);
+            }
+            Self::Finished(name, info, address) => {
+                progress.finished(&name, &info, FetchOrigin::Network { address });
+            }
+        }
+    }
+}
+
+/// Why a job ended without its file.
+enum JobError {
+    Failed(FailedFetch),
+    Store(StoreError),
+}
+
+/// Runs all jobs, so many at a time; a failed one does not stop the others.
+pub(crate) async fn fetch_jobs(
+    jobs: Vec<Job>,
+    line: &Line,
+    progress: &dyn FetchProgress,
+) -> Result<Vec<(Digest, BlobInfo)>, FetchError> {
+    let places = Arc::new(Semaphore::new(line.limits.parallel.max(1)));
+    let (events, mut heard) = unbounded_channel();
+    let mut running = JoinSet::new();
+    for (place, job) in jobs.into_iter().enumerate() {
+        let (places, events) = (Arc::clone(&places), events.clone());
+        running.spawn(async move {
+            let _place = places.acquire().await;
+            (place, job.run(&events).await)
+        });
+    }
+    drop(events);
+    let mut failures = BTreeMap::new();
+    let mut found = Vec::new();
+    loop {
+        let joined = tokio::select! {
+            biased;
+            Some(event) = heard.recv() => {
+                event.tell(progress);
+                continue;
+            }
+            joined = running.join_next() => joined,
+        };
+        match joined {
+            None => break,
+            Some(Ok((_, Ok(info)))) => found.push((info.digest, info)),
+            Some(Ok((place, Err(JobError::Failed(failed))))) => {
+                failures.insert(place, failed);
+            }
+            // A full disk does not get better with more files: dropping the set stops the others.
+            Some(Ok((_, Err(JobError::Store(error))))) => return Err(error.into()),
+            Some(Err(error)) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => {
+                    let reason = error.to_string();
+                    return Err(FetchError::Client { reason });
+                }
+            },
+        }
+    }
+    tell_rest(&mut heard, progress);
+    if failures.is_empty() {
+        return Ok(found);
+    }
+    Err(FetchError::Failed {
+        failures: failures.into_values().collect(),
+    })
+}
+
+fn tell_rest(heard: &mut UnboundedReceiver<Event>, progress: &dyn FetchProgress) {
+    while let Ok(event) = heard.try_recv() {
+        event.tell(progress);
+    }
+}
+
+impl Job {
+    async fn run(self, events: &UnboundedSender<Event>) -> Result<BlobInfo, JobError> {
+        // The other end is only gone when nobody wants to know any more.
+        let tell = |event| drop(events.send(event));
+        tell(Event::Started(self.name.clone(), self.size));
+        let mut attempts = Vec::new();
+        for candidate in &self.candidates {
+            match self.try_candidate(candidate, events).await {
+                Ok(info) => {
+                    let address = candidate.shown.clone();
+                    tell(Event::Finished(self.name.clone(), info, address));
+                    return Ok(info);
+                }
+                Err(Tried::Attempt(attempt)) => {
+                    let (address, reason) = (attempt.address.clone(), attempt.reason.clone());
+                    tell(Event::PassedOver(self.name.clone(), address, reason));
+                    attempts.push(attempt);
+                }
+                Err(Tried::Store(error)) => return Err(JobError::Store(error)),
+            }
+        }
+        Err(JobError::Failed(FailedFetch {
+            name: self.name,
+            expected: self.sha256,
+            attempts,
+        }))
+    }
+
+    async fn try_candidate(
+        &self,
+        candidate: &Candidate,
+        events: &UnboundedSender<Event>,
+    ) -> Result<BlobInfo, Tried> {
+        let mut tries = Tries::start(&self.line, candidate);
+        let address = tries.address()?;
+        loop {
+            match self.try_once(address, events).await {
+                Ok(info) => return Ok(info),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    async fn try_once(
+        &self,
+        address: &Address,
+        events: &UnboundedSender<Event>,
+    ) -> Result<BlobInfo, TransferError> {
+        let bound = match self.size {
+            Some(size) => Bound::Size(size),
+            None => Bound::Limit(self.line.limits.size_limit),
+        };
+        let advanced = |bytes| drop(events.send(Event::Advanced(self.name.clone(), bytes)));
+        advanced(0);
+        let mut writer = self.store.blob_writer()?;
+        let sink: &mut dyn Sink = &mut writer;
+        let kind = self.line.transfer(address, bound, sink, &advanced).await?;
+        let expected = self.sha256;
+        // Waits for the disk, which the other downloads need not.
+        let finished = tokio::task::spawn_blocking(move || writer.finish_expecting(&expected));
+        finish(finished.await, kind)
+    }
+}
+
+fn finish(
+    finished: Result<Result<BlobInfo, StoreError>, tokio::task::JoinError>,
+    kind: BodyKind,
+) -> Result<BlobInfo, TransferError> {
+    match finished {
+        Ok(Ok(info)) => Ok(info),
+        Ok(Err(StoreError::Mismatch { expected, actual })) => {
+            Err(TransferError::Attempt(AttemptError::Mismatch {
+                expected,
+                actual,
+                kind,
+            }))
+        }
+        Ok(Err(error)) => Err(error.into()),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// How the tries at one address ended.
+enum Tried {
+    Attempt(Attempt),
+    Store(StoreError),
+}
+
+impl From<Attempt> for Tried {
+    fn from(attempt: Attempt) -> Self {
+        Self::Attempt(attempt)
+    }
+}
+
+/// Counts the tries at one address, and waits between them.
+struct Tries<'a> {
+    candidate: &'a Candidate,
+    /// Further tries that are allowed.
+    left: u32,
+    done: u32,
+    wait: Duration,
+}
+
+impl<'a> Tries<'a> {
+    fn start(line: &Line, candidate: &'a Candidate) -> Self {
+        Self {
+            candidate,
+            left: line.limits.retries,
+            done: 0,
+            wait: line.limits.backoff,
+        }
+    }
+
+    fn address(&self) -> Result<&'a Address, Attempt> {
+        let address = self.candidate.address.as_ref();
+        address.map_err(|reason| self.failed(reason.clone()))
+    }
+
+    /// Returns after a while if the address is worth another try.
+    async fn again(&mut self, error: TransferError) -> Result<(), Tried> {
+        self.done += 1;
+        let reason = match error {
+            TransferError::Attempt(reason) => reason,
+            TransferError::Store(error) => return Err(Tried::Store(error)),
+        };
+        if self.left == 0 || !reason.is_passing() {
+            return Err(self.failed(reason).into());
+        }
+        self.left -= 1;
+        tokio::time::sleep(self.wait).await;
+        self.wait *= 2;
+        Ok(())
+    }
+
+    fn failed(&self, reason: AttemptError) -> Attempt {
+        Attempt {
+            address: self.candidate.shown.clone(),
+            tries: self.done,
+            reason,
+        }
+    }
+}
+
+/// Tries an archive's index at every candidate.
+pub(crate) async fn fetch_index(
+    line: &Line,
+    path: &str,
+    limit: u64,
+    candidates: Vec<Candidate>,
+) -> Result<Vec<u8>, FetchError> {
+    let mut attempts = Vec::new();
+    for candidate in &candidates {
+        match try_index(line, candidate, limit).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(Tried::Attempt(attempt)) => attempts.push(attempt),
+            Err(Tried::Store(error)) => return Err(error.into()),
+        }
+    }
+    Err(FetchError::Index {
+        path: path.to_owned(),
+        attempts,
+    })
+}
+
+async fn try_index(line: &Line, candidate: &Candidate, limit: u64) -> Result<Vec<u8>, Tried> {
+    let mut tries = Tries::start(line, candidate);
+    let address = tries.address()?;
+    loop {
+        let mut bytes = Vec::new();
+        let bound = Bound::Limit(limit);
+        match line.transfer(address, bound, &mut bytes, &|_| ()).await {
+            Ok(_) => return Ok(bytes),
+            Err(error) => tries.again(error).await?,
+        }
+    }
+}

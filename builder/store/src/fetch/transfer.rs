@@ -1,0 +1,307 @@
+//! One try at one address: redirects, what the headers must say, and the body within its bounds.
+
+use std::future::Future;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_ENCODING, LOCATION};
+use reqwest::{Response, StatusCode};
+use tokio::time::{Instant, timeout};
+
+use crate::blob::BlobWriter;
+use crate::error::StoreError;
+use crate::fetch::address::Address;
+use crate::fetch::client::{Roots, chain};
+use crate::fetch::error::{AttemptError, BodyKind, Received};
+use crate::fetch::settings::FetchLimits;
+
+/// Where a body goes.
+pub(crate) trait Sink: Send {
+    /// Takes the next bytes.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+}
+
+impl Sink for BlobWriter {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.append(bytes)
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// How many bytes a body may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bound {
+    /// Exactly this many.
+    Size(u64),
+    /// No more than this many.
+    Limit(u64),
+}
+
+/// Why a try ended: the first may be different elsewhere, the second is not.
+#[derive(Debug)]
+pub(crate) enum TransferError {
+    Attempt(AttemptError),
+    Store(StoreError),
+}
+
+impl From<AttemptError> for TransferError {
+    fn from(error: AttemptError) -> Self {
+        Self::Attempt(error)
+    }
+}
+
+impl From<StoreError> for TransferError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What every try needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) client: reqwest::Client,
+    pub(crate) roots: Roots,
+    pub(crate) limits: FetchLimits,
+}
+
+impl Line {
+    /// Sends the body at `address` to `sink`, within `bound`; says what it looked like.
+    ///
+    /// `advanced` hears how many bytes have come.
+    pub(crate) async fn transfer(
+        &self,
+        address: &Address,
+        bound: Bound,
+        sink: &mut dyn Sink,
+        advanced: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<BodyKind, TransferError> {
+        let response = self.ask(address).await?;
+        check_headers(&response)?;
+        let mut body = Body {
+            announced: response.content_length(),
+            response,
+            received: 0,
+            kind: BodyKind::Other,
+            pace: Pace::start(&self.limits),
+        };
+        while let Some(bytes) = body.next().await? {
+            if body.received == 0 {
+                body.kind = recognize(&bytes);
+            }
+            body.received += bytes.len() as u64;
+            body.check_not_longer(bound)?;
+            sink.take(&bytes)?;
+            advanced(body.received);
+        }
+        body.check_not_shorter(bound)?;
+        Ok(body.kind)
+    }
+
+    /// Asks, and follows redirects.
+    async fn ask(&self, address: &Address) -> Result<Response, AttemptError> {
+        let mut address = address.clone();
+        for _ in 0..=self.limits.redirects {
+            let response = self.ask_once(&address).await?;
+            let status = response.status();
+            let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
+            if !is_redirect {
+                return Ok(response);
+            }
+            let Some(target) = response.headers().get(LOCATION) else {
+                return Ok(response);
+            };
+            address = address.redirected(&String::from_utf8_lossy(target.as_bytes()))?;
+        }
+        Err(AttemptError::Redirects {
+            limit: self.limits.redirects,
+        })
+    }
+
+    async fn ask_once(&self, address: &Address) -> Result<Response, AttemptError> {
+        if address.is_encrypted() && self.roots == Roots::NotFound {
+            return Err(AttemptError::NoRoots);
+        }
+        let idle = self.limits.connect_timeout + self.limits.idle_timeout;
+        let asked = self.client.get(address.url().clone()).send();
+        match timeout(idle, asked).await {
+            Err(_) => Err(AttemptError::Idle { idle }),
+            Ok(outcome) => outcome.map_err(|error| AttemptError::Connect {
+                reason: chain(&error.without_url()),
+            }),
+        }
+    }
+}
+
+fn check_headers(response: &Response) -> Result<(), AttemptError> {
+    if response.status() != StatusCode::OK {
+        return Err(AttemptError::Status {
+            status: response.status().as_u16(),
+        });
+    }
+    match response.headers().get(CONTENT_ENCODING) {
+        None => Ok(()),
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
+        Some(value) => Err(AttemptError::Encoding {
+            encoding: String::from_utf8_lossy(value.as_bytes())
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(40)
+                .collect(),
+        }),
+    }
+}
+
+/// A body that is being read.
+struct Body {
+    response: Response,
+    announced: Option<u64>,
+    received: u64,
+    kind: BodyKind,
+    pace: Pace,
+}
+
+impl Body {
+    async fn next(
+        &mut self,
+    ) -> Result<Option<impl AsRef<[u8]> + std::ops::Deref<Target = [u8]> + use<>>, AttemptError>
+    {
+        let chunk = self.pace.wait(self.response.chunk()).await?;
+        let bytes = chunk.map_err(|error| AttemptError::Broken {
+            received: self.received,
+            announced: self.announced,
+            reason: chain(&error.without_url()),
+        })?;
+        if let Some(bytes) = &bytes {
+            self.pace.count(bytes.len() as u64)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Refuses a body that is, or says it is, longer than allowed. The first bytes have come then,
+    /// so that it is known what they look like.
+    fn check_not_longer(&self, bound: Bound) -> Result<(), AttemptError> {
+        let (Bound::Size(most) | Bound::Limit(most)) = bound;
+        let known = self.received.max(self.announced.unwrap_or(0));
+        if known <= most {
+            return Ok(());
+        }
+        let actual = match self.announced {
+            Some(announced) => Received::Exactly(announced),
+            None => Received::AtLeast(known),
+        };
+        let kind = self.kind;
+        Err(match bound {
+            Bound::Size(expected) => AttemptError::Length {
+                expected,
+                actual,
+                kind,
+            },
+            Bound::Limit(limit) => AttemptError::Limit {
+                limit,
+                actual,
+                kind,
+            },
+        })
+    }
+
+    fn check_not_shorter(&self, bound: Bound) -> Result<(), AttemptError> {
+        match bound {
+            Bound::Size(expected) if self.received < expected => Err(AttemptError::Length {
+                expected,
+                actual: Received::Exactly(self.received),
+                kind: self.kind,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Watches that bytes come at all, and fast enough.
+///
+/// Only waiting counts, not the time that the store takes: a slow disk is not the mirror's fault.
+struct Pace {
+    idle: Duration,
+    window: Duration,
+    expected: u64,
+    waited: Duration,
+    received: u64,
+}
+
+impl Pace {
+    fn start(limits: &FetchLimits) -> Self {
+        let seconds = limits.rate_window.as_secs_f64();
+        // Precise enough: a window has seconds, a rate thousands of bytes.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a rate and a window are small and positive"
+        )]
+        let expected = (limits.minimum_rate as f64 * seconds) as u64;
+        Self {
+            idle: limits.idle_timeout,
+            window: limits.rate_window,
+            expected,
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
+    async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Result<T, AttemptError> {
+        let start = Instant::now();
+        let outcome = timeout(self.idle, future).await;
+        self.waited += start.elapsed();
+        outcome.map_err(|_| AttemptError::Idle { idle: self.idle })
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<(), AttemptError> {
+        self.received += bytes;
+        if self.waited < self.window {
+            return Ok(());
+        }
+        if self.received < self.expected {
+            return Err(AttemptError::Slow {
+                window: self.window,
+                expected: self.expected,
+                actual: self.received,
+            });
+        }
+        (self.waited, self.received) = (Duration::ZERO, 0);
+        Ok(())
+    }
+}
+
+/// Looks at the first bytes of a body.
+fn recognize(bytes: &[u8]) -> BodyKind {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = text.trim_ascii_start();
+    let starts_with = |start: &str| {
+        text.get(..start.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
+    };
+    if starts_with("<!doctype") || starts_with("<html") {
+        BodyKind::WebPage
+    } else {
+        BodyKind::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_recognized() {
+        for text in ["<!DOCTYPE html>", "\u{feff}\r\n <html lang=en>", "<HTML>"] {
+            assert_eq!(recognize(text.as_bytes()), BodyKind::WebPage, "{text}");
+        }
+        for text in ["", "<", "\x1f\u{8b}", "<?xml", "html"] {
+            assert_eq!(recognize(text.as_bytes()), BodyKind::Other, "{text}");
+        }
+    }
+}
