@@ -251,7 +251,11 @@ def kind_of(text):
 
 def verdicts(path):
     """Yields (judge, complaint); no complaint means that the judge is content."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        yield "kiln rules", f"can not be read: {error}"
+        return
     kind = kind_of(text)
     if kind is None:
         yield "kiln rules", "no judge knows this kind of document"

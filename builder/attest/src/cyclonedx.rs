@@ -2,7 +2,7 @@
 //!
 //! The product is `metadata.component`; its RPMs, what it bundles and what it takes from the
 //! operating system are `components`, sorted by `bom-ref`. Every reference has a `dependencies`
-//! entry, a leaf an empty one. What 1.6 has no key for stands in properties: `kiln:…` (docs/sbom.md)
+//! entry, a leaf an empty one. What 1.6 has no key for stands in properties: `kiln:…` (facts.rs)
 //! and the four `bsi:component:…` of BSI TR-03183-2.
 //!
 //! `licenses` of 1.6 is a list of ids or exactly one expression: two ids say declared and concluded;

@@ -35,3 +35,28 @@ pub(crate) fn digest_list(files: &[ListedFile<'_>]) -> Option<(Digest, Option<Sh
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_files_have_the_digest_of_their_sorted_list() {
+        let (a, b, sha512) = (Digest::of(b"a"), Digest::of(b"b"), Sha512::of(b"b"));
+        let file_a = || ListedFile {
+            name: "a",
+            sha256: &a,
+            sha512: None,
+        };
+        let file_b = || ListedFile {
+            name: "b",
+            sha256: &b,
+            sha512: Some(&sha512),
+        };
+        let list = format!("{}  a\n{}  b\n", a.to_hex(), b.to_hex());
+        assert_eq!(digest_list(&[]), None);
+        assert_eq!(digest_list(&[file_b()]), Some((b, Some(sha512))));
+        let expected = Some((Digest::of(list.as_bytes()), None));
+        assert_eq!(digest_list(&[file_b(), file_a()]), expected);
+    }
+}

@@ -1,6 +1,21 @@
 //! Facts that no SBOM format has a key for: named values, the same names in every format.
 //!
 //! CycloneDX carries them as properties, SPDX 2.3 as annotations `NAME=VALUE`.
+//!
+//! | name | value |
+//! |---|---|
+//! | `kiln:recipe`, `kiln:release` | what built the component |
+//! | `kiln:source:FILE:size`, `:released`, `:mirror` | bytes, day and other places of a source |
+//! | `kiln:source:FILE:repacked-by`, `-from`, `-note` | who changed upstream's archive, and how |
+//! | `kiln:choice` | `bundle` or `system` |
+//! | `kiln:use:CONSUMER:link` | `shared`, `static` or `header-only` |
+//! | `kiln:use:CONSUMER:reason`, `:decided-by`, `:decided-on`, `:review-by` | the decision record |
+//! | `kiln:is-external` | `true`: not in the RPMs, the operating system brings it |
+//! | `kiln:package`, `kiln:source-package`, `kiln:source-package-version` | the distribution's names |
+//! | `kiln:rpm:size`, `:sha256header`, `:payloaddigest` | of an RPM; the last two outlive signing |
+//! | `kiln:license:declared` | CycloneDX only: beside a concluded expression |
+//! | `kiln:hashes-of` | CycloneDX only: `file`, or `sha256sum-list` of the component's files |
+//! | `kiln:file` | SPDX only: `DIGEST RPM PATH` of a bundled library's file |
 
 use std::collections::BTreeSet;
 

@@ -20,3 +20,30 @@ pub(crate) fn license_refs(license: &LicenseExpression) -> BTreeSet<String> {
         .map(str::to_owned)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_are_told_from_identifiers() {
+        let check = |text: &str, expected: bool, refs: &[&str]| {
+            let license: LicenseExpression = text.parse().expect("the test is well-formed");
+            assert_eq!(is_single_id(&license), expected, "{text}");
+            assert_eq!(
+                license_refs(&license),
+                refs.iter().map(|&name| name.to_owned()).collect()
+            );
+        };
+        check("curl", true, &[]);
+        check("GPL-2.0-or-later", true, &[]);
+        check("Apache-2.0 OR MIT", false, &[]);
+        check("GPL-2.0-only WITH Classpath-exception-2.0", false, &[]);
+        check("LicenseRef-x", false, &["LicenseRef-x"]);
+        check(
+            "(LicenseRef-b OR MIT) AND LicenseRef-a",
+            false,
+            &["LicenseRef-a", "LicenseRef-b"],
+        );
+    }
+}

@@ -372,3 +372,30 @@ struct DigestSet {
 struct Annotations {
     role: &'static str,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builder_id_is_a_uri() {
+        for good in ["https://ci.example.org/kiln?a=%20b", BuilderId::LOCAL] {
+            assert_eq!(good.parse::<BuilderId>().unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            "laptop",
+            "urn:",
+            ":x",
+            "https://a b",
+            "https://a/%zz",
+            "https://a#b",
+            "é:x",
+        ] {
+            let error = BuilderIdError {
+                text: bad.to_owned(),
+            };
+            assert_eq!(bad.parse::<BuilderId>(), Err(error));
+        }
+    }
+}

@@ -1,11 +1,13 @@
 //! Every document is byte for byte the committed one. `KILN_BLESS=1 cargo test -p kiln-attest
 //! --test golden` writes them anew after a change that is meant; the judges then read them.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on stops")]
+
 mod fixture;
 
 use std::path::Path;
 
-use fixture::{curl, curl_provenance, curl_run, zlib};
+use fixture::{curl, curl_provenance, curl_run, hostile, zlib};
 use kiln_attest::{BillOfMaterials, Contents, sbom_formats};
 
 #[expect(
@@ -49,6 +51,11 @@ fn sboms_of_a_product_that_bundles() {
 #[test]
 fn sboms_of_a_product_without_libraries() {
     check_sboms("zlib", zlib());
+}
+
+#[test]
+fn sboms_of_a_product_with_hostile_names() {
+    check_sboms("hostile", hostile());
 }
 
 #[test]
