@@ -1,6 +1,5 @@
 //! Attacks on a sandbox, each beside what must keep working.
 
-mod smoke;
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -8,4 +7,5 @@ mod smoke;
     reason = "fixtures run only in tests, and a skip must be visible"
 )]
 
+mod smoke;
 mod support;
