@@ -8,8 +8,8 @@ use kiln_model::Digest;
 /// Says why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The store's path names a file.
-    #[error("expected a folder for the store at `{path}`, found something else; name another path")]
+    /// The store's path, or one of the folders in it, names something else.
+    #[error("expected a folder at `{path}`, found something else; name another store")]
     NotAFolder {
         /// The path that was given.
         path: PathBuf,

@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
-use crate::publish::{Published, publish};
+use crate::publish::{Published, publish, sync_folder, sync_parent};
 
 /// Format of the store's folders and records. A newer one is refused.
 pub const STORE_FORMAT: u32 = 1;
@@ -64,18 +64,36 @@ pub(crate) fn prepare(root: &Path) -> Result<PathBuf, StoreError> {
         // Another kiln may have been quicker, and newer.
         check_format(&root)?;
     }
+    let mut is_new = false;
     for folder in FOLDERS {
-        let path = root.join(folder);
-        match std::fs::DirBuilder::new().create(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(StoreError::from_io("create", &path, error)),
+        is_new |= create_folder(&root.join(folder))?;
+    }
+    if is_new {
+        for folder in [&root.join("blobs"), &root] {
+            sync_folder(folder)?;
         }
+        sync_parent(&root)?;
     }
     if root.join("oci-layout").symlink_metadata().is_err() {
         create_file(&root, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}\n")?;
     }
     Ok(root)
+}
+
+/// Makes a folder unless it is there; returns whether it was made.
+fn create_folder(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::DirBuilder::new().create(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // A link would lead what is written, and what is removed from `tmp/`, elsewhere.
+            match path.symlink_metadata() {
+                Ok(found) if found.is_dir() => Ok(false),
+                Ok(_) => Err(StoreError::NotAFolder { path: path.into() }),
+                Err(error) => Err(StoreError::from_io("read", path, error)),
+            }
+        }
+        Err(error) => Err(StoreError::from_io("create", path, error)),
+    }
 }
 
 /// Returns whether the format is stated, and refuses one that is newer or unreadable.

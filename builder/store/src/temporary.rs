@@ -21,6 +21,9 @@ use crate::error::StoreError;
 use crate::publish::{rename_noreplace, sync_parent};
 use crate::remove::remove_all;
 
+/// How the name of every session's folder starts.
+const PREFIX: &str = "kiln-";
+
 /// The folder of one live store handle; removed with the last thing that uses it.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -42,7 +45,7 @@ impl Session {
     fn try_start(tmp: &Path) -> Result<Option<Self>, StoreError> {
         let failed = |error: io::Error| StoreError::from_io("create", tmp, error);
         let (lock, lock_path) = tempfile::Builder::new()
-            .prefix("kiln-")
+            .prefix(PREFIX)
             .suffix(".lock")
             .rand_bytes(12)
             .make_in(tmp, |path| {
@@ -117,6 +120,14 @@ pub(crate) fn remove_leftovers(tmp: &Path) {
         .sort_by_file_name();
     for entry in entries.into_iter().flatten() {
         let path = entry.path();
+        // Names that no kiln gave are not kiln's to remove.
+        if !entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(PREFIX.as_bytes())
+        {
+            continue;
+        }
         if path
             .extension()
             .is_some_and(|extension| extension == "lock")
@@ -215,24 +226,24 @@ mod tests {
         fs_err::create_dir_all(dead("kiln-dead/scratch-x/deep")).unwrap();
         fs_err::create_dir_all(dead("kiln-orphan/scratch-x")).unwrap();
         fs_err::write(dead("stray"), "x").unwrap();
-        std::os::unix::fs::symlink(scratch.path(), dead("link.lock")).unwrap();
+        std::os::unix::fs::symlink(scratch.path(), dead("kiln-link.lock")).unwrap();
 
         remove_leftovers(tmp.path());
         let folder = live.folder().file_name().unwrap().to_string_lossy();
-        assert_eq!(
-            listed(tmp.path()),
-            [
-                folder.to_string(),
-                format!("{folder}.lock"),
-                "link.lock".to_owned()
-            ]
-        );
+        let mut expected = [
+            folder.to_string(),
+            format!("{folder}.lock"),
+            "kiln-link.lock".to_owned(),
+            "stray".to_owned(),
+        ];
+        expected.sort();
+        assert_eq!(listed(tmp.path()), expected);
         assert!(scratch.path().join("file").exists());
         let kept = scratch.path().to_owned();
         drop(live);
         assert!(kept.exists(), "a scratch folder keeps its session alive");
         drop(scratch);
-        assert_eq!(listed(tmp.path()), ["link.lock"]);
+        assert_eq!(listed(tmp.path()), ["kiln-link.lock", "stray"]);
     }
 
     #[test]

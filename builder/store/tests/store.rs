@@ -274,6 +274,24 @@ fn folders_that_are_no_stores_are_refused() {
 }
 
 #[test]
+fn a_link_in_place_of_a_folder_is_refused() {
+    let (folder, store) = fresh();
+    let root = store.root().to_owned();
+    drop(store);
+    let elsewhere = folder.path().join("elsewhere");
+    fs_err::create_dir_all(elsewhere.join("kiln-precious")).unwrap();
+    let tmp = root.join("tmp");
+    fs_err::remove_dir_all(&tmp).unwrap();
+    symlink(&elsewhere, &tmp).unwrap();
+    let error = Store::open(&root).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::NotAFolder { path } if *path == tmp),
+        "{error}"
+    );
+    assert_eq!(listed(&elsewhere), ["kiln-precious"]);
+}
+
+#[test]
 fn a_newer_or_damaged_format_is_refused_in_words() {
     let (_folder, store) = fresh();
     let root = store.root().to_owned();

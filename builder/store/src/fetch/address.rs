@@ -9,8 +9,14 @@ use crate::fetch::error::AttemptError;
 use crate::fetch::request::FetchLocation;
 
 /// An `http:` or `https:` address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address(Url);
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl Address {
     /// Reads an address; the reason for a refusal is for people.
@@ -82,8 +88,14 @@ fn shortened(text: &str) -> String {
 }
 
 /// The base address of a distribution archive.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Archive(String);
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.0))
+    }
+}
 
 impl Archive {
     /// Reads an archive's base address; the reason for a refusal is for people.

@@ -31,7 +31,11 @@ pub(crate) enum Roots {
 
 /// Makes the client.
 pub(crate) fn build(settings: &FetchSettings) -> Result<(reqwest::Client, Roots), FetchError> {
-    let roots = read_roots(&settings.roots)?;
+    let found_at = match &settings.roots {
+        TrustedRoots::Bundle(path) => Some(path.as_path()),
+        TrustedRoots::System => BUNDLES.iter().map(Path::new).find(|path| path.is_file()),
+    };
+    let roots = found_at.map_or_else(|| Ok(Vec::new()), read_bundle)?;
     let found = if roots.is_empty() {
         Roots::NotFound
     } else {
@@ -49,18 +53,15 @@ pub(crate) fn build(settings: &FetchSettings) -> Result<(reqwest::Client, Roots)
         .user_agent(concat!("kiln/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.limits.connect_timeout)
         .build()
-        .map_err(|error| client_error(&error))?;
+        .map_err(|error| {
+            let from = found_at.map_or_else(String::new, |path| {
+                format!(" (with the trusted roots in `{}`)", path.display())
+            });
+            FetchError::Client {
+                reason: format!("{}{from}", chain(&error)),
+            }
+        })?;
     Ok((client, found))
-}
-
-fn read_roots(roots: &TrustedRoots) -> Result<Vec<Certificate>, FetchError> {
-    match roots {
-        TrustedRoots::Bundle(path) => read_bundle(path),
-        TrustedRoots::System => {
-            let found = BUNDLES.iter().map(Path::new).find(|path| path.is_file());
-            found.map_or_else(|| Ok(Vec::new()), read_bundle)
-        }
-    }
 }
 
 fn read_bundle(path: &Path) -> Result<Vec<Certificate>, FetchError> {
@@ -68,21 +69,15 @@ fn read_bundle(path: &Path) -> Result<Vec<Certificate>, FetchError> {
         path: path.to_owned(),
         source,
     })?;
-    let roots = Certificate::from_pem_bundle(&pem).map_err(|error| client_error(&error))?;
+    let refused = |reason: String| FetchError::Roots {
+        path: path.to_owned(),
+        source: std::io::Error::other(reason),
+    };
+    let roots = Certificate::from_pem_bundle(&pem).map_err(|error| refused(chain(&error)))?;
     if roots.is_empty() {
-        let empty = std::io::Error::other("it holds no PEM certificate");
-        return Err(FetchError::Roots {
-            path: path.to_owned(),
-            source: empty,
-        });
+        return Err(refused("it holds no PEM certificate".to_owned()));
     }
     Ok(roots)
-}
-
-fn client_error(error: &reqwest::Error) -> FetchError {
-    FetchError::Client {
-        reason: chain(error),
-    }
 }
 
 /// Returns what an error and its causes say, without repetition.

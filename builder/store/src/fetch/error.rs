@@ -172,6 +172,12 @@ pub enum AttemptError {
         /// What the HTTP library says.
         reason: String,
     },
+    /// A connection stood, but no HTTP answer came over it.
+    #[error("no HTTP answer came: {reason}")]
+    Answer {
+        /// What the HTTP library says.
+        reason: String,
+    },
     /// Nothing came for too long.
     #[error("nothing came for {} s", .idle.as_secs_f64())]
     Idle {
@@ -260,7 +266,10 @@ impl AttemptError {
     /// Returns whether the same address may well serve a moment later.
     pub(crate) const fn is_passing(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Idle { .. } | Self::Broken { .. } => true,
+            Self::Connect { .. }
+            | Self::Answer { .. }
+            | Self::Idle { .. }
+            | Self::Broken { .. } => true,
             Self::Status { status } => *status >= 500,
             _ => false,
         }

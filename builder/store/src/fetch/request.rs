@@ -50,7 +50,7 @@ pub enum FetchOrigin {
     },
 }
 
-/// Hears how fetching goes. All calls come from one thread, in order for each name.
+/// Hears how fetching goes. Calls never come at the same time, and in order for each name.
 pub trait FetchProgress: Sync {
     /// A file is being asked for at its first location.
     fn started(&self, name: &str, size: Option<u64>);

@@ -1,7 +1,10 @@
 //! What the fetcher is told by its caller: it reads neither environment nor configuration.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::fetch::address::shown;
 
 /// Says whether the network may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +66,10 @@ impl FetchLimits {
 }
 
 /// Everything that a fetcher is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FetchSettings {
-    /// Base addresses of distribution archives, in the order in which they are asked.
+    /// Base addresses of distribution archives, in the order in which they are asked. They may carry
+    /// credentials, which are never shown.
     pub archives: Vec<String>,
     /// Whether the network may be used.
     pub network: Network,
@@ -73,6 +77,18 @@ pub struct FetchSettings {
     pub roots: TrustedRoots,
     /// How patient to be.
     pub limits: FetchLimits,
+}
+
+impl fmt::Debug for FetchSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let archives: Vec<_> = self.archives.iter().map(|text| shown(text)).collect();
+        f.debug_struct("FetchSettings")
+            .field("archives", &archives)
+            .field("network", &self.network)
+            .field("roots", &self.roots)
+            .field("limits", &self.limits)
+            .finish()
+    }
 }
 
 impl FetchSettings {

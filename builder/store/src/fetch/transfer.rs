@@ -130,8 +130,14 @@ impl Line {
         let asked = self.client.get(address.url().clone()).send();
         match timeout(idle, asked).await {
             Err(_) => Err(AttemptError::Idle { idle }),
-            Ok(outcome) => outcome.map_err(|error| AttemptError::Connect {
-                reason: chain(&error.without_url()),
+            Ok(outcome) => outcome.map_err(|error| {
+                let is_connect = error.is_connect();
+                let reason = chain(&error.without_url());
+                if is_connect {
+                    AttemptError::Connect { reason }
+                } else {
+                    AttemptError::Answer { reason }
+                }
             }),
         }
     }
