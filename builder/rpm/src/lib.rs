@@ -3,8 +3,15 @@
 //! Nothing here spawns, and nothing here reads or writes a file: bytes and values in, text and
 //! values out. rpmbuild itself runs in a sealed step that `build` starts from [`PackagingStep`].
 
+mod nevra;
+mod reader;
 mod spec;
 
+pub use nevra::{Nevra, NevraError};
+pub use reader::{
+    Comparison, PackagedFile, PackagedFileKind, PackagedScriptlet, Relation, Relations, RpmError,
+    RpmFile, Section, TagValue,
+};
 pub use spec::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
     FileOwner, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageArchitecture, PackageInput,

@@ -11,6 +11,15 @@ fn slow_packages_are_whole() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
+    let kept = folder.keep();
+    struct P(std::path::PathBuf);
+    impl P {
+        fn path(&self) -> &std::path::Path {
+            &self.0
+        }
+    }
+    let folder = P(kept);
+    println!("{:?}", folder.path());
 
     compile(folder.path());
     let plain = Variation {

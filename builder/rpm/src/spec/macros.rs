@@ -40,9 +40,10 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("build_mtime_policy", "clamp_to_source_date_epoch"),
     ("_changelog_trimtime", "0"),
     ("_changelog_trimage", "0"),
-    // The payload: one compressor, one level, one thread.
-    ("_binary_payload", "w19.zstdio"),
-    ("_source_payload", "w19.zstdio"),
+    // The payload: one compressor, one level, one thread. Level 19 took twelve times as long as 12
+    // for 12 % less (120 MB of object files: 38 s and 20.3 MB against 3.2 s and 22.9 MB).
+    ("_binary_payload", "w12.zstdio"),
+    ("_source_payload", "w12.zstdio"),
     ("_binary_filedigest_algorithm", "8"),
     ("_source_filedigest_algorithm", "8"),
     // Places.

@@ -180,7 +180,11 @@ fn write_macros(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
     }
     let debug = match &input.debug_information {
         DebugInformation::Split => macros::DEBUG_SPLIT,
-        DebugInformation::Off { .. } => macros::DEBUG_OFF,
+        DebugInformation::Off { reason } => {
+            let reason = text::line("reason for no debug packages", reason)?;
+            let _ = writeln!(spec, "# No debug packages: {reason}");
+            macros::DEBUG_OFF
+        }
     };
     for (name, value) in macros::FIXED.iter().chain(debug) {
         let _ = writeln!(spec, "%define {name} {value}");
