@@ -1,1 +1,1 @@
-//! placeholder
+//! Where tests that belong to no single crate live: see `tests/tidy.rs`.

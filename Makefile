@@ -1,0 +1,68 @@
+# Kiln's front door. `make help` lists the targets.
+#
+# KILN=/path/to/kiln  uses that binary instead of building one (air-gapped sites).
+# NEXTEST_ARGS, KILN_ARGS  are passed on.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CARGO := scripts/cargo
+BUILT_KILN := target/release/kiln
+
+ifdef KILN
+kiln = $(KILN)
+needs_kiln =
+else
+kiln = $(BUILT_KILN)
+needs_kiln = $(BUILT_KILN)
+endif
+
+# Tests whose name starts so are left to `make test-slow`: they build real software or need root.
+SLOW := test(/(^|::)(slow|privileged)_/)
+
+.PHONY: help rpms fetch lock plan check test test-slow test-judges verify-twice doctor schema clean $(BUILT_KILN)
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(BUILT_KILN):
+	@$(CARGO) build --quiet --release --locked -p kiln-cli
+
+rpms: $(needs_kiln) ## build all RPMs, their SBOMs and provenance into out/
+	@$(kiln) build $(KILN_ARGS)
+
+fetch: $(needs_kiln) ## fetch everything that `make rpms` needs, for a build without network
+	@$(kiln) fetch $(KILN_ARGS)
+
+lock: $(needs_kiln) ## resolve distribution packages and write lockfiles
+	@$(kiln) lock $(KILN_ARGS)
+
+plan: $(needs_kiln) ## show what `make rpms` would do
+	@$(kiln) plan $(KILN_ARGS)
+
+doctor: $(needs_kiln) ## say whether this host can isolate builds
+	@$(kiln) doctor
+
+check: ## everything static: format, lints, dependencies, recipes, schemas, tidiness
+	@scripts/check
+
+test: ## the tests that need neither root nor minutes
+	@scripts/install-test-tools
+	@$(CARGO) nextest run --locked --workspace -E 'not $(SLOW)' $(NEXTEST_ARGS)
+	@$(CARGO) test --quiet --locked --workspace --doc
+
+test-slow: ## the tests that build real software or need root
+	@scripts/install-test-tools
+	@$(CARGO) nextest run --locked --workspace -E '$(SLOW)' $(NEXTEST_ARGS)
+
+test-judges: ## SBOMs and provenance in out/ before outside validators
+	@builder/attest/judges/run --self-test
+	@builder/attest/judges/run out/sbom/*.json out/provenance/*.provenance.json
+
+verify-twice: $(needs_kiln) ## build everything twice from nothing, as two users, and compare the bytes
+	@KILN=$(kiln) scripts/verify-twice
+
+schema: $(needs_kiln) ## write docs/schema/ anew from the types
+	@for file in recipe base-image config; do $(kiln) schema $$file > docs/schema/$$file.json; done
+
+clean: ## remove results; the store stays (it is .kiln/store)
+	@rm -rf out
