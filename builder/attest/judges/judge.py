@@ -413,7 +413,8 @@ def self_test():
             noticed = [judge for judge, complaint in verdicts(path) if complaint is not None]
         idle -= {(kind_of(json.dumps(document)), judge) for judge in noticed}
         print(
-            f"{'ok  ' if noticed else 'FAIL'}  {file}: {name}: noticed by {', '.join(noticed) or 'nobody'}"
+            f"{'ok  ' if noticed else 'FAIL'}  {file}: {name}: "
+            f"noticed by {', '.join(noticed) or 'nobody'}"
         )
         is_content = is_content and bool(noticed)
     for kind, judge in sorted(idle):
