@@ -42,11 +42,11 @@ impl<'a> LimitedLog<'a> {
     pub(crate) fn finish(self) -> io::Result<()> {
         if self.dropped > 0 {
             let start = if self.ends_in_newline { "" } else { "\n" };
-            writeln!(
-                self.sink,
-                "{start}kiln: the log limit of {} bytes was reached; {} more bytes were dropped",
+            let line = format!(
+                "{start}kiln: the log limit of {} bytes was reached; {} more bytes were dropped\n",
                 self.limit, self.dropped
-            )?;
+            );
+            self.sink.write_all(line.as_bytes())?;
         }
         self.sink.flush()
     }

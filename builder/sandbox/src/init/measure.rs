@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use kiln_model::Measured;
+use rustix::process::{DumpableBehavior, dumpable_behavior};
 use rustix::thread::UnshareFlags;
 
 use super::Act;
@@ -153,6 +154,10 @@ fn privileges() -> Act<Problem> {
         if found != Some(wanted) {
             return Ok(Some(format!("{key} is {found:?}, not {wanted}")));
         }
+    }
+    let dumpable = dumpable_behavior().map_err(super::call("prctl(PR_GET_DUMPABLE)"))?;
+    if dumpable == DumpableBehavior::Dumpable {
+        return Ok(Some("pid 1 can be traced".to_owned()));
     }
     Ok(is_unshare_allowed().then(|| "the system call filter lets `unshare` pass".to_owned()))
 }

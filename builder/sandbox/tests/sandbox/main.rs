@@ -7,5 +7,10 @@
     reason = "fixtures run only in tests, and a skip must be visible"
 )]
 
-mod smoke;
+mod boundary;
+mod endings;
+mod identity;
+mod inputs;
+mod resources;
+mod setup;
 mod support;

@@ -1,8 +1,9 @@
 //! A busybox root, a step builder and an engine for the tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use kiln_model::{
@@ -36,15 +37,35 @@ pub fn engine() -> EmbeddedEngine {
     })
 }
 
-/// Cargo's place for the init program, or one beside the test (a test copied for another user).
 pub fn init_program() -> PathBuf {
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|test| test.parent().map(|folder| folder.join("kiln-sandbox-init")));
-    match beside {
-        Some(path) if path.exists() => path,
-        _ => PathBuf::from(env!("CARGO_BIN_EXE_kiln-sandbox-init")),
+    program("kiln-sandbox-init", env!("CARGO_BIN_EXE_kiln-sandbox-init"))
+}
+
+pub fn probe_program() -> PathBuf {
+    program(
+        "kiln-sandbox-probe",
+        env!("CARGO_BIN_EXE_kiln-sandbox-probe"),
+    )
+}
+
+/// Cargo's place for a program, or the one beside the test (a test copied for another user).
+fn program(name: &str, built: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let beside = test.parent().unwrap().join(name);
+    if beside.exists() {
+        beside
+    } else {
+        PathBuf::from(built)
     }
+}
+
+/// Runs the probe outside of any sandbox: the positive control.
+pub fn probe_on_host(attempt: &[&str]) -> String {
+    let output = Command::new(probe_program())
+        .args(attempt)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Returns a static busybox, or prints that the test is skipped.
@@ -98,6 +119,41 @@ impl Place {
         };
         fs_err::create_dir(place.rootfs()).unwrap();
         place
+    }
+
+    /// Puts the probe program with the libraries of this test program into the root; returns the
+    /// start of a command that runs it.
+    pub fn add_probe(&self) -> Vec<String> {
+        let folder = self.rootfs().join("probe");
+        fs_err::create_dir_all(&folder).unwrap();
+        fs_err::copy(probe_program(), folder.join("probe")).unwrap();
+        let mut command = vec!["/probe/probe".to_owned()];
+        let maps = fs_err::read_to_string("/proc/self/maps").unwrap();
+        let libraries: BTreeSet<&str> = maps
+            .lines()
+            .filter_map(|line| line.find('/').map(|start| &line[start..]))
+            .filter(|path| path.contains(".so"))
+            .collect();
+        for library in libraries {
+            let name = Path::new(library).file_name().unwrap().to_str().unwrap();
+            fs_err::copy(library, folder.join(name)).unwrap();
+            if name.starts_with("ld-") {
+                let loader = format!("/probe/{name}");
+                let mut start = vec![loader, "--library-path".to_owned(), "/probe".to_owned()];
+                start.append(&mut command);
+                command = start;
+            }
+        }
+        command
+    }
+
+    /// Returns a step that runs one of the probe's attempts.
+    pub fn probe(&self, attempt: &[&str]) -> SealedStep {
+        let mut command = self.add_probe();
+        command.extend(attempt.iter().map(|&part| part.to_owned()));
+        let mut step = self.step("");
+        step.command = command;
+        step
     }
 
     pub fn path(&self) -> &Path {
