@@ -248,7 +248,7 @@ mod tests {
             ),
             (
                 good.replace("-----BEGIN PGP SIGNATURE-----\n", ""),
-                line(6, ESCAPE, END_SIGNATURE),
+                line(7, ESCAPE, END_SIGNATURE),
             ),
         ] {
             assert_eq!(split(text.as_bytes()), Err(expected), "{text:?}");

@@ -56,7 +56,7 @@ impl<'a> Stanza<'a> {
     pub fn field(&self, name: &str) -> Option<Field<'a>> {
         self.fields
             .iter()
-            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .find(|field| field.name.len() == name.len() && field.name.eq_ignore_ascii_case(name))
             .copied()
     }
 }

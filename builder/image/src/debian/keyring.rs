@@ -157,29 +157,38 @@ impl Keyring {
     }
 
     /// Judges one signature of a text.
+    ///
+    /// Several certificates may hold the claimed key, as copies of different age do: a revocation in
+    /// one of them counts for all, otherwise it is enough that one is in order.
     pub fn judge(&self, signature: &Signature, text: &str) -> Verdict {
-        let mut verdict = Verdict::Foreign;
-        for certificate in &self.certificates {
-            let primary = certificate.fingerprint().to_string().to_uppercase();
-            let Some(signer) = Signer::find(certificate, signature) else {
-                continue;
-            };
-            let judged = match check_form(signature) {
-                Err(reason) => Verdict::Unusable { primary, reason },
-                Ok(_) if !signer.made(signature, text) => Verdict::Bad { primary },
-                Ok(time) => match signer.check_key(time) {
-                    Err(reason) => Verdict::Unusable { primary, reason },
-                    Ok(()) => Verdict::Good { primary },
-                },
-            };
-            if matches!(judged, Verdict::Good { .. }) {
-                return judged;
-            }
-            // Two certificates may hold the claimed key; it is enough that one of them is in order.
-            verdict = judged;
-        }
-        verdict
+        let judged = self.certificates.iter();
+        let judged = judged.filter_map(|certificate| judge_by(certificate, signature, text));
+        let rank = |verdict: &Verdict| match verdict {
+            Verdict::Unusable {
+                reason: Unusable::Revoked,
+                ..
+            } => 0,
+            Verdict::Good { .. } => 1,
+            Verdict::Unusable { .. } => 2,
+            Verdict::Bad { .. } => 3,
+            Verdict::Foreign => 4,
+        };
+        judged.min_by_key(rank).unwrap_or(Verdict::Foreign)
     }
+}
+
+/// Judges a signature by the keys of one certificate; `None` if it claims none of them.
+fn judge_by(certificate: &SignedPublicKey, signature: &Signature, text: &str) -> Option<Verdict> {
+    let primary = certificate.fingerprint().to_string().to_uppercase();
+    let signer = Signer::find(certificate, signature)?;
+    Some(match check_form(signature) {
+        Err(reason) => Verdict::Unusable { primary, reason },
+        Ok(_) if !signer.made(signature, text) => Verdict::Bad { primary },
+        Ok(time) => match signer.check_key(time) {
+            Err(reason) => Verdict::Unusable { primary, reason },
+            Ok(()) => Verdict::Good { primary },
+        },
+    })
 }
 
 /// The key of a certificate that a signature names.

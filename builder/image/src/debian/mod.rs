@@ -26,3 +26,6 @@ pub use release::{ReleaseError, ReleaseExpectation, VerifiedRelease, verify_in_r
 pub use resolve::{Essential, ResolveError, ResolveRequest, resolve};
 pub use sources::archive_addresses;
 pub use version::{DebianVersion, VersionError};
+
+#[cfg(test)]
+mod tests;

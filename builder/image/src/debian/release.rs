@@ -158,15 +158,24 @@ pub fn verify_in_release(
 ) -> Result<VerifiedRelease, ReleaseError> {
     let message = cleartext::split(bytes)?;
     let fingerprint = verify(&message, &Keyring::parse(keys)?)?;
-    let mut stanzas = Stanzas::new(&message.text).collect::<Result<Vec<_>, _>>()?;
-    let stanza = match (stanzas.pop(), stanzas.len()) {
-        (Some(stanza), 0) => stanza,
+    read_release(&message.text, fingerprint, Digest::of(bytes), expected)
+}
+
+/// Reads the signed text.
+fn read_release(
+    text: &str,
+    fingerprint: String,
+    in_release: Digest,
+    expected: &ReleaseExpectation,
+) -> Result<VerifiedRelease, ReleaseError> {
+    let mut stanzas = Stanzas::new(text).collect::<Result<Vec<_>, _>>()?;
+    let fields = match (stanzas.pop(), stanzas.len()) {
+        (Some(stanza), 0) => ReleaseFields(stanza),
         (last, others) => {
             let actual = others + usize::from(last.is_some());
             return Err(ReleaseError::Stanzas { actual });
         }
     };
-    let fields = ReleaseFields(stanza);
     let (suite, codename) = (fields.text("Suite")?, fields.text("Codename")?);
     if suite != expected.suite && codename != expected.suite {
         return Err(ReleaseError::Suite {
@@ -176,9 +185,9 @@ pub fn verify_in_release(
         });
     }
     let version = fields.text("Version")?;
-    let is_expected = version.strip_prefix(expected.release.as_str());
+    let rest = version.strip_prefix(expected.release.as_str());
     if expected.release.is_empty()
-        || !is_expected.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        || !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     {
         return Err(ReleaseError::Version {
             suite: expected.suite.clone(),
@@ -195,7 +204,7 @@ pub fn verify_in_release(
         moment: fields.moment("Date", date)?,
         valid_until: fields.valid_until()?,
         fingerprint,
-        in_release: Digest::of(bytes),
+        in_release,
         files: fields.files()?,
     })
 }
