@@ -80,17 +80,22 @@ fn read_bundle(path: &Path) -> Result<Vec<Certificate>, FetchError> {
     Ok(roots)
 }
 
-/// Returns what an error and its causes say, without repetition.
+/// Returns what an error and its causes say, without repetition and without the client's own
+/// layers, which say nothing to a user.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        let more = error.to_string();
+        let is_layer = more == "error sending request" || more.starts_with("client error (");
+        if (is_layer && next.is_some()) || text.contains(&more) {
+            continue;
         }
-        source = cause.source();
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&more);
     }
     text
 }
