@@ -5,7 +5,7 @@
 //! so that limits on us hold for the step too. Empty groups of a kiln that was killed are removed by
 //! the next one.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -63,6 +63,7 @@ impl Cgroup {
             folders: Vec::new(),
         };
         for parent in parents {
+            check_kind(parent)?;
             remove_leftovers(&parent.folder);
             let folder = parent.folder.join(name);
             fs_err::create_dir(&folder)?;
@@ -102,6 +103,23 @@ impl Drop for Cgroup {
     }
 }
 
+/// Refuses a folder that is no control group: the mount table also lists mounts that are covered by
+/// another file system.
+fn check_kind(parent: &Parent) -> io::Result<()> {
+    const CGROUP_ONE: u64 = 0x0027_E0EB;
+    const CGROUP_TWO: u64 = 0x6367_7270;
+    let wanted = match parent.version {
+        Version::MemoryOne | Version::ProcessesOne => CGROUP_ONE,
+        Version::Two => CGROUP_TWO,
+    };
+    let found = rustix::fs::statfs(&parent.folder)?.f_type;
+    if u64::try_from(found) == Ok(wanted) {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// Removes empty groups whose kiln is gone; one in use can not be removed by the kernel's rule.
 fn remove_leftovers(parent: &Path) {
     let Ok(entries) = fs_err::read_dir(parent) else {
@@ -123,7 +141,12 @@ fn remove_leftovers(parent: &Path) {
 fn limit(folder: &Path, version: Version, limits: &Limits) -> io::Result<()> {
     let memory = limits.memory.to_string();
     let processes = limits.processes.to_string();
-    let write = |file: &str, value: &str| fs_err::write(folder.join(file), value);
+    // Never creating: a missing file means a missing controller.
+    let write = |file: &str, value: &str| -> io::Result<()> {
+        let mut options = fs_err::OpenOptions::new();
+        let mut file = options.write(true).open(folder.join(file))?;
+        file.write_all(value.as_bytes())
+    };
     match version {
         Version::MemoryOne => {
             write("memory.limit_in_bytes", &memory)?;

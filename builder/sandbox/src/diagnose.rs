@@ -113,13 +113,23 @@ fn diagnose_namespace(namespace: String, errno: i32, host: &Host<'_>) -> Sandbox
     let value = (host.setting)(&maximum);
     // EUSERS is what kernels before 4.9 and nested limits say.
     let is_exhausted = matches!(errno, libc::ENOSPC | libc::EUSERS);
-    if is_exhausted || value.as_deref() == Some("0") {
-        return SandboxError::ForbiddenBySetting {
-            namespace,
-            setting: maximum,
-            value: value.unwrap_or_else(|| "unknown".to_owned()),
-            remedy: "10000",
-        };
+    match value {
+        Some(value) if value == "0" => {
+            return SandboxError::ForbiddenBySetting {
+                namespace,
+                setting: maximum,
+                value,
+                remedy: "10000",
+            };
+        }
+        value if is_exhausted => {
+            return SandboxError::NamespacesExhausted {
+                namespace,
+                setting: maximum,
+                value: value.unwrap_or_else(|| "unknown".to_owned()),
+            };
+        }
+        _ => {}
     }
     if is_user && matches!(errno, libc::EINVAL | libc::ENOSYS) {
         return SandboxError::UserNamespacesMissing;
@@ -211,7 +221,7 @@ mod tests {
         check(
             &[("user.max_mnt_namespaces", "3")],
             namespace("mount", libc::ENOSPC),
-            "`user.max_mnt_namespaces = 3` forbids a new mount namespace, without which kiln can not seal a step; allow it with `sysctl -w user.max_mnt_namespaces=10000` as root",
+            "the limit of mount namespaces is reached (`user.max_mnt_namespaces = 3` here; a container around it may have less): end something that holds them, or raise the limit",
         );
         check(
             &[],

@@ -72,6 +72,18 @@ pub enum SandboxError {
         /// A value that allows it.
         remedy: &'static str,
     },
+    /// There may be no more namespaces, here or in something around us.
+    #[error(
+        "the limit of {namespace} namespaces is reached (`{setting} = {value}` here; a container around it may have less): end something that holds them, or raise the limit"
+    )]
+    NamespacesExhausted {
+        /// The kind of namespace.
+        namespace: String,
+        /// The name of the setting.
+        setting: String,
+        /// Its value where kiln runs.
+        value: String,
+    },
     /// AppArmor takes the privileges of unprivileged user namespaces away.
     #[error(
         "AppArmor takes all rights from user namespaces here (`kernel.apparmor_restrict_unprivileged_userns = 1`; it refused {act}); give kiln an AppArmor profile with `userns,`, or run `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` as root"

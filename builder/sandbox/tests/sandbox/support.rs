@@ -50,7 +50,7 @@ pub fn probe_program() -> PathBuf {
 
 /// Cargo's place for a program, or the one beside the test (a test copied for another user).
 fn program(name: &str, built: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
+    let test = PathBuf::from(std::env::args().next().unwrap());
     let beside = test.parent().unwrap().join(name);
     if beside.exists() {
         beside
