@@ -27,9 +27,10 @@ pub struct VersionError {
 ///
 /// ```
 /// use kiln_image::debian::DebianVersion;
-/// let version = |text: &str| text.parse::<DebianVersion>();
-/// assert!(version("1.0~rc1") < version("1.0"));
-/// assert!(version("9") < version("1:1"));
+/// let release: DebianVersion = "1.0".parse()?;
+/// assert!("1.0~rc1".parse::<DebianVersion>()? < release);
+/// assert!("1:0.1".parse::<DebianVersion>()? > release);
+/// # Ok::<(), kiln_image::debian::VersionError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct DebianVersion {
