@@ -4,13 +4,18 @@
 //! Everything that comes out is deterministic: sorted, one encoding, no clock. Everything that comes
 //! in is foreign: read strictly, within limits, and written through handles only.
 
+mod base;
 mod compression;
+mod deb;
 pub mod debian;
 #[cfg(test)]
 mod hand_tar;
+mod layer;
 mod limits;
+mod oci;
 mod printable;
 mod rooted;
+mod rootfs;
 mod source;
 mod tar_header;
 mod tar_read;
@@ -18,8 +23,16 @@ mod tar_write;
 mod tree_tar;
 mod unpack;
 
+pub use base::{
+    ASSEMBLER_VERSION, LockBase, LockBaseError, LockTools, PrepareBase, PrepareError, base_request,
+    lock_base, lock_tools, package_requests, prepare_base, prepare_tools, tools_request,
+};
 pub use compression::{Compression, StreamLimit};
+pub use deb::DebError;
+pub use layer::{AssembleError, Claim, LayerKind, LayerRequest, PathProblem, assemble_layer};
 pub use limits::UnpackLimits;
+pub use oci::{DocumentProblem, ImageError, ImportError, image_layers, import_layout, write_image};
+pub use rootfs::{RootfsError, image_tree, layer_tree};
 pub use source::unpack_source;
 pub use tar_header::{HeaderProblem, SpecialKind};
 pub use tar_read::TarError;

@@ -1,0 +1,244 @@
+//! Assembles one deterministic layer from binary packages, without running their scripts.
+//!
+//! The layer depends on the packages' content, the links and the patterns, never on the order in
+//! which packages are given. Entries are sorted by the bytes of their path; owners, modes and times
+//! are the packages' own. `/bin`, `/sbin` and `/lib*` are merged into `/usr` as Debian does since 12.
+//!
+//! What the scripts of a base image's packages would have made is added ([`base_files`]).
+
+mod base_files;
+mod merge;
+mod spool;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use kiln_model::{DiffId, FilePattern, LockedPackage, SandboxPath};
+use kiln_store::{Store, StoreError};
+
+use crate::deb::{DebError, read_deb};
+use crate::printable::printable;
+use crate::tar_write::{NodeKind, NodeMetadata, TarWriter};
+
+use self::merge::{Layer, LinkOutcome, Node, Source};
+use self::spool::{ContentId, Spool, SpoolError};
+
+/// What a layer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerKind {
+    /// A complete root file system: gets the merged-usr links and what scripts would have made.
+    Base,
+    /// Packages over a base image.
+    Addition,
+}
+
+/// What to assemble.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerRequest<'a> {
+    /// The packages; their files are blobs in the store.
+    pub packages: &'a [LockedPackage],
+    /// Links to add: place -> target as it stands in the link. Each goes into the layer that has its
+    /// target; a link whose target no package of this layer has is left to another layer.
+    pub links: &'a BTreeMap<SandboxPath, String>,
+    /// What is left out.
+    pub exclude: &'a [FilePattern],
+    /// What the layer is for.
+    pub kind: LayerKind,
+}
+
+/// Says why a layer was not assembled.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// A package can not be read.
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A package puts a file where no file can be.
+    #[error("package `{package}`, `{path}`: {problem}")]
+    Path {
+        /// The package.
+        package: String,
+        /// The path, escaped.
+        path: String,
+        /// What is wrong with it.
+        problem: PathProblem,
+    },
+    /// Two packages want different things at one place.
+    #[error("two packages have `{path}`, and not the same: {}, {}", .claims[0], .claims[1])]
+    Conflict {
+        /// The path, escaped.
+        path: String,
+        /// What each has there, sorted by package.
+        claims: Box<[Claim; 2]>,
+    },
+    /// A path of one package leads through something that is no folder in another.
+    #[error("package `{package}` has `{path}`, but `{parent}` is no folder: {claim}")]
+    Below {
+        /// The package.
+        package: String,
+        /// The path, escaped.
+        path: String,
+        /// The parent that is no folder, escaped.
+        parent: String,
+        /// What is there instead.
+        claim: Box<Claim>,
+    },
+    /// There is something else where a link should be added.
+    #[error("the link `{place}` -> `{target}` can not be added: {claim} there")]
+    LinkTaken {
+        /// Where the link should be.
+        place: String,
+        /// Its target.
+        target: String,
+        /// What is there already.
+        claim: Box<Claim>,
+    },
+    /// Spooled content could not be written or read.
+    #[error("can not {act} the scratch file `{path}`")]
+    Scratch {
+        /// What was tried.
+        act: &'static str,
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The layer could not be written.
+    #[error("can not write the layer into the store")]
+    Write {
+        /// What the writer says.
+        source: io::Error,
+    },
+}
+
+/// What a package has at some path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The package; `kiln` for what kiln adds itself.
+    pub package: String,
+    /// What it has there, in words.
+    pub what: String,
+}
+
+impl std::fmt::Display for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "package `{}` has {}", self.package, self.what)
+    }
+}
+
+/// Says what is wrong with a path in a package.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathProblem {
+    /// It has a `..` component or is the root.
+    #[error("it is not a path below the root")]
+    Outside,
+    /// It is a hard link to something that is not a file before it in the same package.
+    #[error("it is a hard link to `{target}`, which is no file before it in the package")]
+    HardLink {
+        /// The target, escaped.
+        target: String,
+    },
+}
+
+/// Assembles the layer, stores it as an uncompressed tar and returns its digest.
+///
+/// # Errors
+/// `Deb` when a package can not be read or is another than the lock says, `Path`, `Conflict`, `Below`
+/// and `LinkTaken` when its content does not fit, `Store`, `Scratch` and `Write` as the system refuses.
+pub fn assemble_layer(store: &Store, request: &LayerRequest<'_>) -> Result<DiffId, AssembleError> {
+    let scratch = store.scratch()?;
+    let mut spool = Spool::create(scratch.path())?;
+    let mut packages: Vec<&LockedPackage> = request.packages.iter().collect();
+    packages.sort();
+    let mut layer = Layer::new(request.exclude);
+    for package in &packages {
+        let deb = store.open_blob(&package.sha256)?;
+        let mut files = layer.start_package(package.name.as_str());
+        read_deb(deb, package, &mut |entry, reader| {
+            files.add(entry, reader, &mut spool)
+        })?;
+    }
+    base_files::add(&mut layer, &mut spool, &packages, request.kind)?;
+    add_links(&mut layer, request.links)?;
+    layer.add_parents()?;
+    write_layer(store, &layer, &mut spool)
+}
+
+fn add_links(
+    layer: &mut Layer<'_>,
+    links: &BTreeMap<SandboxPath, String>,
+) -> Result<(), AssembleError> {
+    for (place, target) in links {
+        match layer.add_link(place.relative().as_bytes(), target.as_bytes()) {
+            LinkOutcome::Added | LinkOutcome::Present | LinkOutcome::Elsewhere => {}
+            LinkOutcome::Taken(claim) => {
+                return Err(AssembleError::LinkTaken {
+                    place: place.to_string(),
+                    target: printable(target.as_bytes()),
+                    claim: Box::new(claim),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_layer(
+    store: &Store,
+    layer: &Layer<'_>,
+    spool: &mut Spool,
+) -> Result<DiffId, AssembleError> {
+    let mut blob = store.blob_writer()?;
+    let mut writer = TarWriter::new(&mut blob);
+    let mut written: BTreeMap<ContentId, &[u8]> = BTreeMap::new();
+    for (path, node) in layer.nodes() {
+        write_node(&mut writer, path, node, &mut written, spool)?;
+    }
+    writer.finish().map_err(write_error)?;
+    Ok(DiffId(blob.finish()?.digest))
+}
+
+fn write_node<'a>(
+    writer: &mut TarWriter<'_>,
+    path: &'a [u8],
+    node: &'a Node,
+    written: &mut BTreeMap<ContentId, &'a [u8]>,
+    spool: &mut Spool,
+) -> Result<(), AssembleError> {
+    let metadata: NodeMetadata = node.metadata;
+    let mut start = |kind| writer.start(path, kind, metadata).map_err(write_error);
+    match &node.source {
+        Source::Directory => start(NodeKind::Directory),
+        Source::Symlink(target) => start(NodeKind::Symlink(target)),
+        Source::File(content) => {
+            // Names that share a file: the first in order is the file.
+            if let Some(first) = written.get(content) {
+                return start(NodeKind::HardLink(first));
+            }
+            written.insert(*content, path);
+            start(NodeKind::File(content.size()))?;
+            spool.read(*content, &mut |bytes| {
+                writer.write_content(bytes).map_err(write_error)
+            })
+        }
+    }
+}
+
+fn write_error(source: io::Error) -> AssembleError {
+    AssembleError::Write { source }
+}
+
+impl From<SpoolError> for AssembleError {
+    fn from(error: SpoolError) -> Self {
+        Self::Scratch {
+            act: error.act,
+            path: error.path.display().to_string(),
+            source: error.source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

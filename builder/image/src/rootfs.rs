@@ -1,0 +1,72 @@
+//! From layers in the store to root file systems in its `trees/`, each unpacked once.
+
+use std::path::PathBuf;
+
+use kiln_model::{DiffId, Digest};
+use kiln_store::{Store, StoreError, WriteTreeError};
+
+use crate::limits::UnpackLimits;
+use crate::oci::canonical_json;
+use crate::unpack::{LayerUnpacker, UnpackError};
+
+/// Says why there is no root file system.
+#[derive(Debug, thiserror::Error)]
+pub enum RootfsError {
+    /// A layer can not be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An image without layers was asked for.
+    #[error("an image without layers has no files")]
+    NoLayers,
+}
+
+/// Returns the root of the tree of one layer, unpacking it if that was not done yet.
+///
+/// # Errors
+/// `Store` when the layer is missing or damaged or the system refuses, `Unpack` when it is no
+/// acceptable layer.
+pub fn layer_tree(store: &Store, layer: &DiffId) -> Result<PathBuf, RootfsError> {
+    write_flattened(store, layer, &[*layer])
+}
+
+/// Returns the root of the tree of an image with these layers, lowest first.
+///
+/// Several layers are applied one over the other into one tree of their own, with whiteouts; its name
+/// in the store is a digest over the list.
+///
+/// # Errors
+/// `NoLayers`, or as [`layer_tree`].
+pub fn image_tree(store: &Store, layers: &[DiffId]) -> Result<PathBuf, RootfsError> {
+    match layers {
+        [] => Err(RootfsError::NoLayers),
+        [layer] => layer_tree(store, layer),
+        layers => write_flattened(store, &flattened_id(layers), layers),
+    }
+}
+
+/// Returns the name of the tree that several layers make together: no tar has this digest.
+fn flattened_id(layers: &[DiffId]) -> DiffId {
+    DiffId(Digest::of(&canonical_json(&("kiln-flattened-1", layers))))
+}
+
+fn write_flattened(store: &Store, id: &DiffId, layers: &[DiffId]) -> Result<PathBuf, RootfsError> {
+    if let Some(root) = store.tree(id)? {
+        return Ok(root);
+    }
+    let written = store.write_tree(id, &mut |root| {
+        let mut unpacker = LayerUnpacker::new(root)?;
+        for layer in layers {
+            let mut blob = store.open_blob(&layer.0)?;
+            unpacker.apply(&mut blob, &layer.0.to_string(), UnpackLimits::LAYER)?;
+        }
+        unpacker.finish()?;
+        Ok::<_, RootfsError>(())
+    });
+    written.map_err(|error| match error {
+        WriteTreeError::Fill(error) => error,
+        WriteTreeError::Store(error) => error.into(),
+    })
+}
