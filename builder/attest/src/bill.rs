@@ -276,6 +276,7 @@ impl Graph<'_> {
         });
         let is_same = entry.library.library == library.library
             && entry.library.package == library.package
+            && entry.library.sha512 == library.sha512
             && entry.library.distribution == library.distribution
             && entry.library.license == library.license;
         if !is_same {

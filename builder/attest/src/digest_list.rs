@@ -1,4 +1,5 @@
-//! One digest for several files: that of the list which `sha256sum` or `sha512sum` prints for them.
+//! One digest for several files: that of the list which `sha256sum` or `sha512sum` prints for them
+//! (`kiln:hashes-of`).
 
 use kiln_model::{Digest, Sha512};
 

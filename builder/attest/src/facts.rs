@@ -14,7 +14,7 @@
 //! | `kiln:package`, `kiln:source-package`, `kiln:source-package-version` | the distribution's names |
 //! | `kiln:rpm:size`, `:sha256header`, `:payloaddigest` | of an RPM; the last two outlive signing |
 //! | `kiln:license:declared` | CycloneDX only: beside a concluded expression |
-//! | `kiln:hashes-of` | CycloneDX only: `file`, or `sha256sum-list` of the component's files |
+//! | `kiln:hashes-of` | CycloneDX only: `files` of the component, or its `sources` if it has none |
 //! | `kiln:file` | SPDX only: `DIGEST RPM PATH` of a bundled library's file |
 
 use std::collections::BTreeSet;

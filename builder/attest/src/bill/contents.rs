@@ -166,6 +166,8 @@ pub struct SystemLibrary {
     pub library: LibraryName,
     /// The package that the build linked against, as locked.
     pub package: LockedPackage,
+    /// sha512 of the package's file, which the lockfile does not hold: BSI TR-03183-2 wants it.
+    pub sha512: Option<Sha512>,
     /// Whose package that is.
     pub distribution: DistributionRelease,
     /// Its licence, where it is known.

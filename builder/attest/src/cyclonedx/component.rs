@@ -35,7 +35,7 @@ pub(super) fn product_component(bill: &BillOfMaterials) -> Component {
             sha512: Some(&rpm.sha512),
         })
         .collect();
-    add_digest_list(&mut component, &files);
+    add_digest_list(&mut component, &files, software);
     component
         .external_references
         .extend(bill.rpms.iter().map(distribution));
@@ -106,7 +106,7 @@ pub(super) fn bundled_component(bill: &BillOfMaterials, bundled: &Bundled) -> Co
             sha512: file.sha512.as_ref(),
         })
         .collect();
-    add_digest_list(&mut component, &files);
+    add_digest_list(&mut component, &files, software);
     let occurrences = bundled.files.iter().map(|file| Occurrence {
         location: file.path.clone(),
         additional_context: format!("in RPM {}, {}", file.package, file.sha256),
@@ -150,7 +150,7 @@ pub(super) fn system_component(system: &System) -> Component {
     component.manufacturer = Some(vendor);
     component.scope = Some("required");
     component.purl = Some(system.purl.to_string());
-    component.hashes = hashes(&library.package.sha256, None);
+    component.hashes = hashes(&library.package.sha256, library.sha512.as_ref());
     if let Some(license) = &library.license {
         let licensing = Licensing {
             declared: license.clone(),
@@ -294,14 +294,24 @@ fn hashes(sha256: &Digest, sha512: Option<&Sha512>) -> Vec<Hash> {
     hashes
 }
 
-fn add_digest_list(component: &mut Component, files: &[ListedFile<'_>]) {
-    if let Some((sha256, sha512)) = digest_list(files) {
+/// A static library has no file of its own: its sources stand for it, and a property says so.
+fn add_digest_list(component: &mut Component, files: &[ListedFile<'_>], software: &Software) {
+    let sources: Vec<ListedFile<'_>> = software
+        .sources
+        .iter()
+        .map(|source| ListedFile {
+            name: source.file_name(),
+            sha256: &source.sha256,
+            sha512: Some(&source.sha512),
+        })
+        .collect();
+    let (of, listed) = if files.is_empty() {
+        ("sources", &*sources)
+    } else {
+        ("files", files)
+    };
+    if let Some((sha256, sha512)) = digest_list(listed) {
         component.hashes = hashes(&sha256, sha512.as_ref());
-        let of = if files.len() == 1 {
-            "file"
-        } else {
-            "sha256sum-list"
-        };
         component.properties.push(fact("kiln:hashes-of", of));
     }
 }

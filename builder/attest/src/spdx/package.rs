@@ -134,7 +134,7 @@ impl<'a> Packages<'a> {
         package.package_file_name = library.package.path.rsplit('/').next().map(str::to_owned);
         package.supplier = format!("Organization: {}", library.distribution.vendor);
         package.originator = Some(package.supplier.clone());
-        package.checksums = checksums(&library.package.sha256, None);
+        package.checksums = checksums(&library.package.sha256, library.sha512.as_ref());
         let license = text_or_unknown::<LicenseExpression>(library.license.as_ref());
         package.license_declared.clone_from(&license);
         package.license_concluded = license;
