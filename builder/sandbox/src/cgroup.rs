@@ -15,6 +15,8 @@ use kiln_model::Limits;
 
 /// How our groups are called: this, the engine's pid, a number.
 const PREFIX: &str = "kiln-step-";
+/// Processes in a group that are not the step's: the supervisor and pid 1.
+const OWN_PROCESSES: u64 = 2;
 /// A group is busy for a moment after its last process was reaped.
 const REMOVAL_ATTEMPTS: u32 = 50;
 
@@ -140,7 +142,7 @@ fn remove_leftovers(parent: &Path) {
 
 fn limit(folder: &Path, version: Version, limits: &Limits) -> io::Result<()> {
     let memory = limits.memory.to_string();
-    let processes = limits.processes.to_string();
+    let processes = limits.processes.saturating_add(OWN_PROCESSES).to_string();
     // Never creating: a missing file means a missing controller.
     let write = |file: &str, value: &str| -> io::Result<()> {
         let mut options = fs_err::OpenOptions::new();

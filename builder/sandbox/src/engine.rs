@@ -18,11 +18,14 @@ use crate::diagnose::{Host, diagnose};
 use crate::error::SandboxError;
 use crate::init::namespace_links;
 use crate::log::LimitedLog;
-use crate::protocol::{Evidence, Handover, ProgramEnd, Purpose, write_frame};
+use crate::protocol::{Evidence, Handover, ProgramEnd, Purpose, frame, send_all};
 use crate::watch::{Cut, Watch};
 
 /// The most trees that the kernel merges in one overlay.
 const MOST_LAYERS: usize = 500;
+
+/// Room for the sandbox's own files; to the kernel, a tmpfs of 0 bytes has no limit at all.
+const LEAST_SCRATCH: u64 = 1 << 20;
 
 /// What keeps the contract of DESIGN 5; the same step gives the same bytes on every engine.
 pub trait Engine: Send + Sync {
@@ -127,6 +130,10 @@ impl EmbeddedEngine {
             step: step.clone(),
             purpose,
         };
+        let order = frame(&handover).map_err(|error| SandboxError::InvalidStep {
+            label: step.label.clone(),
+            reason: format!("it can not be handed over: {error}"),
+        })?;
         let Started {
             mut child,
             control,
@@ -134,13 +141,13 @@ impl EmbeddedEngine {
         } = self.spawn()?;
         let process = child.id();
         // An init that is gone already has said why, or its status does.
-        let _ = write_frame(control.as_fd(), &handover);
+        let _ = send_all(control.as_fd(), &order);
         let mut watch = Watch::new(control, output, LimitedLog::new(log, step.limits.log));
         let deadline = began.checked_add(step.limits.wall_time);
         let is_limited = || cgroup.as_ref().is_some_and(|group| group.holds(process));
         let watched = watch.run(&mut child, deadline, cancelled.as_fd(), &is_limited);
         if watched.is_err() {
-            watch.kill(&mut child);
+            watch.give_up(&mut child);
         }
         let status = child.wait().map_err(failed("waiting for init"))?;
         watch
@@ -187,7 +194,6 @@ impl EmbeddedEngine {
         let child = Command::new(&self.init.program)
             .args(&self.init.arguments)
             .env_clear()
-            .current_dir("/")
             .stdin(Stdio::from(init_end))
             .stdout(Stdio::from(input))
             .stderr(Stdio::from(errors))
@@ -256,6 +262,20 @@ fn check(step: &SealedStep) -> Result<(), SandboxError> {
         return invalid(format!(
             "it has {} root file system trees, and the kernel merges at most {MOST_LAYERS}",
             step.rootfs.len()
+        ));
+    }
+    let mut trees: Vec<&PathBuf> = step.rootfs.iter().collect();
+    trees.sort();
+    if let Some(pair) = trees.windows(2).find(|pair| pair[0] == pair[1]) {
+        return invalid(format!(
+            "its root file system tree `{}` is listed twice",
+            pair[0].display()
+        ));
+    }
+    if step.limits.scratch < LEAST_SCRATCH {
+        return invalid(format!(
+            "its scratch limit is {} bytes, and {LEAST_SCRATCH} are the least",
+            step.limits.scratch
         ));
     }
     match step.command.first() {

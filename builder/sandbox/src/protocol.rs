@@ -126,10 +126,14 @@ pub(crate) enum Fault {
     Crash { message: String },
 }
 
-/// Sends one frame, whole; a reader that is gone is an error, not a signal.
+/// Encodes and sends one frame, whole.
 pub(crate) fn write_frame(socket: BorrowedFd<'_>, value: &impl Serialize) -> io::Result<()> {
-    let frame = frame(value)?;
-    let mut rest = frame.as_slice();
+    send_all(socket, &frame(value)?)
+}
+
+/// Sends all bytes; a reader that is gone is an error, not a signal.
+pub(crate) fn send_all(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
     while !rest.is_empty() {
         match send(socket, rest, SendFlags::NOSIGNAL) {
             Ok(sent) => rest = &rest[sent..],

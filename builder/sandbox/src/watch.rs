@@ -102,6 +102,15 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Ends the sandbox and hears it out, without copying more of its log.
+    pub(crate) fn give_up(&mut self, child: &mut Child) {
+        self.kill(child);
+        // A report may still bring the handle of pid 1, which is to be waited for.
+        while matches!(self.hear(&|| false), Ok(true)) {
+            self.kill(child);
+        }
+    }
+
     /// Waits until pid 1 is gone, before which the kernel has ended everything else in its
     /// namespace. It matters when the process that waits for it was killed itself.
     pub(crate) fn wait_for_everything(&self) -> io::Result<()> {

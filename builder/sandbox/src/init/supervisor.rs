@@ -26,6 +26,7 @@ pub(super) fn supervise(control: &Control) -> Act<Never> {
     }
     // A group leader can not, which is as good: the terminal's signals then reach kiln first.
     let _ = setsid();
+    rustix::process::chdir("/").map_err(call("chdir to /"))?;
     join_cgroups(&handover);
     namespaces::enter_user(handover.step.user)?;
     namespaces::enter_others()?;

@@ -185,6 +185,62 @@ fn a_killed_engine_takes_the_sandbox_with_it() {
 }
 
 #[test]
+fn a_supervisor_that_is_killed_leaves_nothing() {
+    let Some(place) = Place::new() else { return };
+    let out = place.folder("out");
+    let mut step = place.step(&format!("{DAEMON}; sleep 1000"));
+    step.mounts = vec![mount(&out, "/build", MountAccess::ReadWrite)];
+    let ticks = out.join("ticks");
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| run(&step));
+        while !ticks.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Our children are supervisors of this test and of others: ours has the daemon below it.
+        let supervisor = ancestor_before_us(&ticks);
+        let killed = std::process::Command::new("kill")
+            .args(["-9", &supervisor])
+            .status();
+        assert!(killed.unwrap().success());
+        assert_eq!(running.join().unwrap().unwrap().0.end, StepEnd::Signaled(9));
+    });
+    assert!(!is_growing(&ticks));
+}
+
+/// Returns the child of this process above the sandbox that has `file`'s folder as its `/build`.
+fn ancestor_before_us(file: &Path) -> String {
+    let folder = file.parent().unwrap().to_str().unwrap();
+    let us = std::process::id().to_string();
+    for entry in fs_err::read_dir("/proc").unwrap().flatten() {
+        let table = fs_err::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
+        // The mount table has the place within the source's file system.
+        let is_inside = table.lines().any(|line| {
+            let mut fields = line.split(' ').skip(3);
+            let (root, point) = (fields.next().unwrap(), fields.next().unwrap());
+            point == "/build" && folder.ends_with(root)
+        });
+        let mut process = entry.file_name().to_string_lossy().into_owned();
+        if !is_inside {
+            continue;
+        }
+        loop {
+            let parent = parent_of(&process);
+            if parent == us {
+                return process;
+            }
+            process = parent;
+        }
+    }
+    panic!("no process has {folder} mounted");
+}
+
+fn parent_of(process: &str) -> String {
+    let status = fs_err::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:\t"));
+    line.unwrap().to_owned()
+}
+
+#[test]
 fn a_log_that_fails_ends_the_step() {
     struct Full;
     impl std::io::Write for Full {

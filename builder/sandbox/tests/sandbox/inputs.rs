@@ -117,14 +117,17 @@ fn the_next_step_sees_no_change_of_the_last() {
 #[test]
 fn the_topmost_layer_wins() {
     let Some(place) = Place::new() else { return };
-    for layer in ["top", "middle"] {
-        place.folder(layer);
-        place.file(&format!("{layer}/both"), layer);
-        place.file(&format!("{layer}/only-{layer}"), layer);
-    }
     let mut step = place.step("cat /both /only-top /only-middle");
-    step.rootfs.insert(0, place.path().join("middle"));
-    step.rootfs.insert(0, place.path().join("top"));
+    // Names that would be options or lists, were they not handed over by descriptor.
+    for (layer, folder) in [
+        ("middle", "a,upperdir=b:c"),
+        ("top", "spaces and \\ ,lowerdir+=/"),
+    ] {
+        let folder = place.folder(&format!("{layer}/{folder}"));
+        fs_err::write(folder.join("both"), layer).unwrap();
+        fs_err::write(folder.join(format!("only-{layer}")), layer).unwrap();
+        step.rootfs.insert(0, folder);
+    }
     assert_eq!(output(&step), "toptopmiddle");
 }
 

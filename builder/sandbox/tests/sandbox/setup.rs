@@ -1,5 +1,6 @@
 //! Hostile images and impossible orders: a sandbox is made well or not at all.
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -176,6 +177,24 @@ fn orders_that_make_no_sense_are_refused_before_anything_starts() {
     check(
         &|step| step.rootfs = vec![step.rootfs[0].clone(); 501],
         "it has 501 root file system trees, and the kernel merges at most 500",
+    );
+    check(
+        &|step| step.rootfs.push(step.rootfs[0].clone()),
+        &format!(
+            "its root file system tree `{}` is listed twice",
+            place.rootfs().display()
+        ),
+    );
+    check(
+        &|step| step.limits.scratch = 0,
+        "its scratch limit is 0 bytes, and 1048576 are the least",
+    );
+    check(
+        &|step| {
+            let name = std::ffi::OsStr::from_bytes(b"/no\xFFtext");
+            step.rootfs.push(name.into());
+        },
+        "it can not be handed over: path contains invalid UTF-8 characters",
     );
     check(&|step| step.command.clear(), "it has no command");
     check(
