@@ -3,10 +3,20 @@
 //! Nothing here spawns, and nothing here reads or writes a file: bytes and values in, text and
 //! values out. rpmbuild itself runs in a sealed step that `build` starts from [`PackagingStep`].
 
+mod base_package;
+mod elf;
+mod evidence;
 mod nevra;
 mod reader;
 mod spec;
 
+pub use base_package::{
+    BaseEvidence, BasePackage, BasePackageError, BasePackageInput, base_package, rpm_evr,
+};
+pub use elf::{
+    ElfClass, ElfError, ElfEvidence, ElfKind, Hardening, Permission, Relro, StackExecution,
+};
+pub use evidence::{LinkFinding, ProductElf, check_links};
 pub use nevra::{Nevra, NevraError};
 pub use reader::{
     Comparison, PackagedFile, PackagedFileKind, PackagedScriptlet, Relation, Relations, RpmError,

@@ -1,32 +1,475 @@
 //! The spec writer against the real rpmbuild, in a sandbox like kiln's own.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that fails is a failed test")]
+
 mod demo;
 
-use demo::{Variation, compile, input, missing_program, package};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use demo::{SOURCE_DATE, Variation, compile, input, missing_program, package};
+use kiln_model::{CalendarDate, Digest, ManifestDigest};
+use kiln_rpm::{
+    BaseEvidence, BasePackageInput, DebugInformation, PackagedFileKind, RpmFile, base_package,
+};
+
+const TOOLS: &[&str] = &[
+    "bwrap",
+    "rpmbuild",
+    "find-debuginfo",
+    "eu-strip",
+    "cpio",
+    "file",
+    "pkg-config",
+    "cc",
+    "strip",
+];
+const PLAIN: Variation = Variation {
+    hostname: "one",
+    umask: "022",
+    changed: &[],
+};
+
+fn is_skipped() -> bool {
+    match missing_program(TOOLS) {
+        Some(program) => {
+            println!("skipped: this host has no {program}");
+            true
+        }
+        None => false,
+    }
+}
+
+type Packages = BTreeMap<String, (RpmFile, Vec<u8>)>;
+
+fn read(packages: &[std::path::PathBuf]) -> Packages {
+    let read_one = |path: &std::path::PathBuf| {
+        let bytes = fs_err::read(path).unwrap();
+        let package = RpmFile::parse(&bytes).unwrap();
+        (package.nevra().name().to_owned(), (package, bytes))
+    };
+    packages.iter().map(read_one).collect()
+}
+
+fn texts(relations: &[kiln_rpm::Relation]) -> Vec<String> {
+    relations
+        .iter()
+        .filter(|r| !r.is_rpmlib())
+        .map(ToString::to_string)
+        .collect()
+}
 
 #[test]
 fn slow_packages_are_whole() {
-    if let Some(program) = missing_program(&["rpmbuild"]) {
-        println!("skipped: this host has no {program}");
+    if is_skipped() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let kept = folder.keep();
-    struct P(std::path::PathBuf);
-    impl P {
-        fn path(&self) -> &std::path::Path {
-            &self.0
+    compile(folder.path());
+    let (log, paths) = package(folder.path(), &input(), &PLAIN);
+    for word in [
+        "warning",
+        "error",
+        "not found",
+        "No such file",
+        "cannot",
+        "Bad ",
+    ] {
+        assert!(!log.contains(word), "{word}: {log}");
+    }
+    let packages = read(&paths);
+    let names: Vec<&str> = packages.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "demo",
+            "demo-data",
+            "demo-debuginfo",
+            "demo-debugsource",
+            "libdemo",
+            "libdemo-devel"
+        ]
+    );
+    check_headers(&packages);
+    check_relations(&packages);
+    check_files(&packages);
+    check_debug_packages(&packages);
+    check_with_rpm(&paths);
+}
+
+fn check_headers(packages: &Packages) {
+    for (name, (package, _)) in packages {
+        assert_eq!(package.build_time(), Some(SOURCE_DATE.seconds()));
+        assert_eq!(package.build_host(), Some("kiln"));
+        assert_eq!(package.payload_compressor(), Some(("zstd", "12")));
+        assert_eq!(package.source_rpm(), Some("demo-1.0-2.src.rpm"));
+        assert_eq!(package.vendor(), Some("Kiln tests"));
+        let architecture = if name == "demo-data" {
+            "noarch"
+        } else {
+            "x86_64"
+        };
+        assert_eq!(package.nevra().architecture(), architecture);
+        for file in package.files() {
+            assert_eq!((file.user.as_str(), file.group.as_str()), ("root", "root"));
+            assert_eq!(file.modified, SOURCE_DATE.seconds(), "{}", file.path);
         }
     }
-    let folder = P(kept);
-    println!("{:?}", folder.path());
+    assert_eq!(packages["demo"].0.summary(), Some("The demo part, 100%"));
+    let scriptlets = packages["demo"].0.scriptlets();
+    assert_eq!(scriptlets[0].body, "# 100% shell\necho \"%{x}\" >/dev/null");
+}
 
-    compile(folder.path());
-    let plain = Variation {
-        hostname: "one",
-        umask: "022",
-        changed: &[],
+fn check_relations(packages: &Packages) {
+    let provides = |name: &str| texts(&packages[name].0.relations().provides);
+    let requires = |name: &str| texts(&packages[name].0.relations().requires);
+    assert_eq!(
+        provides("libdemo"),
+        [
+            "bundled(priv) = 2.0",
+            "libdemo = 1.0-2",
+            "libdemo(x86-64) = 1.0-2",
+            "libdemo.so.1()(64bit)",
+            "libdemo.so.1(DEMO_1.0)(64bit)",
+        ]
+    );
+    assert_eq!(
+        provides("libdemo-devel"),
+        [
+            "cmake(Demo) = 1.0",
+            "cmake(demo) = 1.0",
+            "libdemo-devel = 1.0-2",
+            "libdemo-devel(x86-64) = 1.0-2",
+            "pkgconfig(demo) = 1.0",
+        ]
+    );
+    for dependency in [
+        "/bin/sh",
+        "libdemo = 1.0-2",
+        "libdemo.so.1(DEMO_1.0)(64bit)",
+    ] {
+        assert!(
+            requires("demo").contains(&dependency.to_owned()),
+            "{dependency}"
+        );
+    }
+    assert!(requires("libdemo").contains(&"libc.so.6()(64bit)".to_owned()));
+    assert_eq!(
+        requires("libdemo-devel"),
+        ["/usr/bin/pkg-config", "pkgconfig(zlib) >= 1.2"]
+    );
+    assert_eq!(provides("demo-data"), ["demo-data = 1.0-2"]);
+    for name in packages.keys() {
+        for dependency in provides(name).iter().chain(&requires(name)) {
+            assert!(!dependency.contains("libpriv"), "{name}: {dependency}");
+        }
+    }
+}
+
+fn check_files(packages: &Packages) {
+    let file = |package: &str, path: &str| {
+        packages[package]
+            .0
+            .files()
+            .iter()
+            .find(|file| file.path == path)
+            .unwrap()
+            .clone()
     };
-    let (log, packages) = package(folder.path(), &input(), &plain);
-    println!("{log}\n{packages:?}");
+    assert!(file("demo", "/etc/demo.conf").is_config());
+    assert!(file("demo", "/var/lib/demo/state").is_ghost());
+    assert!(file("demo", "/usr/share/licenses/demo/COPYING").is_license());
+    assert!(file("demo", "/usr/share/doc/demo/README").is_documentation());
+    assert_eq!(
+        file("demo-data", "/usr/share/demo/a b 100%.txt").mode,
+        0o4750
+    );
+    assert_eq!(file("libdemo", "/usr/lib64/libdemo.so.1.0").mode, 0o755);
+    assert_eq!(
+        file("libdemo-devel", "/usr/lib64/libdemo.so").kind,
+        PackagedFileKind::Link {
+            target: "libdemo.so.1".to_owned()
+        }
+    );
+    let is_link = |file: &kiln_rpm::PackagedFile| {
+        file.path.starts_with("/usr/lib/.build-id/")
+            && matches!(file.kind, PackagedFileKind::Link { .. })
+    };
+    let links = packages["libdemo"]
+        .0
+        .files()
+        .iter()
+        .filter(|file| is_link(file))
+        .count();
+    assert_eq!(links, 2);
+}
+
+fn check_debug_packages(packages: &Packages) {
+    let sizes = |package: &str, suffix: &str| -> BTreeMap<String, u64> {
+        let files = packages[package].0.files().iter();
+        let regular = files.filter(|file| {
+            file.path.ends_with(suffix) && matches!(file.kind, PackagedFileKind::Regular { .. })
+        });
+        regular.map(|file| (file.path.clone(), file.size)).collect()
+    };
+    let debug = sizes("demo-debuginfo", ".debug");
+    let paths: Vec<&str> = debug.keys().map(String::as_str).collect();
+    assert_eq!(
+        paths,
+        [
+            "/usr/lib/debug/usr/bin/demo-1.0-2.x86_64.debug",
+            "/usr/lib/debug/usr/lib/demo/lib/libpriv.so.2-1.0-2.x86_64.debug",
+            "/usr/lib/debug/usr/lib64/libdemo.so.1.0-1.0-2.x86_64.debug",
+        ]
+    );
+    assert!(debug.values().all(|size| *size > 1000));
+    let sources = sizes("demo-debugsource", ".c");
+    let paths: Vec<&str> = sources.keys().map(String::as_str).collect();
+    assert_eq!(
+        paths,
+        [
+            "/usr/src/debug/demo-1.0-2.x86_64/demo-1.0/main.c",
+            "/usr/src/debug/demo-1.0-2.x86_64/demo-1.0/sub/demo.c",
+            "/usr/src/debug/demo-1.0-2.x86_64/priv-2.0/priv.c",
+        ]
+    );
+    let provides = texts(&packages["demo-debuginfo"].0.relations().provides);
+    let build_ids = provides
+        .iter()
+        .filter(|name| name.starts_with("debuginfo(build-id) = "));
+    assert_eq!(build_ids.count(), 3);
+    assert!(
+        !provides.iter().any(|name| name.contains(".debug")),
+        "{provides:?}"
+    );
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test asks the real rpm")]
+fn rpm(arguments: &[&str], paths: &[std::path::PathBuf]) -> String {
+    let output = Command::new("rpm")
+        .args(arguments)
+        .args(paths)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn check_with_rpm(paths: &[std::path::PathBuf]) {
+    let checked = rpm(&["-K"], paths);
+    assert_eq!(
+        checked
+            .lines()
+            .filter(|line| line.ends_with(": digests OK"))
+            .count(),
+        paths.len()
+    );
+    // What our reader says is what rpm says.
+    for path in paths {
+        let package = RpmFile::parse(&fs_err::read(path).unwrap()).unwrap();
+        let one = std::slice::from_ref(path);
+        let files: Vec<String> = package
+            .files()
+            .iter()
+            .map(|file| file.path.clone())
+            .collect();
+        assert_eq!(rpm(&["-qpl"], one).lines().collect::<Vec<_>>(), files);
+        let provides: Vec<String> = package
+            .relations()
+            .provides
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            rpm(&["-qp", "--provides"], one).lines().collect::<Vec<_>>(),
+            provides
+        );
+    }
+}
+
+fn package_fresh(variation: &Variation, after_compile: impl FnOnce(&Path)) -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    compile(folder.path());
+    after_compile(folder.path());
+    let (_, paths) = package(folder.path(), &input(), variation);
+    paths
+        .iter()
+        .map(|path| fs_err::read(path).unwrap())
+        .collect()
+}
+
+#[test]
+fn slow_nothing_around_reaches_the_packages() {
+    if is_skipped() {
+        return;
+    }
+    let expected = package_fresh(&PLAIN, |_| ());
+    assert_eq!(expected.len(), 6);
+    let again = package_fresh(&PLAIN, |_| ());
+    assert!(again == expected, "twice the same differs");
+    let variations = [
+        (
+            "host",
+            Variation {
+                hostname: "elsewhere",
+                ..PLAIN
+            },
+        ),
+        (
+            "umask",
+            Variation {
+                umask: "077",
+                ..PLAIN
+            },
+        ),
+        (
+            "zone",
+            Variation {
+                changed: &[("TZ", "Pacific/Kiritimati")],
+                ..PLAIN
+            },
+        ),
+        (
+            "locale",
+            Variation {
+                changed: &[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")],
+                ..PLAIN
+            },
+        ),
+        (
+            "home",
+            Variation {
+                changed: &[("HOME", "/elsewhere")],
+                ..PLAIN
+            },
+        ),
+        (
+            "user",
+            Variation {
+                changed: &[("USER", "ada"), ("LOGNAME", "ada")],
+                ..PLAIN
+            },
+        ),
+        (
+            "processors",
+            Variation {
+                changed: &[("RPM_BUILD_NCPUS", "7")],
+                ..PLAIN
+            },
+        ),
+    ];
+    for (what, variation) in variations {
+        assert!(
+            package_fresh(&variation, |_| ()) == expected,
+            "another {what} differs"
+        );
+    }
+    let settings = |build: &Path| {
+        fs_err::create_dir_all(build.join("home")).unwrap();
+        let macros = "%_binary_payload w1.gzdio\n%vendor Nobody\n%dist .x\n%_build_id_links none\n";
+        fs_err::write(build.join("home/.rpmmacros"), macros).unwrap();
+    };
+    let variation = Variation {
+        changed: &[("HOME", "/build/home")],
+        ..PLAIN
+    };
+    assert!(
+        package_fresh(&variation, settings) == expected,
+        "a user's macros differ"
+    );
+}
+
+#[test]
+fn slow_debug_packages_without_content_are_an_error() {
+    if is_skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    compile(folder.path());
+    for path in [
+        "usr/bin/demo",
+        "usr/lib64/libdemo.so.1.0",
+        "usr/lib/demo/lib/libpriv.so.2",
+    ] {
+        fs_err::write(
+            folder.path().join("destdir").join(path),
+            "not an ELF file\n",
+        )
+        .unwrap();
+    }
+    let log = demo::package_fails(folder.path(), &input());
+    assert!(
+        log.contains("kiln: no ELF file carries debug information"),
+        "{log}"
+    );
+    let mut off = input();
+    off.debug_information = DebugInformation::Off {
+        reason: "nothing compiled".to_owned(),
+    };
+    let (_, paths) = package(folder.path(), &off, &PLAIN);
+    assert_eq!(paths.len(), 4);
+}
+
+#[test]
+fn slow_an_unlisted_file_is_an_error() {
+    if is_skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    compile(folder.path());
+    fs_err::write(folder.path().join("destdir/usr/share/demo/extra"), "").unwrap();
+    let log = demo::package_fails(folder.path(), &input());
+    assert!(log.contains("/usr/share/demo/extra"), "{log}");
+}
+
+#[test]
+fn slow_a_base_is_packaged() {
+    if is_skipped() {
+        return;
+    }
+    let mut evidence = BaseEvidence::new();
+    evidence.add_executable("/usr/bin/[");
+    evidence.add_executable("/usr/bin/x86_64-linux-gnu-g++-12");
+    evidence.add_pkgconfig("zlib.pc", "Version: 1.2.13\n");
+    let date: CalendarDate = "2023-02-20".parse().unwrap();
+    let base = base_package(&BasePackageInput {
+        base: "debian-12".parse().unwrap(),
+        release: "12.15".to_owned(),
+        manifest: ManifestDigest(Digest::of(b"x")),
+        source_date: date.midnight_utc(),
+        vendor: "Kiln tests".to_owned(),
+        packages: [
+            ("g++".parse().unwrap(), "4:12.2.0-3".to_owned()),
+            (
+                "libstdc++6".parse().unwrap(),
+                "12.2.0-14+deb12u1".to_owned(),
+            ),
+        ]
+        .into(),
+        evidence,
+    })
+    .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in &base.files {
+        let file = folder.path().join("destdir").join(&path.as_str()[1..]);
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(file, text).unwrap();
+    }
+    fs_err::create_dir_all(folder.path().join("src")).unwrap();
+    let (log, paths) = package(folder.path(), &base.spec, &PLAIN);
+    let packages = read(&paths);
+    let (package, _) = &packages["kiln-base-debian-12"];
+    let provides = texts(&package.relations().provides);
+    for name in [
+        "/bin/[",
+        "g++ = 4:12.2.0-3",
+        "rtld(GNU_HASH)",
+        "libstdc++6 = 12.2.0-14+deb12u1",
+    ] {
+        assert!(provides.contains(&name.to_owned()), "{name}: {log}");
+    }
+    assert_eq!(package.files()[0].path, "/etc/ld.so.conf.d/kiln.conf");
+    assert_eq!(package.scriptlets().len(), 2);
+    check_with_rpm(&paths);
 }

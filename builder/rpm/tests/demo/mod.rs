@@ -72,9 +72,17 @@ for p in demo libdemo libdemo-devel demo-data; do echo '{}' > $D/usr/share/kiln/
 find $D -exec touch -h -d @1676851200 {} +
 "#;
 
+/// Whether destdir and source trees are mounted read-only over `/build`, as packaging may do.
+#[derive(PartialEq)]
+pub enum Inputs {
+    Writable,
+    ReadOnly,
+}
+
 /// One run inside bubblewrap.
 pub struct Sandboxed<'a> {
     pub build: &'a Path,
+    pub inputs: Inputs,
     pub hostname: &'a str,
     pub umask: &'a str,
     pub environment: Vec<(String, String)>,
@@ -121,6 +129,14 @@ pub fn run(step: &Sandboxed<'_>) -> Output {
         .arg(step.build)
         .arg("/build")
         .args(["--chdir", "/build"]);
+    if step.inputs == Inputs::ReadOnly {
+        for input in ["destdir", "src/demo-1.0", "src/priv-2.0"] {
+            bwrap
+                .arg("--ro-bind-try")
+                .arg(step.build.join(input))
+                .arg(format!("/build/{input}"));
+        }
+    }
     for (name, value) in &step.environment {
         bwrap.args(["--setenv", name, value]);
     }
@@ -133,9 +149,14 @@ pub fn run(step: &Sandboxed<'_>) -> Output {
     bwrap.args(&step.command).output().expect("bwrap starts")
 }
 
-pub fn assert_success(output: &Output) -> String {
+fn log_of(output: &Output) -> String {
     let mut log = String::from_utf8_lossy(&output.stdout).into_owned();
     log.push_str(&String::from_utf8_lossy(&output.stderr));
+    log
+}
+
+pub fn assert_success(output: &Output) -> String {
+    let log = log_of(output);
     assert!(output.status.success(), "{log}");
     log
 }
@@ -146,6 +167,7 @@ pub fn compile(build: &Path) {
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_success(&run(&Sandboxed {
         build,
+        inputs: Inputs::Writable,
         hostname: "compile",
         umask: "022",
         environment: environment.into(),
@@ -160,33 +182,55 @@ pub struct Variation {
     pub changed: &'static [(&'static str, &'static str)],
 }
 
-/// Writes the spec, runs rpmbuild; returns its log and the packages, sorted by name.
-pub fn package(build: &Path, input: &SpecInput, variation: &Variation) -> (String, Vec<PathBuf>) {
+fn run_rpmbuild(build: &Path, input: &SpecInput, variation: &Variation) -> Output {
     let step = packaging_step(&input.name, Architecture::X86_64, input.source_date);
-    let inside = |path: &str| build.join(path.strip_prefix("/build/").unwrap());
-    let spec = inside(step.spec.as_str());
+    let spec = inside(build, step.spec.as_str());
     fs_err::create_dir_all(spec.parent().unwrap()).unwrap();
     fs_err::write(&spec, write_spec(input).unwrap()).unwrap();
     let mut environment = step.environment;
     for (name, value) in variation.changed {
         environment.insert((*name).to_owned(), (*value).to_owned());
     }
-    let log = assert_success(&run(&Sandboxed {
+    run(&Sandboxed {
         build,
+        inputs: Inputs::ReadOnly,
         hostname: variation.hostname,
         umask: variation.umask,
         environment: environment.into_iter().collect(),
         command: step.command,
-    }));
+    })
+}
+
+fn inside(build: &Path, path: &str) -> PathBuf {
+    build.join(path.strip_prefix("/build/").unwrap())
+}
+
+/// Writes the spec, runs rpmbuild; returns its log and the packages, sorted by name.
+pub fn package(build: &Path, input: &SpecInput, variation: &Variation) -> (String, Vec<PathBuf>) {
+    let log = assert_success(&run_rpmbuild(build, input, variation));
+    let step = packaging_step(&input.name, Architecture::X86_64, input.source_date);
     let mut packages = Vec::new();
     for folder in ["noarch", "x86_64"] {
-        let Ok(entries) = fs_err::read_dir(inside(step.packages.as_str()).join(folder)) else {
+        let folder = inside(build, step.packages.as_str()).join(folder);
+        let Ok(entries) = fs_err::read_dir(folder) else {
             continue;
         };
         packages.extend(entries.map(|entry| entry.unwrap().path()));
     }
     packages.sort();
     (log, packages)
+}
+
+/// Runs rpmbuild, which must fail; returns its log.
+pub fn package_fails(build: &Path, input: &SpecInput) -> String {
+    let plain = Variation {
+        hostname: "one",
+        umask: "022",
+        changed: &[],
+    };
+    let output = run_rpmbuild(build, input, &plain);
+    assert!(!output.status.success());
+    log_of(&output)
 }
 
 fn file(path: &str, kind: FileKind) -> FileLine {
