@@ -1,17 +1,19 @@
 //! The spec writer against the real rpmbuild, in a sandbox like kiln's own.
 
 #![expect(clippy::unwrap_used, reason = "a fixture that fails is a failed test")]
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
 
 mod demo;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use demo::{SOURCE_DATE, Variation, compile, input, missing_program, package};
 use kiln_model::{CalendarDate, Digest, ManifestDigest};
 use kiln_rpm::{
-    BaseEvidence, BasePackageInput, DebugInformation, PackagedFileKind, RpmFile, base_package,
+    BaseEvidence, BasePackageInput, DebugInformation, ElfEvidence, PackagedFileKind, RpmFile,
+    base_package,
 };
 
 const TOOLS: &[&str] = &[
@@ -43,8 +45,8 @@ fn is_skipped() -> bool {
 
 type Packages = BTreeMap<String, (RpmFile, Vec<u8>)>;
 
-fn read(packages: &[std::path::PathBuf]) -> Packages {
-    let read_one = |path: &std::path::PathBuf| {
+fn read(packages: &[PathBuf]) -> Packages {
+    let read_one = |path: &PathBuf| {
         let bytes = fs_err::read(path).unwrap();
         let package = RpmFile::parse(&bytes).unwrap();
         (package.nevra().name().to_owned(), (package, bytes))
@@ -246,7 +248,7 @@ fn check_debug_packages(packages: &Packages) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the test asks the real rpm")]
-fn rpm(arguments: &[&str], paths: &[std::path::PathBuf]) -> String {
+fn rpm(arguments: &[&str], paths: &[PathBuf]) -> String {
     let output = Command::new("rpm")
         .args(arguments)
         .args(paths)
@@ -256,7 +258,7 @@ fn rpm(arguments: &[&str], paths: &[std::path::PathBuf]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn check_with_rpm(paths: &[std::path::PathBuf]) {
+fn check_with_rpm(paths: &[PathBuf]) {
     let checked = rpm(&["-K"], paths);
     assert_eq!(
         checked
@@ -412,6 +414,62 @@ fn slow_debug_packages_without_content_are_an_error() {
 }
 
 #[test]
+fn slow_noarch_alone_and_packages_of_other_names_work() {
+    if is_skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    compile(folder.path());
+    let destdir = folder.path().join("destdir");
+    // Only what `demo-data` lists stays.
+    for path in [
+        "usr/bin",
+        "usr/lib",
+        "usr/lib64",
+        "usr/include",
+        "etc",
+        "usr/share/doc",
+    ] {
+        fs_err::remove_dir_all(destdir.join(path)).unwrap();
+    }
+    fs_err::remove_dir_all(destdir.join("usr/share/licenses")).unwrap();
+    for name in ["demo", "libdemo", "libdemo-devel"] {
+        let file = destdir.join(format!("usr/share/kiln/buildinfo/{name}-x86_64.json"));
+        fs_err::remove_file(file).unwrap();
+    }
+    let mut alone = input();
+    alone
+        .packages
+        .retain(|package| package.name.as_str() == "demo-data");
+    alone.private = None;
+    alone.debug_information = DebugInformation::Off {
+        reason: "nothing compiled".to_owned(),
+    };
+    let (_, paths) = package(folder.path(), &alone, &PLAIN);
+    let other_name = read(&paths);
+    assert_eq!(
+        other_name["demo-data"].0.nevra().to_string(),
+        "demo-data-1.0-2.noarch"
+    );
+    assert_eq!(other_name.len(), 1);
+
+    fs_err::remove_dir_all(folder.path().join("rpmbuild")).unwrap();
+    alone.name = "demo-data".parse().unwrap();
+    alone.epoch = Some(1);
+    let (log, paths) = package(folder.path(), &alone, &PLAIN);
+    assert!(!log.contains("warning"), "{log}");
+    let main = read(&paths);
+    assert_eq!(
+        main["demo-data"].0.nevra().to_string(),
+        "demo-data-1:1.0-2.noarch"
+    );
+    assert_eq!(
+        main["demo-data"].0.source_rpm(),
+        Some("demo-data-1.0-2.src.rpm")
+    );
+}
+
+#[test]
 fn slow_an_unlisted_file_is_an_error() {
     if is_skipped() {
         return;
@@ -423,15 +481,29 @@ fn slow_an_unlisted_file_is_an_error() {
     assert!(log.contains("/usr/share/demo/extra"), "{log}");
 }
 
-#[test]
-fn slow_a_base_is_packaged() {
-    if is_skipped() {
-        return;
-    }
+/// What this host's own folders offer, as a base's would.
+fn host_evidence() -> BaseEvidence {
     let mut evidence = BaseEvidence::new();
-    evidence.add_executable("/usr/bin/[");
-    evidence.add_executable("/usr/bin/x86_64-linux-gnu-g++-12");
+    for entry in fs_err::read_dir("/usr/lib/x86_64-linux-gnu").unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_file() && name.contains(".so") {
+            let bytes = fs_err::read(&path).unwrap();
+            if let Some(elf) = ElfEvidence::read(&bytes).unwrap() {
+                evidence.add_library(&name, &elf);
+            }
+        }
+    }
+    for folder in ["/usr/bin", "/usr/sbin"] {
+        for entry in fs_err::read_dir(folder).unwrap() {
+            evidence.add_executable(entry.unwrap().path().to_str().unwrap());
+        }
+    }
     evidence.add_pkgconfig("zlib.pc", "Version: 1.2.13\n");
+    evidence
+}
+
+fn package_base(folder: &Path, evidence: BaseEvidence) -> PathBuf {
     let date: CalendarDate = "2023-02-20".parse().unwrap();
     let base = base_package(&BasePackageInput {
         base: "debian-12".parse().unwrap(),
@@ -450,26 +522,74 @@ fn slow_a_base_is_packaged() {
         evidence,
     })
     .unwrap();
-    let folder = tempfile::tempdir().unwrap();
     for (path, text) in &base.files {
-        let file = folder.path().join("destdir").join(&path.as_str()[1..]);
+        let file = folder.join("destdir").join(&path.as_str()[1..]);
         fs_err::create_dir_all(file.parent().unwrap()).unwrap();
         fs_err::write(file, text).unwrap();
     }
-    fs_err::create_dir_all(folder.path().join("src")).unwrap();
-    let (log, paths) = package(folder.path(), &base.spec, &PLAIN);
-    let packages = read(&paths);
-    let (package, _) = &packages["kiln-base-debian-12"];
-    let provides = texts(&package.relations().provides);
+    fs_err::create_dir_all(folder.join("src")).unwrap();
+    let (_, mut paths) = package(folder, &base.spec, &PLAIN);
+    assert_eq!(paths.len(), 1);
+    paths.remove(0)
+}
+
+#[test]
+fn slow_a_base_is_packaged_and_satisfies_what_packages_require() {
+    if is_skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut evidence = host_evidence();
+    evidence.add_executable("/usr/bin/[");
+    evidence.add_executable("/usr/bin/x86_64-linux-gnu-g++-12");
+    let base = package_base(folder.path(), evidence);
+    let package_file = RpmFile::parse(&fs_err::read(&base).unwrap()).unwrap();
+    let provides = texts(&package_file.relations().provides);
     for name in [
         "/bin/[",
+        "/bin/sh",
         "g++ = 4:12.2.0-3",
-        "rtld(GNU_HASH)",
+        "libc.so.6(GLIBC_2.34)(64bit)",
         "libstdc++6 = 12.2.0-14+deb12u1",
+        "pkgconfig(zlib) = 1.2.13",
+        "rtld(GNU_HASH)",
     ] {
-        assert!(provides.contains(&name.to_owned()), "{name}: {log}");
+        assert!(provides.contains(&name.to_owned()), "{name}");
     }
-    assert_eq!(package.files()[0].path, "/etc/ld.so.conf.d/kiln.conf");
-    assert_eq!(package.scriptlets().len(), 2);
-    check_with_rpm(&paths);
+    assert_eq!(package_file.files()[0].path, "/etc/ld.so.conf.d/kiln.conf");
+    assert_eq!(package_file.scriptlets().len(), 2);
+    check_with_rpm(std::slice::from_ref(&base));
+
+    let product = tempfile::tempdir().unwrap();
+    compile(product.path());
+    let (_, mut paths) = package(product.path(), &input(), &PLAIN);
+    let refused = install_test(&paths);
+    assert!(
+        refused.contains("libc.so.6()(64bit) is needed by"),
+        "{refused}"
+    );
+    paths.push(base);
+    assert_eq!(install_test(&paths), "");
+}
+
+/// Lets rpm solve the installation of `paths` on an empty system; returns its complaints.
+#[expect(clippy::disallowed_methods, reason = "the test asks the real rpm")]
+fn install_test(paths: &[PathBuf]) -> String {
+    let database = tempfile::tempdir().unwrap();
+    let output = Command::new("rpm")
+        .args(["-i", "--test", "--nosignature", "--dbpath"])
+        .arg(database.path())
+        .args(paths)
+        .output()
+        .unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        output.status.success(),
+        !log.contains("is needed by"),
+        "{log}"
+    );
+    // Debian's rpm advises against itself first.
+    log.lines()
+        .filter(|line| !line.starts_with("rpm: "))
+        .collect()
 }

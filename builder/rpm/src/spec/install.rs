@@ -12,12 +12,12 @@ use super::text;
 /// Where debugedit looks for sources, and where find-debuginfo leaves its lists.
 const SOURCES: &str = "%{kiln_sources}";
 
-/// The lists that find-debuginfo writes, in [`SOURCES`].
+/// The lists that find-debuginfo writes, in `SOURCES`.
 pub(super) const DEBUG_FILES: &str = "%{kiln_sources}/debugfiles.list";
 pub(super) const DEBUG_SOURCES: &str = "%{kiln_sources}/debugsourcefiles.list";
 
 /// Programs without which find-debuginfo makes empty packages and still succeeds.
-const DEBUG_TOOLS: &str = "find-debuginfo debugedit eu-strip file cpio strip awk";
+const DEBUG_TOOLS: &str = "find-debuginfo debugedit eu-strip file cpio strip";
 
 pub(super) fn write(spec: &mut String, input: &SpecInput) {
     // rpmbuild switches tracing on; a log of shell conditions hides what tools say.

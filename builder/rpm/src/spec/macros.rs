@@ -3,7 +3,7 @@
 //! Found the hard way on rpm 4.18 and debugedit 5.0 (Debian 12), and kept here because each was a
 //! different package or none:
 //!
-//! * `%{_dbpath}` of Debian's rpm is `~/.rpmdb`, by way of bash: [`super::packaging`] fixes it.
+//! * `%{_dbpath}` of Debian's rpm is `~/.rpmdb`, by way of bash: module `packaging` fixes it.
 //! * `brp-elfperms` of Debian takes the execute bits from shared objects; find-debuginfo and the
 //!   build-id links look at executable files only. No script of the base's runs.
 //! * `_fileattrsdir` decides which generators run: python, perl, fonts and whatever else is
@@ -118,7 +118,7 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("__global_provides_exclude_from", "^/usr/share/doc/"),
 ];
 
-/// The generators: `__<name>_…` above and in [`LUA_GENERATORS`].
+/// The generators: `__<name>_…` above and in `LUA_GENERATORS`.
 pub(super) const GENERATORS: &[&str] = &[
     "kiln_cmake",
     "kiln_debuginfo",

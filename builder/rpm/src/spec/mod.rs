@@ -1,7 +1,7 @@
 //! The spec writer: a recipe's packaging step as the text of an RPM spec file.
 //!
 //! One input has one text. Nothing in it depends on the base image's defaults: the text sets every
-//! macro that could reach an output (see [`macros`]), and lists every file by its own path.
+//! macro that could reach an output (module `macros`), and lists every file by its own path.
 
 mod input;
 mod install;
