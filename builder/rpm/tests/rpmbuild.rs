@@ -188,6 +188,7 @@ fn check_files(packages: &Packages) {
         0o4750
     );
     assert_eq!(file("libdemo", "/usr/lib64/libdemo.so.1.0").mode, 0o755);
+    assert_eq!(file("demo", "/usr/bin/demo").mode, 0o4755);
     assert_eq!(
         file("libdemo-devel", "/usr/lib64/libdemo.so").kind,
         PackagedFileKind::Link {

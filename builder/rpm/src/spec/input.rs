@@ -132,8 +132,7 @@ pub struct FileLine {
     pub path: PackagedPath,
     /// What it is to rpm.
     pub kind: FileKind,
-    /// Permissions, where the destdir's are not to be taken (always for set-id files: a process
-    /// without capabilities loses the bit when it strips the file).
+    /// Permissions, where the destdir's are not to be taken.
     pub mode: Option<FileMode>,
     /// Owner, where it is not root.
     pub owner: Option<FileOwner>,

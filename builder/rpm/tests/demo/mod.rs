@@ -51,7 +51,7 @@ ar crD libdemo.a demo.o
 D=/build/destdir
 mkdir -p $D/usr/bin $D/usr/lib64/pkgconfig $D/usr/lib64/cmake/Demo $D/usr/include $D$P \
   $D/usr/share/doc/demo $D/usr/share/licenses/demo $D/etc $D/usr/share/demo $D/usr/share/kiln/buildinfo
-install -m 0755 demo $D/usr/bin/demo
+install -m 4755 demo $D/usr/bin/demo
 printf '#!/bin/sh\nexec demo\n' > $D/usr/bin/demo-script; chmod 0755 $D/usr/bin/demo-script
 install -m 0644 libdemo.so.1.0 $D/usr/lib64/libdemo.so.1.0
 ln -s libdemo.so.1.0 $D/usr/lib64/libdemo.so.1
