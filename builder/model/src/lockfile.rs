@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{DiffId, Digest, ManifestDigest, Sha512};
 use crate::name::{Architecture, BaseName, DistributionPackage, RecipeName};
 use crate::source::Location;
+use crate::time::SourceDateEpoch;
 
 /// The lockfile format that this kiln writes, and the newest that it reads.
 pub const LOCK_FORMAT: u32 = 1;
@@ -73,6 +74,20 @@ pub struct LockedArchive {
     pub packages_index: Digest,
     /// Fingerprint of the key whose signature was accepted, upper-case hexadecimal.
     pub key: String,
+}
+
+impl LockedArchive {
+    /// Returns the index's `Date:` as an instant; `None` when it is no date of the form that Debian
+    /// writes (`Sat, 11 Jul 2026 10:16:37 UTC`).
+    #[must_use]
+    pub fn moment(&self) -> Option<SourceDateEpoch> {
+        let text = self.date.strip_suffix(" UTC")?;
+        let civil = jiff::civil::DateTime::strptime("%a, %d %b %Y %H:%M:%S", text).ok()?;
+        let instant = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+        u32::try_from(instant.as_second())
+            .ok()
+            .map(SourceDateEpoch::from_seconds)
+    }
 }
 
 /// Everything that pins an assembled base image.
@@ -207,6 +222,22 @@ mod tests {
         let text = lock().encode();
         assert!(text.starts_with("# @generated"));
         assert_eq!(RecipeLock::parse(&text), Ok(lock()));
+    }
+
+    #[test]
+    fn the_date_of_an_archive_is_an_instant() {
+        let archive = |date: &str| LockedArchive {
+            distribution: "debian".into(),
+            suite: "bookworm".into(),
+            release: "12.15".into(),
+            date: date.into(),
+            in_release: Digest::of(b""),
+            packages_index: Digest::of(b""),
+            key: "AB".into(),
+        };
+        let moment = archive("Sat, 11 Jul 2026 10:16:37 UTC").moment().unwrap();
+        assert_eq!(moment.to_rfc3339(), "2026-07-11T10:16:37Z");
+        assert_eq!(archive("yesterday").moment(), None);
     }
 
     #[test]

@@ -1,0 +1,425 @@
+//! From sources to a destdir: prep, build, install and check, each in a sealed run of its own.
+
+use std::path::Path;
+use std::time::Instant;
+
+use kiln_image::{
+    CandidateKind, Inclusion, TreeCandidate, TreeEntry, TreeEntryKind, TreeTarRequest,
+    UnpackLimits, layer_tree, unpack_source, write_tree_tar,
+};
+use kiln_model::recipe::Check;
+use kiln_model::{
+    DiffId, Digest, Isolation, Mount, MountAccess, Recipe, SealedStep, StepEnd, StepUser,
+};
+use kiln_store::RecordKind;
+use serde::{Deserialize, Serialize};
+
+use crate::error::BuildError;
+use crate::graph::{NodeId, Prefix};
+use crate::key::{BuildKey, KeyInputs, KeyKind};
+use crate::log::StepLog;
+use crate::project::LoadedRecipe;
+use crate::rootfs::Rootfs;
+use crate::script::{BUILD_ROOT, StepName, environment, step_script};
+use crate::workshop::{Event, Workshop};
+
+/// The format of the record of a finished build.
+const BUILT_FORMAT: u32 = 1;
+
+/// A finished build: what its record in the store says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Built {
+    /// The record's format.
+    format: u32,
+    /// The key that it was built for.
+    pub key: BuildKey,
+    /// The canonical tar of what was installed.
+    pub destdir: DiffId,
+    /// The list of its files, as JSON.
+    pub files: Digest,
+    /// The canonical tar of the source files, for debugsource and licence texts.
+    pub sources: DiffId,
+    /// How the steps went, for the run record.
+    pub steps: Vec<StepRecord>,
+}
+
+/// How one step went: run record only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct StepRecord {
+    /// Recipe and step: `openssl: build`.
+    pub label: String,
+    /// Milliseconds from start to end.
+    pub elapsed_ms: u64,
+    /// Greatest resident memory of one process, in bytes.
+    pub peak_memory: Option<u64>,
+    /// The isolation measured.
+    pub isolation: Isolation,
+}
+
+/// What one build needs to know.
+#[derive(Debug)]
+pub(crate) struct BuildInputs<'a> {
+    pub(crate) node: &'a NodeId,
+    pub(crate) loaded: &'a LoadedRecipe,
+    pub(crate) rootfs: &'a Rootfs,
+    /// The libraries that it is built with, by library name, with everything that they carry.
+    pub(crate) bundled: &'a [(String, Built)],
+}
+
+impl BuildInputs<'_> {
+    fn recipe(&self) -> &Recipe {
+        &self.loaded.recipe
+    }
+
+    /// Returns every input that can change the result.
+    pub(crate) fn key_inputs(&self, shop: &Workshop<'_>) -> KeyInputs {
+        let recipe = self.recipe();
+        let scripts = StepName::ALL
+            .iter()
+            .filter_map(|step| step_script(recipe, *step).map(|script| (step.to_string(), script)));
+        let source = |source: &kiln_model::recipe::Source| {
+            (source.url.file_name().to_owned(), source.sha256)
+        };
+        KeyInputs {
+            kind: KeyKind::Build,
+            architecture: shop.architecture,
+            base: self.rootfs.manifest,
+            tools: self.rootfs.tools,
+            sources: recipe.sources.iter().map(source).collect(),
+            patches: recipe.patches.iter().map(|patch| patch.sha256).collect(),
+            bundled: self
+                .bundled
+                .iter()
+                .map(|(name, b)| (name.clone(), b.destdir))
+                .collect(),
+            scripts: scripts.collect(),
+            environment: environment(recipe, self.node),
+            epoch: recipe.source_date,
+            recipe: None,
+            extra: [(
+                "licences".to_owned(),
+                Digest::of(recipe.license_files.join("\n").as_bytes()),
+            )]
+            .into(),
+        }
+    }
+}
+
+/// Returns the finished build of `key` if the store has all of it.
+pub(crate) fn cached(shop: &Workshop<'_>, key: BuildKey) -> Result<Option<Built>, BuildError> {
+    let Some(bytes) = shop
+        .store
+        .read_record(RecordKind::Action, &key.0.to_hex())?
+    else {
+        return Ok(None);
+    };
+    let Ok(built) = serde_json::from_slice::<Built>(&bytes) else {
+        return Ok(None);
+    };
+    let is_whole = built.format == BUILT_FORMAT
+        && built.key == key
+        && [built.destdir.0, built.files, built.sources.0]
+            .iter()
+            .all(|d| shop.store.contains(d));
+    Ok(is_whole.then_some(built))
+}
+
+/// Builds one node in fresh sandboxes and records the result.
+pub(crate) fn compile(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<Built, BuildError> {
+    let key_inputs = inputs.key_inputs(shop);
+    let scratch = shop.store.scratch()?;
+    let build = scratch.path().join("build");
+    prepare(shop, inputs, &build)?;
+    let lower = lower_trees(shop, inputs)?;
+    let mut steps = Vec::new();
+    for step in StepName::ALL {
+        let Some(script) = step_script(inputs.recipe(), step) else {
+            tell_skipped(shop, inputs.recipe(), step);
+            continue;
+        };
+        steps.push(run_step(
+            shop,
+            inputs,
+            &StepRun {
+                step,
+                script,
+                lower: &lower,
+                build: &build,
+            },
+        )?);
+    }
+    let (destdir, entries) = collect_destdir(shop, inputs, scratch.path())?;
+    let sources = collect_sources(shop, inputs, scratch.path())?;
+    let files = serde_json::to_vec(&entries).expect("entries are texts and numbers");
+    let built = Built {
+        format: BUILT_FORMAT,
+        key: key_inputs.key(),
+        destdir,
+        files: shop.store.write_blob(&files)?,
+        sources,
+        steps,
+    };
+    shop.store.write_blob(&key_inputs.encode())?;
+    let record = serde_json::to_vec(&built).expect("a record holds texts and numbers");
+    shop.store
+        .write_record(RecordKind::Action, &built.key.0.to_hex(), &record)?;
+    Ok(built)
+}
+
+fn tell_skipped(shop: &Workshop<'_>, recipe: &Recipe, step: StepName) {
+    if let (StepName::Check, Check::Skipped(reason)) = (step, &recipe.steps.check) {
+        let event = Event::CheckSkipped {
+            recipe: &recipe.name,
+            reason: reason.as_str(),
+        };
+        shop.report.tell(&event);
+    }
+}
+
+/// Lays out `/build`: unpacked sources, patches, an empty destdir and home.
+fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Result<(), BuildError> {
+    let recipe = inputs.recipe();
+    for folder in ["src", "destdir", "home", "patches"] {
+        fs_err::create_dir_all(build.join(folder))?;
+    }
+    for (number, source) in recipe.sources.iter().enumerate() {
+        let name = source.url.file_name();
+        let folder = if number == 0 {
+            recipe.source_folder()
+        } else {
+            archive_stem(name)
+        };
+        let target = build.join("src").join(folder);
+        fs_err::create_dir(&target)?;
+        let mut archive = shop.store.open_blob(&source.sha256)?;
+        unpack_source(&mut archive, name, &target, UnpackLimits::SOURCE)
+            .map_err(|error| BuildError::image(name)(error.into()))?;
+    }
+    for (number, patch) in recipe.patches.iter().enumerate() {
+        let file = inputs.loaded.folder.join(&patch.file);
+        let bytes = fs_err::read(&file)?;
+        let actual = Digest::of(&bytes);
+        if actual != patch.sha256 {
+            return Err(BuildError::Patch {
+                file,
+                expected: patch.sha256,
+                actual,
+            });
+        }
+        fs_err::write(build.join("patches").join(format!("{number}.patch")), bytes)?;
+    }
+    Ok(())
+}
+
+/// Returns a file name without what names its archive format.
+fn archive_stem(name: &str) -> String {
+    let stem = name.split_once(".tar").map_or(name, |(stem, _)| stem);
+    stem.trim_end_matches(".tgz").to_owned()
+}
+
+/// Returns the read-only trees of the root file system: libraries over tools over the base.
+fn lower_trees(
+    shop: &Workshop<'_>,
+    inputs: &BuildInputs<'_>,
+) -> Result<Vec<std::path::PathBuf>, BuildError> {
+    let tree = |(name, built): &(String, Built)| {
+        layer_tree(shop.store, &built.destdir)
+            .map_err(|error| BuildError::image(name.clone())(error.into()))
+    };
+    let mut lower = inputs
+        .bundled
+        .iter()
+        .map(tree)
+        .collect::<Result<Vec<_>, _>>()?;
+    lower.extend(inputs.rootfs.lower(shop)?);
+    Ok(lower)
+}
+
+struct StepRun<'a> {
+    step: StepName,
+    script: String,
+    lower: &'a [std::path::PathBuf],
+    build: &'a Path,
+}
+
+fn run_step(
+    shop: &Workshop<'_>,
+    inputs: &BuildInputs<'_>,
+    run: &StepRun<'_>,
+) -> Result<StepRecord, BuildError> {
+    if shop.cancel.is_cancelled() {
+        return Err(BuildError::Cancelled);
+    }
+    let recipe = inputs.recipe();
+    let node = inputs.node;
+    let source = format!("{BUILD_ROOT}/src/{}", recipe.source_folder());
+    let mut environment = environment(recipe, node);
+    environment.insert("KILN_JOBS".to_owned(), shop.jobs.to_string());
+    let label = format!("{node}: {}", run.step);
+    let sealed = SealedStep {
+        label: label.clone(),
+        rootfs: run.lower.to_vec(),
+        mounts: vec![Mount {
+            source: run.build.to_owned(),
+            target: BUILD_ROOT.parse().expect("a constant path"),
+            access: MountAccess::ReadWrite,
+        }],
+        command: ["/bin/sh", "-c", &run.script].map(str::to_owned).to_vec(),
+        environment,
+        working_directory: source.parse().map_err(|error: kiln_model::PathError| {
+            BuildError::Spec {
+                recipe: recipe.name.clone(),
+                reason: error.to_string(),
+            }
+        })?,
+        user: StepUser::Build,
+        limits: shop.limits(),
+    };
+    let log = shop
+        .output
+        .join(Workshop::log_folder(node))
+        .join(format!("{}.log", run.step));
+    let mut log = StepLog::create(&log)?;
+    shop.report.tell(&Event::StepStarted {
+        node,
+        step: run.step,
+    });
+    let started = Instant::now();
+    let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
+    let (end, elapsed) = (outcome.end, started.elapsed());
+    shop.report.tell(&Event::StepEnded {
+        node,
+        step: run.step,
+        end: &end,
+        elapsed,
+    });
+    match end {
+        StepEnd::Exited(0) => Ok(StepRecord {
+            label,
+            elapsed_ms: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
+            peak_memory: outcome.peak_memory,
+            isolation: outcome.isolation,
+        }),
+        StepEnd::Cancelled => Err(BuildError::Cancelled),
+        end => {
+            let (log, tail) = log.into_tail();
+            Err(BuildError::StepFailed {
+                node: node.clone(),
+                step: run.step,
+                end,
+                log,
+                tail,
+            })
+        }
+    }
+}
+
+/// Writes a folder below the step's scratch folder as a canonical tar blob.
+fn collect(
+    shop: &Workshop<'_>,
+    request: &TreeTarRequest<'_>,
+    what: &str,
+) -> Result<(DiffId, Vec<TreeEntry>), BuildError> {
+    let mut blob = shop.store.blob_writer()?;
+    let entries = write_tree_tar(request, &mut blob)
+        .map_err(|error| BuildError::image(what)(error.into()))?;
+    Ok((DiffId(blob.finish()?.digest), entries))
+}
+
+fn collect_destdir(
+    shop: &Workshop<'_>,
+    inputs: &BuildInputs<'_>,
+    scratch: &Path,
+) -> Result<(DiffId, Vec<TreeEntry>), BuildError> {
+    let request = TreeTarRequest {
+        folder: scratch,
+        below: "build/destdir",
+        epoch: inputs.recipe().source_date,
+        filter: &|_| Inclusion::Include,
+        limits: UnpackLimits::LAYER,
+    };
+    let (destdir, entries) = collect(shop, &request, &format!("{}: destdir", inputs.node))?;
+    if entries
+        .iter()
+        .all(|entry| entry.kind == TreeEntryKind::Directory)
+    {
+        return Err(BuildError::NothingInstalled {
+            node: inputs.node.clone(),
+        });
+    }
+    Ok((destdir, entries))
+}
+
+/// Endings of files that debuggers show.
+const SOURCE_ENDINGS: &[&str] = &[
+    ".c", ".cc", ".cpp", ".cxx", ".c++", ".h", ".hh", ".hpp", ".hxx", ".inc", ".inl", ".ipp", ".s",
+    ".S", ".asm", ".def", ".y", ".l",
+];
+
+/// Keeps what debugsource packages and licence lists need of the source tree, after the build, so
+/// that generated sources are there too.
+fn collect_sources(
+    shop: &Workshop<'_>,
+    inputs: &BuildInputs<'_>,
+    scratch: &Path,
+) -> Result<DiffId, BuildError> {
+    let recipe = inputs.recipe();
+    let folder = recipe.source_folder();
+    let licenses: Vec<String> = recipe
+        .license_files
+        .iter()
+        .map(|file| format!("{folder}/{file}"))
+        .collect();
+    let filter = |candidate: &TreeCandidate<'_>| {
+        let Ok(path) = std::str::from_utf8(candidate.path) else {
+            return Inclusion::Exclude;
+        };
+        match candidate.kind {
+            CandidateKind::Directory => Inclusion::IfFilled,
+            CandidateKind::File
+                if licenses.iter().any(|license| license == path)
+                    || SOURCE_ENDINGS.iter().any(|ending| path.ends_with(ending)) =>
+            {
+                Inclusion::Include
+            }
+            _ => Inclusion::Exclude,
+        }
+    };
+    let request = TreeTarRequest {
+        folder: scratch,
+        below: "build/src",
+        epoch: recipe.source_date,
+        filter: &filter,
+        limits: UnpackLimits::LAYER,
+    };
+    let what = format!("{}: source tree", inputs.node);
+    let (sources, entries) = collect(shop, &request, &what)?;
+    let missing = licenses.iter().find(|license| {
+        !entries
+            .iter()
+            .any(|entry| entry.path.as_str() == license.as_str())
+    });
+    match missing {
+        Some(file) => Err(BuildError::NoLicenseFile {
+            recipe: recipe.name.clone(),
+            file: file.trim_start_matches(&format!("{folder}/")).to_owned(),
+        }),
+        None => Ok(sources),
+    }
+}
+
+/// Returns the list of installed files of a finished build.
+pub(crate) fn installed(shop: &Workshop<'_>, built: &Built) -> Result<Vec<TreeEntry>, BuildError> {
+    let bytes = shop.store.read_blob(&built.files)?;
+    serde_json::from_slice(&bytes).map_err(|_| BuildError::Lost {
+        what: "list of installed files",
+        digest: DiffId(built.files),
+    })
+}
+
+/// Returns whether a node is built for itself, not for a product that carries it.
+pub(crate) fn is_product(node: &NodeId) -> bool {
+    node.prefix == Prefix::System
+}

@@ -1,0 +1,402 @@
+//! From a packaged product to its SBOMs, provenance and run record.
+
+use std::collections::BTreeMap;
+
+use kiln_attest::{
+    BillOfMaterials, BuilderId, BundledLibrary, Byproduct, Completeness, Contents, Decision,
+    DistributionRelease, Host, Input, Library, Link, Linkage, Organization, OutputRpm, PrivateFile,
+    Product as BillProduct, Provenance, RpmArchitecture, RunRecord, Software, StepOrigin, Subject,
+    SystemLibrary, sbom_formats,
+};
+use kiln_image::TreeEntryKind;
+use kiln_model::recipe::{Choice, Distribution};
+use kiln_model::{Digest, Line, LockedSource, Recipe, STEP_RUNNER_VERSION, Sha512};
+use kiln_rpm::RpmFile;
+
+use crate::compile::StepRecord;
+use crate::error::BuildError;
+use crate::graph::NodeId;
+use crate::package::PackagedProduct;
+use crate::rootfs::Rootfs;
+use crate::stage::Product;
+use crate::workshop::{KILN_VERSION, Workshop};
+
+/// One document: where it goes below `out/`, and its bytes.
+pub(crate) type Document = (String, Vec<u8>);
+
+/// What documents are made from.
+pub(crate) struct Facts<'a> {
+    pub(crate) shop: &'a Workshop<'a>,
+    pub(crate) product: &'a Product<'a>,
+    pub(crate) packaged: &'a PackagedProduct,
+    pub(crate) rootfs: &'a Rootfs,
+    /// When this run began, for the run record.
+    pub(crate) started: &'a str,
+    /// The nodes whose steps really ran in this run.
+    pub(crate) fresh: &'a [NodeId],
+}
+
+impl Facts<'_> {
+    fn recipe(&self) -> &Recipe {
+        &self.shop.project.recipes[&self.product.node.recipe].recipe
+    }
+
+    fn error(&self, reason: impl std::fmt::Display) -> BuildError {
+        BuildError::Document {
+            recipe: self.recipe().name.clone(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn line(&self, text: &str) -> Result<Line, BuildError> {
+        text.parse().map_err(|error| self.error(error))
+    }
+}
+
+/// Returns every document of a product.
+///
+/// # Errors
+/// `Document` when facts contradict each other.
+pub(crate) fn documents(facts: &Facts<'_>) -> Result<Vec<Document>, BuildError> {
+    let name = &facts.recipe().name;
+    let bill = BillOfMaterials::new(contents(facts)?).map_err(|error| facts.error(error))?;
+    let sboms = sbom_formats().map(|format| {
+        (
+            format!("sbom/{name}{}", format.extension()),
+            format.render(&bill),
+        )
+    });
+    let mut documents: Vec<Document> = sboms.into();
+    let provenance = provenance(facts, &documents)?;
+    let run = run_record(facts, &provenance)?;
+    documents.push((format!("provenance/{name}.provenance.json"), provenance));
+    documents.push((format!("provenance/{name}.run.json"), run));
+    Ok(documents)
+}
+
+fn contents(facts: &Facts<'_>) -> Result<Contents, BuildError> {
+    let recipe = facts.recipe();
+    let author = author(facts)?;
+    let vendor = vendor_word(author.name.as_str());
+    let rpms = facts
+        .packaged
+        .packaged
+        .rpms
+        .iter()
+        .map(|rpm| output_rpm(facts, rpm));
+    Ok(Contents {
+        author: author.clone(),
+        kiln_version: facts.line(KILN_VERSION)?,
+        timestamp: recipe.source_date,
+        product: BillProduct {
+            software: software(facts, facts.product.node)?,
+            supplier: author,
+            rpm_vendor: vendor.parse().map_err(|error| facts.error(error))?,
+            rpms: rpms.collect::<Result<_, _>>()?,
+        },
+        // The ELF evidence was checked against the recipe before packaging.
+        completeness: Completeness::Complete,
+    })
+}
+
+/// Makes one word of an organisation's name, for purls: `kiln-maintainers`.
+fn vendor_word(name: &str) -> String {
+    let is_kept = |c: char| c.is_ascii_alphanumeric();
+    let word: Vec<String> = name
+        .split(|c| !is_kept(c))
+        .filter(|part| !part.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    if word.is_empty() {
+        "unknown".to_owned()
+    } else {
+        word.join("-")
+    }
+}
+
+fn author(facts: &Facts<'_>) -> Result<Organization, BuildError> {
+    let settings = &facts.shop.project.config.organization;
+    Organization::try_from(settings).map_err(|error| facts.error(error))
+}
+
+fn output_rpm(
+    facts: &Facts<'_>,
+    rpm: &crate::package::PackagedRpm,
+) -> Result<OutputRpm, BuildError> {
+    let recipe = facts.recipe();
+    let bytes = facts.shop.store.read_blob(&rpm.sha256)?;
+    let unreadable = |reason: String| BuildError::Rpm {
+        recipe: recipe.name.to_string(),
+        file: rpm.file.clone(),
+        reason,
+    };
+    let read = RpmFile::parse(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    Ok(OutputRpm {
+        name: read
+            .nevra()
+            .name()
+            .parse()
+            .map_err(|error| facts.error(error))?,
+        epoch: recipe.epoch,
+        version: recipe.version.clone(),
+        release: recipe.release.clone(),
+        architecture: if read.nevra().architecture() == "noarch" {
+            RpmArchitecture::NoArch
+        } else {
+            RpmArchitecture::Machine(facts.shop.architecture)
+        },
+        summary: facts.line(read.summary().unwrap_or_default())?,
+        license: recipe.license.clone(),
+        sha256: rpm.sha256,
+        sha512: rpm.sha512,
+        size: rpm.size,
+        header_digest: Some(read.header_digest()),
+        payload_digest: Some(read.payload_digest()),
+    })
+}
+
+/// Tells of one recipe and, below it, of everything that it carries or links.
+fn software(facts: &Facts<'_>, node: &NodeId) -> Result<Software, BuildError> {
+    let loaded = &facts.shop.project.recipes[&node.recipe];
+    let mut patches = BTreeMap::new();
+    for patch in &loaded.recipe.patches {
+        let bytes = fs_err::read(loaded.folder.join(&patch.file))?;
+        patches.insert(patch.file.clone(), Sha512::of(&bytes));
+    }
+    let locked = locked_sources(facts, &loaded.recipe)?;
+    let mut software = Software::from_recipe(&loaded.recipe, &locked, &patches)
+        .map_err(|error| facts.error(error))?;
+    software.libraries = libraries(facts, node)?;
+    Ok(software)
+}
+
+fn locked_sources(facts: &Facts<'_>, recipe: &Recipe) -> Result<Vec<LockedSource>, BuildError> {
+    let shop = facts.shop;
+    let lock = shop.project.recipe_lock(&recipe.name, shop.architecture)?;
+    let lock = lock.ok_or_else(|| BuildError::NotLocked {
+        file: shop
+            .project
+            .lock_path(recipe.name.as_str(), shop.architecture),
+    })?;
+    Ok(lock.sources)
+}
+
+fn libraries(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Library>, BuildError> {
+    let recipe = &facts.shop.project.recipes[&node.recipe].recipe;
+    let mut libraries = Vec::new();
+    for (name, library) in &recipe.libraries {
+        let linkage = Linkage::from(library.link);
+        let decision = Decision::from(&library.decision);
+        match &library.choice {
+            Choice::Bundle { .. } => {
+                let edges = &facts.product.graph.edges[node];
+                let Some(edge) = edges.iter().find(|edge| edge.library == *name) else {
+                    continue;
+                };
+                let packages = if node == facts.product.node {
+                    facts
+                        .packaged
+                        .evidence
+                        .packages_linking(&facts.packaged.stage, &edge.node.recipe)
+                } else {
+                    Vec::new()
+                };
+                libraries.push(Library::Bundled(BundledLibrary {
+                    software: software(facts, &edge.node)?,
+                    link: Link { linkage, packages },
+                    decision,
+                    files: private_files(facts, &edge.node),
+                }));
+            }
+            Choice::System { package } => {
+                let Some(name_in_base) = package.get(&Distribution::Debian) else {
+                    continue;
+                };
+                let locked = facts.rootfs.package(name_in_base).ok_or_else(|| {
+                    facts.error(format!("package `{name_in_base}` is not in the rootfs"))
+                })?;
+                libraries.push(Library::System(SystemLibrary {
+                    library: name.clone(),
+                    package: locked.clone(),
+                    sha512: None,
+                    distribution: distribution(facts)?,
+                    license: None,
+                    link: Link::of(linkage),
+                    decision,
+                }));
+            }
+        }
+    }
+    Ok(libraries)
+}
+
+/// Returns the carried files of one bundled library with the package that each is in.
+fn private_files(facts: &Facts<'_>, node: &NodeId) -> Vec<PrivateFile> {
+    let stage = &facts.packaged.stage;
+    let mut files = Vec::new();
+    for (package, owned) in &stage.owned {
+        for path in &owned.files {
+            let Some(staged) = stage.files.get(path) else {
+                continue;
+            };
+            let (TreeEntryKind::File { sha256, .. }, Some(library)) =
+                (&staged.kind, &staged.library)
+            else {
+                continue;
+            };
+            if *library == node.recipe {
+                files.push(PrivateFile {
+                    path: path.clone(),
+                    package: package.clone(),
+                    sha256: *sha256,
+                    sha512: None,
+                });
+            }
+        }
+    }
+    files
+}
+
+fn distribution(facts: &Facts<'_>) -> Result<DistributionRelease, BuildError> {
+    let lock = facts
+        .rootfs
+        .base_lock()
+        .ok_or_else(|| BuildError::NoArchive {
+            base: facts.recipe().base.clone(),
+        })?;
+    DistributionRelease::from_archive(&lock.archive).map_err(|error| facts.error(error))
+}
+
+fn provenance(facts: &Facts<'_>, sboms: &[Document]) -> Result<Vec<u8>, BuildError> {
+    let recipe = facts.recipe();
+    let subjects = facts.packaged.packaged.rpms.iter().map(|rpm| Subject {
+        name: rpm.file.clone(),
+        sha256: rpm.sha256,
+        sha512: rpm.sha512,
+    });
+    let byproducts = sboms.iter().map(|(path, bytes)| Byproduct {
+        name: path.rsplit('/').next().unwrap_or(path).to_owned(),
+        sha256: Digest::of(bytes),
+    });
+    let mut inputs = vec![Input::BaseImage {
+        base: recipe.base.clone(),
+        manifest: facts.rootfs.manifest,
+    }];
+    for node in facts.product.nodes() {
+        inputs.extend(node_inputs(facts, &node)?);
+    }
+    let provenance = Provenance {
+        subjects: subjects.collect(),
+        recipe: recipe.name.clone(),
+        base: recipe.base.clone(),
+        architecture: facts.shop.architecture,
+        step_runner: STEP_RUNNER_VERSION,
+        source_date: recipe.source_date,
+        inputs,
+        builder: BuilderId::local(),
+        kiln_version: facts.line(KILN_VERSION)?,
+        byproducts: byproducts.collect(),
+    };
+    Ok(provenance.render())
+}
+
+fn node_inputs(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Input>, BuildError> {
+    let shop = facts.shop;
+    let loaded = &shop.project.recipes[&node.recipe];
+    let recipe = &loaded.recipe;
+    let lock = shop
+        .project
+        .lock_path(recipe.name.as_str(), shop.architecture);
+    let mut inputs = vec![
+        Input::Recipe {
+            recipe: recipe.name.clone(),
+            sha256: loaded.digest,
+        },
+        Input::Lockfile {
+            name: lock
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            sha256: Digest::of(&fs_err::read(&lock)?),
+        },
+    ];
+    for source in locked_sources(facts, recipe)? {
+        inputs.push(Input::Source {
+            url: source.url,
+            sha256: source.sha256,
+            sha512: source.sha512,
+        });
+    }
+    for patch in &recipe.patches {
+        inputs.push(Input::Patch {
+            recipe: recipe.name.clone(),
+            file: patch.file.clone(),
+            sha256: patch.sha256,
+        });
+    }
+    if node != facts.product.node {
+        let tree = facts.product.built[node].destdir;
+        inputs.push(Input::Destdir {
+            recipe: recipe.name.clone(),
+            tree,
+        });
+    }
+    Ok(inputs)
+}
+
+fn run_record(facts: &Facts<'_>, provenance: &[u8]) -> Result<Vec<u8>, BuildError> {
+    let host = (facts.shop.host)();
+    let time = |text: &str| text.parse().map_err(|error| facts.error(error));
+    let mut steps = Vec::new();
+    for node in facts.product.nodes() {
+        let origin = if facts.fresh.contains(&node) {
+            StepOrigin::Built
+        } else {
+            StepOrigin::Cached
+        };
+        for record in facts.product.built[&node].records() {
+            steps.push(step_record(facts, &node, record, origin)?);
+        }
+    }
+    let origin = if facts.packaged.is_cached {
+        StepOrigin::Cached
+    } else {
+        StepOrigin::Built
+    };
+    let step = &facts.packaged.packaged.step;
+    steps.push(step_record(facts, facts.product.node, step, origin)?);
+    let record = RunRecord {
+        recipe: facts.recipe().name.clone(),
+        kiln_version: facts.line(KILN_VERSION)?,
+        provenance: Digest::of(provenance),
+        started: time(facts.started)?,
+        finished: time(&(facts.shop.clock)())?,
+        isolation: facts.packaged.packaged.step.isolation.clone(),
+        host: Host {
+            name: host.name.clone(),
+            kernel: host.kernel.clone(),
+            kiln: host.kiln_digest,
+        },
+        steps,
+    };
+    Ok(record.render())
+}
+
+fn step_record(
+    facts: &Facts<'_>,
+    node: &NodeId,
+    record: &StepRecord,
+    origin: StepOrigin,
+) -> Result<kiln_attest::StepRecord, BuildError> {
+    let step = record.label.rsplit(' ').next().unwrap_or_default();
+    let is_fresh = origin == StepOrigin::Built;
+    Ok(kiln_attest::StepRecord {
+        recipe: node.recipe.clone(),
+        step: facts.line(step)?,
+        origin,
+        isolation: is_fresh.then(|| record.isolation.clone()),
+        elapsed: is_fresh.then(|| std::time::Duration::from_millis(record.elapsed_ms)),
+        peak_memory: record.peak_memory.filter(|_| is_fresh),
+    })
+}

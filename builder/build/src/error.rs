@@ -1,0 +1,224 @@
+//! Everything that can stop a run, with recipe and step.
+
+use std::path::PathBuf;
+
+use kiln_model::{DiffId, Digest, PackageName, RecipeName, StepEnd};
+
+use crate::graph::{GraphError, NodeId};
+use crate::project::ProjectError;
+use crate::script::StepName;
+
+/// Says why a run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The project can not be read.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// The recipes do not make a graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A lockfile is missing.
+    #[error("no lockfile `{}`", .file.display())]
+    NotLocked {
+        /// The file that should be there.
+        file: PathBuf,
+    },
+    /// A lockfile was made for another recipe, base image or request.
+    #[error("lockfile `{}` is stale: {reason}", .file.display())]
+    StaleLock {
+        /// The file.
+        file: PathBuf,
+        /// What changed since.
+        reason: String,
+    },
+    /// A patch file is not the pinned one.
+    #[error("patch `{}` does not match its pinned digest", .file.display())]
+    Patch {
+        /// The file.
+        file: PathBuf,
+        /// The recipe's digest.
+        expected: Digest,
+        /// The file's digest.
+        actual: Digest,
+    },
+    /// A step ended badly.
+    #[error("{node}: step `{step}` failed: {}", describe_end(.end))]
+    StepFailed {
+        /// Of what.
+        node: NodeId,
+        /// Which.
+        step: StepName,
+        /// How.
+        end: StepEnd,
+        /// Where the whole log is.
+        log: PathBuf,
+        /// The log's last lines.
+        tail: Vec<String>,
+    },
+    /// Packaging ended badly.
+    #[error("{what}: packaging failed: {}", describe_end(.end))]
+    PackagingFailed {
+        /// The recipe or base image.
+        what: String,
+        /// How.
+        end: StepEnd,
+        /// Where the whole log is.
+        log: PathBuf,
+        /// The log's last lines.
+        tail: Vec<String>,
+    },
+    /// The run was cancelled.
+    #[error("interrupted")]
+    Cancelled,
+    /// A build installed nothing.
+    #[error("{node}: the install step left `/build/destdir` empty")]
+    NothingInstalled {
+        /// What was built.
+        node: NodeId,
+    },
+    /// A licence file is not in the source tree.
+    #[error("{recipe}: no licence file `{file}` in the source tree")]
+    NoLicenseFile {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The file.
+        file: String,
+    },
+    /// Two bundled libraries installed different files at one place.
+    #[error("{recipe}: two bundled libraries install different files at `{path}`")]
+    CarryConflict {
+        /// The consumer.
+        recipe: RecipeName,
+        /// The place.
+        path: String,
+    },
+    /// A library is bundled but none of its files are carried.
+    #[error("{recipe}: bundles `{library}`, but its carry patterns match no installed file")]
+    NothingCarried {
+        /// The consumer.
+        recipe: RecipeName,
+        /// The library.
+        library: String,
+    },
+    /// Installed files that no package owns.
+    #[error("{recipe}: {} installed files belong to no package", .files.len())]
+    Unclaimed {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The files.
+        files: Vec<String>,
+    },
+    /// An installed file that two packages own.
+    #[error("{recipe}: `{file}` belongs to both `{first}` and `{second}`")]
+    ClaimedTwice {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The file.
+        file: String,
+        /// One package.
+        first: PackageName,
+        /// The other.
+        second: PackageName,
+    },
+    /// A pattern that matches nothing.
+    #[error("{recipe}: pattern `{pattern}` of package `{package}` matches no installed file")]
+    UnmatchedPattern {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The package.
+        package: PackageName,
+        /// The pattern.
+        pattern: String,
+    },
+    /// The ELF files contradict the recipe.
+    #[error("{recipe}: the ELF files contradict the recipe")]
+    Evidence {
+        /// The recipe.
+        recipe: RecipeName,
+        /// One finding per line.
+        findings: Vec<String>,
+    },
+    /// A recipe's package says something that a spec file can not.
+    #[error("{recipe}: {reason}")]
+    Spec {
+        /// The recipe.
+        recipe: RecipeName,
+        /// What.
+        reason: String,
+    },
+    /// rpmbuild wrote an RPM that can not be read back.
+    #[error("{recipe}: `{file}` is not a readable RPM: {reason}")]
+    Rpm {
+        /// The recipe or base image.
+        recipe: String,
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// A document can not be made.
+    #[error("{recipe}: {reason}")]
+    Document {
+        /// The recipe.
+        recipe: RecipeName,
+        /// Why.
+        reason: String,
+    },
+    /// An assembled base has another digest than its lockfile says.
+    #[error("base image `{base}` needs distribution packages, but comes from an OCI layout")]
+    NoArchive {
+        /// The base image.
+        base: kiln_model::BaseName,
+    },
+    /// A file or folder can not be read or written; the error names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] kiln_store::StoreError),
+    /// A file could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] kiln_store::FetchError),
+    /// A root file system could not be made.
+    #[error("{what}: {source}")]
+    Image {
+        /// The base image, recipe or file.
+        what: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The host can not isolate, or the engine failed.
+    #[error(transparent)]
+    Sandbox(#[from] kiln_sandbox::SandboxError),
+    /// The host lacks a best-effort isolation that `kiln.toml` requires.
+    #[error("`kiln.toml` requires resource limits, but this host can not enforce them")]
+    NoResourceLimits,
+    /// A cached result names a blob that is gone.
+    #[error("the store has lost `{what}`\n  digest  {digest}")]
+    Lost {
+        /// What it was.
+        what: &'static str,
+        /// Its digest.
+        digest: DiffId,
+    },
+}
+
+impl BuildError {
+    /// Wraps an error of the image crate with what it is about.
+    pub(crate) fn image(
+        what: impl Into<String>,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let what = what.into();
+        move |source| Self::Image { what, source }
+    }
+}
+
+fn describe_end(end: &StepEnd) -> String {
+    match end {
+        StepEnd::Exited(status) => format!("exit status {status}"),
+        StepEnd::Signaled(9) => "killed (signal 9; perhaps out of memory)".to_owned(),
+        StepEnd::Signaled(signal) => format!("killed by signal {signal}"),
+        StepEnd::TimedOut => "time limit reached".to_owned(),
+        StepEnd::Cancelled => "interrupted".to_owned(),
+    }
+}

@@ -1,0 +1,333 @@
+//! Which recipes have to be built, for which prefix, and in which order.
+//!
+//! A library is built for the prefix of the product that carries it, so one recipe can stand in the
+//! graph several times: a node is a recipe and where its files go.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kiln_model::{LibraryName, RecipeName, SandboxPath};
+
+use crate::project::Project;
+
+/// Where a node's files go.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Prefix {
+    /// `/usr`, with libraries in `/usr/lib64`: a product.
+    System,
+    /// A product's bundle prefix, with libraries in its `lib`: a library for that product alone.
+    Bundle(SandboxPath),
+}
+
+impl Prefix {
+    /// Returns the prefix as configure scripts take it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::System => "/usr",
+            Self::Bundle(path) => path.as_str(),
+        }
+    }
+
+    /// Returns the folder of shared libraries.
+    #[must_use]
+    pub fn libdir(&self) -> String {
+        match self {
+            Self::System => "/usr/lib64".to_owned(),
+            Self::Bundle(path) => format!("{path}/lib"),
+        }
+    }
+}
+
+/// One thing to build.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId {
+    /// The recipe.
+    pub recipe: RecipeName,
+    /// Where its files go.
+    pub prefix: Prefix,
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.prefix {
+            Prefix::System => write!(f, "{}", self.recipe),
+            Prefix::Bundle(path) => write!(f, "{} for {path}", self.recipe),
+        }
+    }
+}
+
+/// A library that a node is built with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// The library's canonical name.
+    pub library: LibraryName,
+    /// The node that builds it.
+    pub node: NodeId,
+}
+
+/// All nodes in an order in which each comes after what it needs, with what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Graph {
+    /// Nodes in build order.
+    pub order: Vec<NodeId>,
+    /// What each node is built with, by library name.
+    pub edges: BTreeMap<NodeId, Vec<Edge>>,
+}
+
+/// Says why there is no graph.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// A recipe was asked for that the project does not have.
+    #[error("no recipe `{name}`")]
+    UnknownRecipe {
+        /// The name asked for.
+        name: RecipeName,
+        /// Recipes that there are.
+        known: Vec<RecipeName>,
+    },
+    /// A recipe bundles a library whose recipe the project does not have.
+    #[error("recipe `{recipe}` bundles `{library}` from recipe `{missing}`, which does not exist")]
+    UnknownLibrary {
+        /// The consumer.
+        recipe: RecipeName,
+        /// The library.
+        library: LibraryName,
+        /// The recipe that is missing.
+        missing: RecipeName,
+    },
+    /// The recipe that builds a library says that it builds another one.
+    #[error("recipe `{recipe}` bundles `{library}` from recipe `{from}`, which builds `{actual}`")]
+    OtherLibrary {
+        /// The consumer.
+        recipe: RecipeName,
+        /// The library that the consumer names.
+        library: LibraryName,
+        /// The recipe that it names.
+        from: RecipeName,
+        /// The library that this recipe builds.
+        actual: LibraryName,
+    },
+    /// Libraries bundle each other.
+    #[error("recipes bundle each other: {}", .path.iter().map(RecipeName::as_str).collect::<Vec<_>>().join(" -> "))]
+    Cycle {
+        /// The way round, first and last the same.
+        path: Vec<RecipeName>,
+    },
+    /// A recipe names a base image that the project does not have.
+    #[error("recipe `{recipe}` is built in base image `{base}`, which does not exist")]
+    UnknownBase {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The base image.
+        base: kiln_model::BaseName,
+    },
+}
+
+impl Graph {
+    /// Finds everything that `wanted` needs.
+    ///
+    /// # Errors
+    /// A recipe, library or base image that is not there, or a cycle, shown as a path.
+    pub fn new(project: &Project, wanted: &[RecipeName]) -> Result<Self, GraphError> {
+        let mut search = Search {
+            project,
+            path: Vec::new(),
+            graph: Self {
+                order: Vec::new(),
+                edges: BTreeMap::new(),
+            },
+        };
+        for name in wanted {
+            if !project.recipes.contains_key(name) {
+                let known = project.recipes.keys().cloned().collect();
+                return Err(GraphError::UnknownRecipe {
+                    name: name.clone(),
+                    known,
+                });
+            }
+            let recipe = &project.recipes[name].recipe;
+            let prefix = if recipe.packages.is_empty() {
+                Prefix::Bundle(recipe.bundle_prefix.clone())
+            } else {
+                Prefix::System
+            };
+            search.visit(NodeId {
+                recipe: name.clone(),
+                prefix,
+            })?;
+        }
+        Ok(search.graph)
+    }
+
+    /// Returns every node that `node` needs, directly or not, in build order, without itself.
+    #[must_use]
+    pub fn closure(&self, node: &NodeId) -> Vec<NodeId> {
+        let mut needed = vec![node.clone()];
+        for candidate in self.order.iter().rev() {
+            if needed.contains(candidate) {
+                needed.extend(self.edges[candidate].iter().map(|edge| edge.node.clone()));
+            }
+        }
+        let is_needed = |candidate: &&NodeId| *candidate != node && needed.contains(candidate);
+        self.order.iter().filter(is_needed).cloned().collect()
+    }
+}
+
+struct Search<'a> {
+    project: &'a Project,
+    path: Vec<RecipeName>,
+    graph: Graph,
+}
+
+impl Search<'_> {
+    fn visit(&mut self, node: NodeId) -> Result<(), GraphError> {
+        if self.graph.edges.contains_key(&node) {
+            return Ok(());
+        }
+        if let Some(start) = self.path.iter().position(|name| *name == node.recipe) {
+            let mut path = self.path[start..].to_vec();
+            path.push(node.recipe);
+            return Err(GraphError::Cycle { path });
+        }
+        let project = self.project;
+        let recipe = &project.recipes[&node.recipe].recipe;
+        if !project.bases.contains_key(&recipe.base) {
+            return Err(GraphError::UnknownBase {
+                recipe: node.recipe,
+                base: recipe.base.clone(),
+            });
+        }
+        let prefix = match &node.prefix {
+            Prefix::System => Prefix::Bundle(recipe.bundle_prefix.clone()),
+            bundle @ Prefix::Bundle(_) => bundle.clone(),
+        };
+        self.path.push(node.recipe.clone());
+        let mut edges = Vec::new();
+        for (library, from, _) in recipe.bundled() {
+            self.check_library(&node.recipe, library, from)?;
+            let needed = NodeId {
+                recipe: from.clone(),
+                prefix: prefix.clone(),
+            };
+            self.visit(needed.clone())?;
+            edges.push(Edge {
+                library: library.clone(),
+                node: needed,
+            });
+        }
+        self.path.pop();
+        self.graph.order.push(node.clone());
+        self.graph.edges.insert(node, edges);
+        Ok(())
+    }
+
+    fn check_library(
+        &self,
+        recipe: &RecipeName,
+        library: &LibraryName,
+        from: &RecipeName,
+    ) -> Result<(), GraphError> {
+        let Some(loaded) = self.project.recipes.get(from) else {
+            return Err(GraphError::UnknownLibrary {
+                recipe: recipe.clone(),
+                library: library.clone(),
+                missing: from.clone(),
+            });
+        };
+        let actual = &loaded.recipe.identity.library;
+        if actual == library {
+            return Ok(());
+        }
+        Err(GraphError::OtherLibrary {
+            recipe: recipe.clone(),
+            library: library.clone(),
+            from: from.clone(),
+            actual: actual.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::LoadedRecipe;
+    use kiln_model::{BaseImage, Config, Digest, Recipe};
+
+    /// Makes a project from `name: libraries it bundles` lines.
+    fn project(lines: &[(&str, &[&str])]) -> Project {
+        let recipes = lines.iter().map(|(name, libraries)| {
+            let libraries: String =
+                libraries.iter().map(|l| format!("  {l}: {{choice: bundle}}\n")).collect();
+            let libraries =
+                if libraries.is_empty() { String::new() } else { format!("libraries:\n{libraries}") };
+            let text = format!(
+                "schema: 1\nname: {name}\nversion: \"1\"\nrelease: 1\nsummary: x\nlicense: MIT\n\
+                 homepage: https://example.org\nidentity: {{supplier: x}}\nbase: b\nsources:\n  \
+                 - {{url: \"https://example.org/{name}.tar\", sha256: \"{}\", released: 2020-01-01}}\n\
+                 steps: {{use: make}}\n{libraries}",
+                "0".repeat(64)
+            );
+            let recipe = Recipe::parse(text.as_bytes(), name).unwrap();
+            let loaded =
+                LoadedRecipe { recipe, folder: "recipes".into(), digest: Digest::of(b"") };
+            (name.parse().unwrap(), loaded)
+        });
+        let layout = format!("schema: 1\nname: b\nlayout: x@{}\n", Digest::of(b""));
+        let base = BaseImage::parse(layout.as_bytes(), "b").unwrap();
+        Project {
+            root: "/project".into(),
+            config: Config::default(),
+            recipes: recipes.collect(),
+            bases: [(base.name.clone(), base)].into(),
+        }
+    }
+
+    fn names(graph: &Graph) -> Vec<&str> {
+        graph
+            .order
+            .iter()
+            .map(|node| node.recipe.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn what_is_needed_comes_first_and_once() {
+        let project = project(&[("a", &["b", "c"]), ("b", &["d"]), ("c", &["d"]), ("d", &[])]);
+        let graph = Graph::new(&project, &["a".parse().unwrap()]).unwrap();
+        assert_eq!(names(&graph), ["d", "b", "c", "a"]);
+        let closure = graph.closure(&graph.order[1]);
+        assert_eq!(closure.len(), 1);
+        assert_eq!(closure[0].recipe.as_str(), "d");
+    }
+
+    #[test]
+    fn a_cycle_is_shown_as_a_path() {
+        let project = project(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]);
+        let path = ["b", "c", "b"].map(|name| name.parse().unwrap()).to_vec();
+        let error = Graph::new(&project, &["a".parse().unwrap()]).unwrap_err();
+        assert_eq!(error, GraphError::Cycle { path });
+        assert_eq!(error.to_string(), "recipes bundle each other: b -> c -> b");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let project = project(&[("a", &["b"])]);
+        let error = Graph::new(&project, &["a".parse().unwrap()]).unwrap_err();
+        let name = |text: &str| text.parse().unwrap();
+        let expected = GraphError::UnknownLibrary {
+            recipe: name("a"),
+            library: "b".parse().unwrap(),
+            missing: name("b"),
+        };
+        assert_eq!(error, expected);
+        let error = Graph::new(&project, &[name("x")]).unwrap_err();
+        assert_eq!(
+            error,
+            GraphError::UnknownRecipe {
+                name: name("x"),
+                known: vec![name("a")]
+            }
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! Packages what a Debian base image offers, so that rpm can install our packages on that Debian:
+//! `kiln-base-<name>` (DESIGN 6; docs/decisions/0004).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kiln_model::{BaseLock, BaseName, Digest, SourceDateEpoch};
+use kiln_rpm::{
+    BaseEvidence, BasePackage, BasePackageInput, ElfEvidence, base_package, packaging_step,
+    write_spec,
+};
+use walkdir::WalkDir;
+
+use crate::error::BuildError;
+use crate::key::{KeyInputs, KeyKind};
+use crate::package::{Packaged, RpmbuildRun, cached, finish, run_rpmbuild};
+use crate::rootfs::Rootfs;
+use crate::workshop::Workshop;
+
+/// Folders in which the loader of a Debian system looks by itself.
+const LIBRARY_FOLDERS: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "usr/lib"];
+/// Folders in which people and scripts find programs.
+const PROGRAM_FOLDERS: [&str; 2] = ["usr/bin", "usr/sbin"];
+/// Folders in which pkg-config looks by itself, in its order.
+const PKGCONFIG_FOLDERS: [&str; 3] = [
+    "usr/lib/x86_64-linux-gnu/pkgconfig",
+    "usr/lib/pkgconfig",
+    "usr/share/pkgconfig",
+];
+
+/// Packages a base image, or takes the package from the store; says which. `None` for a base image
+/// that is not assembled from a distribution's packages: it brings its own package database.
+pub(crate) fn package_base(
+    shop: &Workshop<'_>,
+    base: &BaseName,
+    rootfs: &Rootfs,
+) -> Result<Option<(Packaged, bool)>, BuildError> {
+    let Some(lock) = rootfs.base_lock() else {
+        return Ok(None);
+    };
+    let what = format!("kiln-base-{base}");
+    let unusable = |reason: String| BuildError::Rpm {
+        recipe: what.clone(),
+        file: format!("{what}.spec"),
+        reason,
+    };
+    let source_date = lock.archive.moment().ok_or_else(|| {
+        unusable(format!(
+            "the lock's date `{}` is no date",
+            lock.archive.date
+        ))
+    })?;
+    let root = rootfs.base_only(shop)?;
+    let root = root
+        .last()
+        .map_or_else(|| Path::new("/nonexistent"), |root| root.as_path());
+    let input = BasePackageInput {
+        base: base.clone(),
+        release: lock.archive.release.clone(),
+        manifest: lock.manifest,
+        source_date,
+        vendor: shop.project.config.organization.name.clone(),
+        packages: versions(lock),
+        evidence: gather(root)?,
+    };
+    let package = base_package(&input).map_err(|error| unusable(error.to_string()))?;
+    let spec = write_spec(&package.spec).map_err(|error| unusable(error.to_string()))?;
+    let inputs = key_inputs(shop, lock, source_date, &spec);
+    if let Some(packaged) = cached(shop, inputs.key())? {
+        return Ok(Some((packaged, true)));
+    }
+    let scratch = shop.store.scratch()?;
+    let build = scratch.path().join("build");
+    write_files(&build.join("destdir"), &package)?;
+    let step = packaging_step(&package.spec.name, shop.architecture, source_date);
+    let run = RpmbuildRun {
+        what: &what,
+        log_folder: Path::new("logs").join(&what),
+        rootfs,
+        build: &build,
+        step: &step,
+        spec: &spec,
+        mounts: Vec::new(),
+    };
+    let (rpms, record) = run_rpmbuild(shop, &run)?;
+    finish(shop, &inputs, &spec, rpms, record).map(|packaged| Some((packaged, false)))
+}
+
+fn versions(lock: &BaseLock) -> BTreeMap<kiln_model::DistributionPackage, String> {
+    lock.packages
+        .iter()
+        .map(|package| (package.name.clone(), package.version.clone()))
+        .collect()
+}
+
+fn key_inputs(
+    shop: &Workshop<'_>,
+    lock: &BaseLock,
+    epoch: SourceDateEpoch,
+    spec: &str,
+) -> KeyInputs {
+    KeyInputs {
+        kind: KeyKind::Package,
+        architecture: shop.architecture,
+        base: lock.manifest,
+        tools: None,
+        sources: Vec::new(),
+        patches: Vec::new(),
+        bundled: BTreeMap::new(),
+        scripts: BTreeMap::new(),
+        environment: BTreeMap::new(),
+        epoch,
+        recipe: None,
+        extra: [("spec".to_owned(), Digest::of(spec.as_bytes()))].into(),
+    }
+}
+
+fn write_files(destdir: &Path, package: &BasePackage) -> Result<(), BuildError> {
+    for (path, text) in &package.files {
+        let target = destdir.join(&path.as_str()[1..]);
+        if let Some(folder) = target.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        fs_err::write(target, text)?;
+    }
+    Ok(())
+}
+
+/// Looks at the tree of a base image. The tree is the store's own and was verified.
+fn gather(root: &Path) -> Result<BaseEvidence, BuildError> {
+    let mut evidence = BaseEvidence::new();
+    for folder in LIBRARY_FOLDERS {
+        for (name, path) in files(root, folder)? {
+            if !name.contains(".so") {
+                continue;
+            }
+            let bytes = fs_err::read(&path)?;
+            if let Ok(Some(elf)) = ElfEvidence::read(&bytes) {
+                evidence.add_library(&name, &elf);
+            }
+        }
+    }
+    for folder in PROGRAM_FOLDERS {
+        for entry in WalkDir::new(root.join(folder))
+            .max_depth(1)
+            .min_depth(1)
+            .sort_by_file_name()
+        {
+            let entry = entry.map_err(std::io::Error::from)?;
+            if !entry.file_type().is_dir() {
+                let name = entry.file_name().to_string_lossy();
+                evidence.add_executable(&format!("/{folder}/{name}"));
+            }
+        }
+    }
+    for folder in PKGCONFIG_FOLDERS {
+        for (name, path) in files(root, folder)? {
+            evidence.add_pkgconfig(&name, &fs_err::read_to_string(&path)?);
+        }
+    }
+    Ok(evidence)
+}
+
+/// Lists the regular files of one folder by name; none when it is missing. Links are left out: what
+/// they lead to is looked at under its own name.
+fn files(root: &Path, folder: &str) -> Result<Vec<(String, std::path::PathBuf)>, BuildError> {
+    let folder = root.join(folder);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder)
+        .min_depth(1)
+        .max_depth(1)
+        .sort_by_file_name()
+    {
+        let entry = entry.map_err(std::io::Error::from)?;
+        if entry.file_type().is_file() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            files.push((name, entry.into_path()));
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,338 @@
+//! Lockfiles: written by `kiln lock`, checked by everything else.
+//!
+//! Locking never edits a recipe, and rewrites a lockfile only when its bytes differ. What a lockfile
+//! was made for stands in it as digests, so that a changed recipe, request or base is noticed.
+
+use std::collections::BTreeMap;
+
+use kiln_image::{
+    LockBase, LockBaseError, LockTools, base_request, lock_base, lock_tools, tools_request,
+};
+use kiln_model::recipe::Distribution;
+use kiln_model::{
+    Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, DistributionPackage,
+    LOCK_FORMAT, Lock, LockedSource, LockedTools, Recipe, RecipeLock, RecipeName,
+};
+
+use crate::error::BuildError;
+use crate::graph::Graph;
+use crate::plan::source_request;
+use crate::project::{LoadedRecipe, Project};
+use crate::publish::{Publication, publish};
+use crate::rootfs::Told;
+use crate::workshop::{Event, Workshop};
+
+/// What `kiln lock` chooses anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// Only what a recipe or base image changed since.
+    WhatChanged,
+    /// Base images too, from what the archive has today.
+    Everything,
+}
+
+/// Locks `names` and everything that they bundle, with their base images.
+///
+/// # Errors
+/// Whatever can not be fetched, verified, resolved or written.
+pub fn lock(shop: &Workshop<'_>, names: &[RecipeName], renewal: Renewal) -> Result<(), BuildError> {
+    let graph = Graph::new(shop.project, names)?;
+    let mut recipes: Vec<&RecipeName> = graph.order.iter().map(|node| &node.recipe).collect();
+    recipes.sort();
+    recipes.dedup();
+    let mut bench = Bench {
+        shop,
+        bases: BTreeMap::new(),
+    };
+    for name in &recipes {
+        bench.lock_base_of(&shop.project.recipes[*name], renewal)?;
+    }
+    for name in recipes {
+        bench.lock_recipe(&shop.project.recipes[name])?;
+    }
+    Ok(())
+}
+
+struct Bench<'a> {
+    shop: &'a Workshop<'a>,
+    bases: BTreeMap<BaseName, BaseLock>,
+}
+
+impl Bench<'_> {
+    fn lock_base_of(&mut self, loaded: &LoadedRecipe, renewal: Renewal) -> Result<(), BuildError> {
+        let name = &loaded.recipe.base;
+        let base = &self.shop.project.bases[name];
+        let BaseOrigin::Archive(archive) = &base.origin else {
+            return Ok(());
+        };
+        if self.bases.contains_key(name) {
+            return Ok(());
+        }
+        let path = self
+            .shop
+            .project
+            .lock_path(name.as_str(), self.shop.architecture);
+        let kept = match (
+            renewal,
+            checked_base_lock(self.shop.project, base, self.shop.architecture),
+        ) {
+            (Renewal::WhatChanged, Ok(Some(lock))) => Some(lock),
+            _ => None,
+        };
+        let lock = match kept {
+            Some(lock) => {
+                self.shop.report.tell(&Event::LockUnchanged { file: &path });
+                lock
+            }
+            None => {
+                let shop = self.shop;
+                shop.report.tell(&Event::Assembling {
+                    what: name.as_str(),
+                });
+                let told = Told(shop.report);
+                let keys = shop.project.base_keys(base)?;
+                let lock = lock_base(&LockBase {
+                    store: shop.store,
+                    fetcher: shop.fetcher,
+                    name,
+                    archive,
+                    keys: &keys,
+                    architecture: shop.architecture,
+                    progress: &told,
+                })
+                .map_err(|error| locking(name.as_str(), error))?;
+                write(shop, &path, &lock)?;
+                lock
+            }
+        };
+        self.bases.insert(name.clone(), lock);
+        Ok(())
+    }
+
+    fn lock_recipe(&self, loaded: &LoadedRecipe) -> Result<(), BuildError> {
+        let shop = self.shop;
+        let recipe = &loaded.recipe;
+        let path = shop
+            .project
+            .lock_path(recipe.name.as_str(), shop.architecture);
+        let earlier = shop
+            .project
+            .recipe_lock(&recipe.name, shop.architecture)
+            .ok()
+            .flatten();
+        let base = &shop.project.bases[&recipe.base];
+        let (base_manifest, tools) = match &base.origin {
+            BaseOrigin::Layout { digest, .. } => {
+                refuse_packages(loaded, base)?;
+                (*digest, None)
+            }
+            BaseOrigin::Archive(archive) => {
+                let manifest = self.bases[&recipe.base].manifest;
+                (manifest, self.tools(loaded, archive, earlier.as_ref())?)
+            }
+        };
+        let lock = RecipeLock {
+            format: LOCK_FORMAT,
+            recipe: recipe.name.clone(),
+            architecture: shop.architecture,
+            base: recipe.base.clone(),
+            base_manifest,
+            sources: self.sources(loaded, earlier.as_ref())?,
+            tools,
+        };
+        write(shop, &path, &lock)
+    }
+
+    /// Keeps earlier pins while they were made for the same request.
+    fn tools(
+        &self,
+        loaded: &LoadedRecipe,
+        archive: &ArchiveBase,
+        earlier: Option<&RecipeLock>,
+    ) -> Result<Option<LockedTools>, BuildError> {
+        let shop = self.shop;
+        let wanted = loaded.recipe.build_packages(Distribution::Debian);
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let base_lock = &self.bases[&loaded.recipe.base];
+        let is_kept = |lock: &&RecipeLock| lock.base_manifest == base_lock.manifest;
+        let kept = earlier.filter(is_kept).and_then(|lock| lock.tools.as_ref());
+        let request = tools_request(archive, &wanted);
+        if let Some(tools) = kept.filter(|tools| tools.request == request) {
+            return Ok(Some(tools.clone()));
+        }
+        let told = Told(shop.report);
+        let keys = shop
+            .project
+            .base_keys(&shop.project.bases[&loaded.recipe.base])?;
+        lock_tools(&LockTools {
+            store: shop.store,
+            fetcher: shop.fetcher,
+            archive,
+            keys: &keys,
+            base: base_lock,
+            wanted: &wanted,
+            progress: &told,
+        })
+        .map_err(|error| locking(loaded.recipe.name.as_str(), error))
+    }
+
+    fn sources(
+        &self,
+        loaded: &LoadedRecipe,
+        earlier: Option<&RecipeLock>,
+    ) -> Result<Vec<LockedSource>, BuildError> {
+        let recipe = &loaded.recipe;
+        let kept = |source: &kiln_model::recipe::Source| {
+            let lock = earlier?;
+            lock.sources
+                .iter()
+                .find(|l| l.sha256 == source.sha256 && l.url == source.url)
+                .cloned()
+        };
+        if let Some(sources) = recipe.sources.iter().map(kept).collect::<Option<Vec<_>>>() {
+            return Ok(sources);
+        }
+        let requests: Vec<_> = recipe
+            .sources
+            .iter()
+            .map(|source| source_request(source, None))
+            .collect();
+        let infos = self
+            .shop
+            .fetcher
+            .fetch_all(&requests, &Told(self.shop.report))?;
+        let locked = recipe
+            .sources
+            .iter()
+            .zip(infos)
+            .map(|(source, info)| LockedSource {
+                url: source.url.clone(),
+                sha256: info.digest,
+                sha512: info.sha512,
+                size: info.size,
+            });
+        Ok(locked.collect())
+    }
+}
+
+fn refuse_packages(loaded: &LoadedRecipe, base: &BaseImage) -> Result<(), BuildError> {
+    if loaded
+        .recipe
+        .build_packages(Distribution::Debian)
+        .is_empty()
+    {
+        return Ok(());
+    }
+    Err(BuildError::NoArchive {
+        base: base.name.clone(),
+    })
+}
+
+fn locking(what: &str, error: LockBaseError) -> BuildError {
+    match error {
+        LockBaseError::Fetch(error) => BuildError::Fetch(error),
+        other => BuildError::image(what)(other.into()),
+    }
+}
+
+fn write<L: Lock>(shop: &Workshop<'_>, path: &std::path::Path, lock: &L) -> Result<(), BuildError> {
+    let event = match publish(path, lock.encode().as_bytes())? {
+        Publication::Written => Event::Locked { file: path },
+        Publication::Unchanged => Event::LockUnchanged { file: path },
+    };
+    shop.report.tell(&event);
+    Ok(())
+}
+
+/// Returns the lock of an assembled base image after comparing it with the base image's file; `None`
+/// for a base image that needs none.
+///
+/// # Errors
+/// `NotLocked` or `StaleLock`.
+pub fn checked_base_lock(
+    project: &Project,
+    base: &BaseImage,
+    architecture: Architecture,
+) -> Result<Option<BaseLock>, BuildError> {
+    let BaseOrigin::Archive(archive) = &base.origin else {
+        return Ok(None);
+    };
+    let file = project.lock_path(base.name.as_str(), architecture);
+    let Some(lock) = project.base_lock(&base.name, architecture)? else {
+        return Err(BuildError::NotLocked { file });
+    };
+    let keys = project.base_keys(base)?;
+    if lock.request != base_request(archive, &keys, architecture) {
+        let reason = format!("base image `{}` asks for something else now", base.name);
+        return Err(BuildError::StaleLock { file, reason });
+    }
+    Ok(Some(lock))
+}
+
+/// Returns a recipe's lock after comparing it with the recipe and its base image.
+///
+/// # Errors
+/// `NotLocked` or `StaleLock`, which says what changed.
+pub fn checked_lock(
+    project: &Project,
+    loaded: &LoadedRecipe,
+    architecture: Architecture,
+) -> Result<RecipeLock, BuildError> {
+    let recipe = &loaded.recipe;
+    let file = project.lock_path(recipe.name.as_str(), architecture);
+    let Some(lock) = project.recipe_lock(&recipe.name, architecture)? else {
+        return Err(BuildError::NotLocked { file });
+    };
+    let stale = |reason: String| BuildError::StaleLock {
+        file: file.clone(),
+        reason,
+    };
+    let base = &project.bases[&recipe.base];
+    let base_lock = checked_base_lock(project, base, architecture)?;
+    let manifest = match (&base.origin, &base_lock) {
+        (BaseOrigin::Layout { digest, .. }, _) => *digest,
+        (_, Some(lock)) => lock.manifest,
+        (_, None) => return Err(BuildError::NotLocked { file }),
+    };
+    if lock.base != recipe.base || lock.base_manifest != manifest {
+        return Err(stale(format!(
+            "it was made for another base image\n  expected  {manifest}\n  actual    {}",
+            lock.base_manifest
+        )));
+    }
+    let is_same_source = |(source, locked): (&kiln_model::recipe::Source, &LockedSource)| {
+        source.sha256 == locked.sha256 && source.url == locked.url
+    };
+    if recipe.sources.len() != lock.sources.len()
+        || !recipe.sources.iter().zip(&lock.sources).all(is_same_source)
+    {
+        return Err(stale("the recipe has other sources now".to_owned()));
+    }
+    check_tools(recipe, &lock, base, base_lock.as_ref()).map_err(stale)?;
+    Ok(lock)
+}
+
+fn check_tools(
+    recipe: &Recipe,
+    lock: &RecipeLock,
+    base: &BaseImage,
+    base_lock: Option<&BaseLock>,
+) -> Result<(), String> {
+    let wanted = recipe.build_packages(Distribution::Debian);
+    let is_in_base = |name: &DistributionPackage| {
+        base_lock.is_some_and(|lock| lock.packages.iter().any(|package| package.name == *name))
+    };
+    let is_fresh = match (&lock.tools, &base.origin) {
+        (Some(tools), BaseOrigin::Archive(archive)) => {
+            tools.request == tools_request(archive, &wanted)
+        }
+        (Some(_), BaseOrigin::Layout { .. }) => false,
+        (None, _) => wanted.iter().all(is_in_base),
+    };
+    if is_fresh {
+        return Ok(());
+    }
+    Err("the recipe needs other distribution packages now".to_owned())
+}

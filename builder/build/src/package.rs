@@ -1,0 +1,516 @@
+//! From a staged destdir to RPMs: a spec, one sealed run of rpmbuild, and reading back what came out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kiln_image::{TreeEntryKind, layer_tree};
+use kiln_model::recipe::Scriptlet as When;
+use kiln_model::{
+    DiffId, Digest, Line, Mount, MountAccess, PackageName, Recipe, SandboxPath, SealedStep, Sha512,
+    StepEnd,
+};
+use kiln_rpm::{
+    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
+    PackageArchitecture, PackageInput, PackagingStep, Scriptlet, ScriptletTime, SpecInput,
+    packaging_step, write_spec,
+};
+use kiln_store::RecordKind;
+use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+use crate::buildinfo::build_info;
+use crate::compile::{Built, StepRecord};
+use crate::error::BuildError;
+use crate::evidence::Evidence;
+use crate::key::{BuildKey, KeyInputs, KeyKind};
+use crate::log::StepLog;
+use crate::rootfs::Rootfs;
+use crate::script::{BUILD_ROOT, SOURCE_ROOT};
+use crate::stage::{Product, Stage};
+use crate::workshop::{Event, Workshop};
+
+/// The format of the record of finished packages.
+const PACKAGED_FORMAT: u32 = 1;
+
+/// Finished packages: what their record in the store says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Packaged {
+    format: u32,
+    /// The key that they were made for.
+    pub key: BuildKey,
+    /// The spec file's text.
+    pub spec: Digest,
+    /// The RPMs, sorted by file name.
+    pub rpms: Vec<PackagedRpm>,
+    /// How packaging went, for the run record.
+    pub step: StepRecord,
+}
+
+/// One RPM in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PackagedRpm {
+    /// `curl-7.88.1-1.x86_64.rpm`.
+    pub file: String,
+    /// sha256 of the file.
+    pub sha256: Digest,
+    /// sha512 of the file.
+    pub sha512: Sha512,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// What packaging found out about a product besides its RPMs.
+#[derive(Debug)]
+pub(crate) struct PackagedProduct {
+    pub(crate) packaged: Packaged,
+    pub(crate) stage: Stage,
+    pub(crate) evidence: Evidence,
+    pub(crate) is_cached: bool,
+}
+
+/// Packages a finished build, or takes the same packages from the store.
+pub(crate) fn package(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+    rootfs: &Rootfs,
+) -> Result<PackagedProduct, BuildError> {
+    let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    let mut stage = Stage::new(shop, product)?;
+    let evidence = Evidence::collect(&stage)?;
+    evidence.check(recipe)?;
+    for package in &recipe.packages {
+        let path = format!(
+            "/usr/share/kiln/buildinfo/{}-{}.json",
+            package.name, shop.architecture
+        );
+        let text = build_info(shop, product, rootfs, &package.name)?;
+        stage.add(&package.name, &path, text);
+    }
+    let spec = spec_text(shop, product, &stage, &evidence)?;
+    let inputs = key_inputs(shop, product, rootfs, &spec);
+    let (packaged, is_cached) = match cached(shop, inputs.key())? {
+        Some(packaged) => (packaged, true),
+        None => (
+            run(
+                shop,
+                product,
+                rootfs,
+                &Packaging {
+                    stage: &stage,
+                    spec,
+                    inputs,
+                },
+            )?,
+            false,
+        ),
+    };
+    Ok(PackagedProduct {
+        packaged,
+        stage,
+        evidence,
+        is_cached,
+    })
+}
+
+struct Packaging<'a> {
+    stage: &'a Stage,
+    spec: String,
+    inputs: KeyInputs,
+}
+
+fn key_inputs(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+    rootfs: &Rootfs,
+    spec: &str,
+) -> KeyInputs {
+    let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    let nodes = product.nodes();
+    let bundled = nodes
+        .iter()
+        .map(|node| (node.to_string(), product.built[node].destdir));
+    let sources = nodes
+        .iter()
+        .map(|node| (format!("sources of {node}"), product.built[node].sources.0));
+    let mut extra: BTreeMap<String, Digest> = sources.collect();
+    extra.insert("spec".to_owned(), Digest::of(spec.as_bytes()));
+    KeyInputs {
+        kind: KeyKind::Package,
+        architecture: shop.architecture,
+        base: rootfs.manifest,
+        tools: rootfs.tools,
+        sources: Vec::new(),
+        patches: Vec::new(),
+        bundled: bundled.collect(),
+        scripts: BTreeMap::new(),
+        environment: BTreeMap::new(),
+        epoch: recipe.source_date,
+        recipe: Some(serde_json::to_value(recipe).expect("a recipe is texts and lists")),
+        extra,
+    }
+}
+
+/// Returns the packages recorded for `key` if the store has all of them.
+pub(crate) fn cached(shop: &Workshop<'_>, key: BuildKey) -> Result<Option<Packaged>, BuildError> {
+    let Some(bytes) = shop
+        .store
+        .read_record(RecordKind::Action, &key.0.to_hex())?
+    else {
+        return Ok(None);
+    };
+    let Ok(packaged) = serde_json::from_slice::<Packaged>(&bytes) else {
+        return Ok(None);
+    };
+    let is_whole = packaged.format == PACKAGED_FORMAT
+        && packaged.key == key
+        && shop.store.contains(&packaged.spec)
+        && packaged
+            .rpms
+            .iter()
+            .all(|rpm| shop.store.contains(&rpm.sha256));
+    Ok(is_whole.then_some(packaged))
+}
+
+fn run(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+    rootfs: &Rootfs,
+    packaging: &Packaging<'_>,
+) -> Result<Packaged, BuildError> {
+    let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    let scratch = shop.store.scratch()?;
+    let build = scratch.path().join("build");
+    packaging
+        .stage
+        .write(&build.join("destdir"), recipe.source_date)?;
+    let mut mounts = Vec::new();
+    for node in product.nodes() {
+        mounts.extend(source_mounts(shop, &product.built[&node].sources, &build)?);
+    }
+    let name = package_name(recipe)?;
+    let step = packaging_step(&name, shop.architecture, recipe.source_date);
+    let run = RpmbuildRun {
+        what: recipe.name.as_str(),
+        log_folder: Workshop::log_folder(product.node),
+        rootfs,
+        build: &build,
+        step: &step,
+        spec: &packaging.spec,
+        mounts,
+    };
+    let (rpms, record) = run_rpmbuild(shop, &run)?;
+    finish(shop, &packaging.inputs, &packaging.spec, rpms, record)
+}
+
+/// Records finished packages under their key.
+pub(crate) fn finish(
+    shop: &Workshop<'_>,
+    inputs: &KeyInputs,
+    spec: &str,
+    rpms: Vec<PackagedRpm>,
+    step: StepRecord,
+) -> Result<Packaged, BuildError> {
+    let packaged = Packaged {
+        format: PACKAGED_FORMAT,
+        key: inputs.key(),
+        spec: shop.store.write_blob(spec.as_bytes())?,
+        rpms,
+        step,
+    };
+    shop.store.write_blob(&inputs.encode())?;
+    let record = serde_json::to_vec(&packaged).expect("a record holds texts and numbers");
+    shop.store
+        .write_record(RecordKind::Action, &packaged.key.0.to_hex(), &record)?;
+    Ok(packaged)
+}
+
+/// Source trees are mounted where the compiler saw them, so that debugedit finds them.
+fn source_mounts(
+    shop: &Workshop<'_>,
+    sources: &DiffId,
+    build: &Path,
+) -> Result<Vec<Mount>, BuildError> {
+    let root = layer_tree(shop.store, sources)
+        .map_err(|error| BuildError::image("source tree")(error.into()))?;
+    let mut mounts = Vec::new();
+    for entry in WalkDir::new(&root)
+        .min_depth(1)
+        .max_depth(1)
+        .sort_by_file_name()
+    {
+        let entry = entry.map_err(std::io::Error::from)?;
+        let name = entry.file_name().to_string_lossy();
+        let Ok(target) = format!("{SOURCE_ROOT}/{name}").parse::<SandboxPath>() else {
+            continue;
+        };
+        fs_err::create_dir_all(build.join("src").join(&*name))?;
+        mounts.push(Mount {
+            source: entry.path().to_owned(),
+            target,
+            access: MountAccess::ReadOnly,
+        });
+    }
+    Ok(mounts)
+}
+
+/// One sealed call of rpmbuild.
+pub(crate) struct RpmbuildRun<'a> {
+    pub(crate) what: &'a str,
+    pub(crate) log_folder: std::path::PathBuf,
+    pub(crate) rootfs: &'a Rootfs,
+    /// The host's side of `/build`.
+    pub(crate) build: &'a Path,
+    pub(crate) step: &'a PackagingStep,
+    pub(crate) spec: &'a str,
+    /// What is mounted within `/build`.
+    pub(crate) mounts: Vec<Mount>,
+}
+
+/// Runs rpmbuild and moves its packages into the store.
+pub(crate) fn run_rpmbuild(
+    shop: &Workshop<'_>,
+    run: &RpmbuildRun<'_>,
+) -> Result<(Vec<PackagedRpm>, StepRecord), BuildError> {
+    if shop.cancel.is_cancelled() {
+        return Err(BuildError::Cancelled);
+    }
+    shop.report.tell(&Event::Packaging { what: run.what });
+    let on_host = |path: &SandboxPath| {
+        let below = path
+            .as_str()
+            .strip_prefix("/build/")
+            .unwrap_or(path.relative());
+        run.build.join(below)
+    };
+    let spec = on_host(&run.step.spec);
+    for folder in ["src", "destdir"] {
+        fs_err::create_dir_all(run.build.join(folder))?;
+    }
+    if let Some(folder) = spec.parent() {
+        fs_err::create_dir_all(folder)?;
+    }
+    fs_err::write(&spec, run.spec)?;
+    let mut mounts = vec![Mount {
+        source: run.build.to_owned(),
+        target: BUILD_ROOT.parse().expect("a constant path"),
+        access: MountAccess::ReadWrite,
+    }];
+    mounts.extend(run.mounts.iter().cloned());
+    let label = format!("{}: package", run.what);
+    let sealed = SealedStep {
+        label: label.clone(),
+        rootfs: run.rootfs.base_only(shop)?,
+        mounts,
+        command: run.step.command.clone(),
+        environment: run.step.environment.clone(),
+        working_directory: run.step.working_directory.clone(),
+        user: run.step.user,
+        limits: shop.limits(),
+    };
+    let mut log = StepLog::create(&shop.output.join(&run.log_folder).join("package.log"))?;
+    let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
+    match outcome.end {
+        StepEnd::Exited(0) => {}
+        StepEnd::Cancelled => return Err(BuildError::Cancelled),
+        end => {
+            let (log, tail) = log.into_tail();
+            return Err(BuildError::PackagingFailed {
+                what: run.what.to_owned(),
+                end,
+                log,
+                tail,
+            });
+        }
+    }
+    let rpms = collect_rpms(shop, &on_host(&run.step.packages))?;
+    let record = StepRecord {
+        label,
+        elapsed_ms: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
+        peak_memory: outcome.peak_memory,
+        isolation: outcome.isolation,
+    };
+    Ok((rpms, record))
+}
+
+/// Copies what rpmbuild wrote into the store. Only regular files count; links are not followed.
+fn collect_rpms(shop: &Workshop<'_>, folder: &Path) -> Result<Vec<PackagedRpm>, BuildError> {
+    let mut rpms = Vec::new();
+    for entry in WalkDir::new(folder).follow_links(false).sort_by_file_name() {
+        let entry = entry.map_err(std::io::Error::from)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !entry.file_type().is_file() || !name.ends_with(".rpm") {
+            continue;
+        }
+        let mut blob = shop.store.blob_writer()?;
+        let mut file = fs_err::File::open(entry.path())?;
+        std::io::copy(&mut file, &mut blob)?;
+        let info = blob.finish()?;
+        rpms.push(PackagedRpm {
+            file: name,
+            sha256: info.digest,
+            sha512: info.sha512,
+            size: info.size,
+        });
+    }
+    rpms.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(rpms)
+}
+
+fn package_name(recipe: &Recipe) -> Result<PackageName, BuildError> {
+    recipe
+        .name
+        .as_str()
+        .parse()
+        .map_err(|error: kiln_model::NameError| BuildError::Spec {
+            recipe: recipe.name.clone(),
+            reason: error.to_string(),
+        })
+}
+
+fn spec_text(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+    stage: &Stage,
+    evidence: &Evidence,
+) -> Result<String, BuildError> {
+    let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    let organization = &shop.project.config.organization;
+    let mut packages = Vec::new();
+    for package in &recipe.packages {
+        packages.push(package_input(shop, product, stage, package)?);
+    }
+    let version_release = format!("{}-{}", recipe.version, recipe.release);
+    let changelog = recipe.changelog.iter().map(|entry| ChangelogEntry {
+        date: entry.date,
+        author: entry.author.to_string(),
+        version_release: version_release.clone(),
+        lines: entry.changes.iter().map(Line::to_string).collect(),
+    });
+    let input = SpecInput {
+        name: package_name(recipe)?,
+        epoch: recipe.epoch,
+        version: recipe.version.clone(),
+        release: recipe.release.clone(),
+        summary: recipe.summary.to_string(),
+        description: recipe.description.to_string(),
+        license: recipe.license.to_string(),
+        url: Some(recipe.homepage.to_string()),
+        vendor: organization.name.clone(),
+        packager: Some(format!("{} <{}>", organization.name, organization.email)),
+        source_date: recipe.source_date,
+        changelog: changelog.collect(),
+        packages,
+        private: evidence.private_files(recipe),
+        debug_information: if evidence.has_debug_information() {
+            DebugInformation::Split
+        } else {
+            DebugInformation::Off {
+                reason: "no ELF file with debug information".to_owned(),
+            }
+        },
+    };
+    write_spec(&input).map_err(|error| BuildError::Spec {
+        recipe: recipe.name.clone(),
+        reason: error.to_string(),
+    })
+}
+
+fn package_input(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+    stage: &Stage,
+    package: &kiln_model::recipe::Package,
+) -> Result<PackageInput, BuildError> {
+    let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    let spec_error = |reason: String| BuildError::Spec {
+        recipe: recipe.name.clone(),
+        reason,
+    };
+    let evr = match recipe.epoch {
+        Some(epoch) => format!("{epoch}:{}-{}", recipe.version, recipe.release),
+        None => format!("{}-{}", recipe.version, recipe.release),
+    };
+    let dependencies = |lines: &[Line]| {
+        let parse = |line: &Line| {
+            let text = match line.as_str().strip_prefix('=') {
+                Some(own) => format!("{} = {evr}", own.trim()),
+                None => line.to_string(),
+            };
+            text.parse::<Dependency>()
+                .map_err(|error| spec_error(format!("package `{}`: {error}", package.name)))
+        };
+        lines.iter().map(parse).collect::<Result<Vec<_>, _>>()
+    };
+    let bundled = product.nodes().into_iter().skip(1).filter_map(|node| {
+        let library = &shop.project.recipes[&node.recipe].recipe;
+        stage
+            .has_files_of(&package.name, &node.recipe)
+            .then(|| BundledLibrary {
+                name: library.identity.library.clone(),
+                version: library.version.clone(),
+            })
+    });
+    let scriptlets = package.scripts.iter().map(|(when, body)| Scriptlet {
+        when: match when {
+            When::Pre => ScriptletTime::BeforeInstall,
+            When::Post => ScriptletTime::AfterInstall,
+            When::Preun => ScriptletTime::BeforeRemove,
+            When::Postun => ScriptletTime::AfterRemove,
+        },
+        body: body.clone(),
+    });
+    Ok(PackageInput {
+        name: package.name.clone(),
+        summary: package.summary.to_string(),
+        description: package.description.to_string(),
+        architecture: PackageArchitecture::Native,
+        files: file_lines(stage, &package.name).map_err(spec_error)?,
+        requires: dependencies(&package.requires)?,
+        provides: dependencies(&package.provides)?,
+        conflicts: dependencies(&package.conflicts)?,
+        obsoletes: dependencies(&package.obsoletes)?,
+        recommends: dependencies(&package.recommends)?,
+        bundled: bundled.collect(),
+        scriptlets: scriptlets.collect(),
+    })
+}
+
+fn file_lines(stage: &Stage, package: &PackageName) -> Result<Vec<FileLine>, String> {
+    let owned = &stage.owned[package];
+    let directories = owned
+        .directories
+        .iter()
+        .map(|path| (path, FileKind::Directory));
+    let files = owned.files.iter().map(|path| {
+        let kind = match &stage.files[path].kind {
+            TreeEntryKind::Directory => FileKind::Directory,
+            _ if stage.licenses.contains(path) => FileKind::License,
+            _ => FileKind::File,
+        };
+        (path, kind)
+    });
+    let mut lines = Vec::new();
+    for (path, kind) in directories.chain(files) {
+        let parsed = path
+            .parse()
+            .map_err(|error: kiln_rpm::SpecTextError| error.to_string())?;
+        let mut line = FileLine::new(parsed, kind);
+        // A process without capabilities loses set-id bits when it writes a file.
+        let mode = stage.files.get(path).map_or(0, |staged| staged.mode);
+        if mode & 0o6000 != 0 && kind == FileKind::File {
+            line.mode = u16::try_from(mode & 0o7777).ok().and_then(FileMode::new);
+        }
+        lines.push(line);
+    }
+    lines.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(lines)
+}
+
+impl Built {
+    /// Returns the records of this build's steps.
+    pub(crate) fn records(&self) -> &[StepRecord] {
+        &self.steps
+    }
+}

@@ -1,0 +1,127 @@
+//! What a run has to do: which nodes the store already has, and which files are missing for the rest.
+//!
+//! A node's key needs the destdirs of its libraries, so it is known only when they are. What can not
+//! be known yet is planned as to be built; a library that is rebuilt to the same bytes still ends the
+//! wave when its consumers' keys are looked up again during the run.
+
+use std::collections::BTreeMap;
+
+use kiln_model::{BaseName, RecipeLock};
+use kiln_store::{FetchLocation, FetchRequest};
+
+use crate::compile::{BuildInputs, Built, cached};
+use crate::error::BuildError;
+use crate::graph::{Graph, NodeId};
+use crate::lock::checked_lock;
+use crate::rootfs::Rootfs;
+use crate::workshop::Workshop;
+
+/// Everything that is known before anything runs.
+#[derive(Debug)]
+pub struct Plan {
+    /// What is needed, in build order.
+    pub graph: Graph,
+    /// The root file system of each node's recipe.
+    pub(crate) rootfs: BTreeMap<NodeId, Rootfs>,
+    /// Finished builds that the store has.
+    pub(crate) built: BTreeMap<NodeId, Built>,
+}
+
+impl Plan {
+    /// Checks lockfiles and looks up what the store has. Runs nothing, fetches nothing.
+    ///
+    /// # Errors
+    /// A missing or stale lockfile, or a store that can not be read.
+    pub fn new(shop: &Workshop<'_>, graph: Graph) -> Result<Self, BuildError> {
+        let mut rootfs = BTreeMap::new();
+        let mut built: BTreeMap<NodeId, Built> = BTreeMap::new();
+        for node in &graph.order {
+            let loaded = &shop.project.recipes[&node.recipe];
+            let lock = checked_lock(shop.project, loaded, shop.architecture)?;
+            rootfs.insert(node.clone(), Rootfs::new(shop, &loaded.recipe, &lock)?);
+            let Some(bundled) = bundled_builds(&graph, node, &built) else {
+                continue;
+            };
+            let inputs = BuildInputs {
+                node,
+                loaded,
+                rootfs: &rootfs[node],
+                bundled: &bundled,
+            };
+            if let Some(hit) = cached(shop, inputs.key_inputs(shop).key())? {
+                built.insert(node.clone(), hit);
+            }
+        }
+        Ok(Self {
+            graph,
+            rootfs,
+            built,
+        })
+    }
+
+    /// Returns the nodes that have to be built, in build order.
+    #[must_use]
+    pub fn to_build(&self) -> Vec<&NodeId> {
+        self.graph
+            .order
+            .iter()
+            .filter(|node| !self.built.contains_key(node))
+            .collect()
+    }
+
+    /// Returns the sources of the nodes that have to be built.
+    pub(crate) fn source_requests(&self, shop: &Workshop<'_>) -> Vec<FetchRequest> {
+        let recipes = self
+            .to_build()
+            .into_iter()
+            .map(|node| &shop.project.recipes[&node.recipe]);
+        let mut requests: Vec<FetchRequest> = recipes
+            .flat_map(|loaded| &loaded.recipe.sources)
+            .map(|source| source_request(source, None))
+            .collect();
+        requests.sort_by(|a, b| a.sha256.cmp(&b.sha256));
+        requests.dedup_by(|a, b| a.sha256 == b.sha256);
+        requests
+    }
+
+    /// Returns the base images in use, by name, with one node of each.
+    #[must_use]
+    pub fn bases(&self, shop: &Workshop<'_>) -> BTreeMap<BaseName, NodeId> {
+        let base = |node: &NodeId| {
+            (
+                shop.project.recipes[&node.recipe].recipe.base.clone(),
+                node.clone(),
+            )
+        };
+        self.graph.order.iter().map(base).collect()
+    }
+}
+
+/// Asks for one source: upstream's address first, then its mirrors.
+pub(crate) fn source_request(
+    source: &kiln_model::recipe::Source,
+    lock: Option<&RecipeLock>,
+) -> FetchRequest {
+    let locked = lock.and_then(|lock| lock.sources.iter().find(|l| l.sha256 == source.sha256));
+    let locations = std::iter::once(&source.url).chain(&source.mirrors);
+    FetchRequest {
+        name: source.url.file_name().to_owned(),
+        locations: locations.cloned().map(FetchLocation::Location).collect(),
+        sha256: source.sha256,
+        size: locked.map(|locked| locked.size),
+    }
+}
+
+/// Returns the libraries that a node is built with and everything that these were built with, or
+/// `None` while one is not built.
+pub(crate) fn bundled_builds(
+    graph: &Graph,
+    node: &NodeId,
+    built: &BTreeMap<NodeId, Built>,
+) -> Option<Vec<(String, Built)>> {
+    let closure = graph.closure(node);
+    closure
+        .iter()
+        .map(|node| Some((node.to_string(), built.get(node)?.clone())))
+        .collect()
+}

@@ -1,0 +1,258 @@
+//! A project on disk: its recipes, base images, lockfiles and settings, read once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kiln_model::recipe::YamlError;
+use kiln_model::{
+    Architecture, BaseImage, BaseLock, BaseName, BaseOrigin, Config, Digest, Lock, LockError,
+    Recipe, RecipeLock, RecipeName,
+};
+use walkdir::WalkDir;
+
+/// A recipe and the file that it came from.
+#[derive(Debug, Clone)]
+pub struct LoadedRecipe {
+    /// What the file says.
+    pub recipe: Recipe,
+    /// The folder, with the patches.
+    pub folder: PathBuf,
+    /// The digest of the file's bytes.
+    pub digest: Digest,
+}
+
+/// Everything that a project's folder says.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The project's folder.
+    pub root: PathBuf,
+    /// `kiln.toml`, or its defaults.
+    pub config: Config,
+    /// Recipes by name.
+    pub recipes: BTreeMap<RecipeName, LoadedRecipe>,
+    /// Base images by name.
+    pub bases: BTreeMap<BaseName, BaseImage>,
+}
+
+/// Says why a project, or one file of it, can not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// The folder holds no recipes at all.
+    #[error("no `recipes` folder in `{}`", .root.display())]
+    NoRecipes {
+        /// The folder that was looked at.
+        root: PathBuf,
+    },
+    /// A file or folder can not be read; the error names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A recipe or base image file is wrong.
+    #[error("{error}")]
+    Yaml {
+        /// The file, relative to the project's root.
+        file: PathBuf,
+        /// Its text, to show the line.
+        text: String,
+        /// What is wrong and where.
+        error: YamlError,
+    },
+    /// `kiln.toml` is wrong.
+    #[error("{reason}")]
+    Config {
+        /// The file.
+        file: PathBuf,
+        /// Its text, to show the line.
+        text: String,
+        /// What the parser says.
+        reason: String,
+        /// Where it starts, in bytes.
+        offset: usize,
+    },
+    /// A lockfile is damaged or newer.
+    #[error("{error}")]
+    Lock {
+        /// The file, relative to the project's root.
+        file: PathBuf,
+        /// What is wrong.
+        error: LockError,
+    },
+    /// A folder or file name is not the name of a recipe or base image.
+    #[error("{error}")]
+    Name {
+        /// The path, relative to the project's root.
+        file: PathBuf,
+        /// What is wrong.
+        error: kiln_model::NameError,
+    },
+}
+
+impl Project {
+    /// Reads the project in `root`. Every file that is wrong is reported, not only the first.
+    ///
+    /// # Errors
+    /// All that is wrong, in the order of the files' names.
+    pub fn load(root: &Path) -> Result<Self, Vec<ProjectError>> {
+        let recipes_folder = root.join("recipes");
+        if !recipes_folder.is_dir() {
+            return Err(vec![ProjectError::NoRecipes {
+                root: root.to_owned(),
+            }]);
+        }
+        let mut errors = Vec::new();
+        let mut keep = |error: ProjectError| errors.push(error);
+        let config = load_config(root).map_err(&mut keep).unwrap_or_default();
+        let mut recipes = BTreeMap::new();
+        for folder in sorted_entries(&recipes_folder) {
+            if !folder.join("recipe.yaml").is_file() {
+                continue;
+            }
+            match load_recipe(root, &folder) {
+                Ok(loaded) => {
+                    recipes.insert(loaded.recipe.name.clone(), loaded);
+                }
+                Err(error) => keep(error),
+            }
+        }
+        let mut bases = BTreeMap::new();
+        for file in sorted_entries(&root.join("base-images")) {
+            if file.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            match load_base(root, &file) {
+                Ok(base) => {
+                    bases.insert(base.name.clone(), base);
+                }
+                Err(error) => keep(error),
+            }
+        }
+        if errors.is_empty() {
+            Ok(Self {
+                root: root.to_owned(),
+                config,
+                recipes,
+                bases,
+            })
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// Returns where the lockfile of `name`, a recipe or base image, lies.
+    #[must_use]
+    pub fn lock_path(&self, name: &str, architecture: Architecture) -> PathBuf {
+        self.root
+            .join("lockfiles")
+            .join(format!("{name}-{architecture}.lock"))
+    }
+
+    /// Reads the lockfile of an assembled base image; `None` when there is none.
+    ///
+    /// # Errors
+    /// `Io` or `Lock`.
+    pub fn base_lock(
+        &self,
+        name: &BaseName,
+        architecture: Architecture,
+    ) -> Result<Option<BaseLock>, ProjectError> {
+        self.read_lock(name.as_str(), architecture)
+    }
+
+    /// Reads the lockfile of a recipe; `None` when there is none.
+    ///
+    /// # Errors
+    /// `Io` or `Lock`.
+    pub fn recipe_lock(
+        &self,
+        name: &RecipeName,
+        architecture: Architecture,
+    ) -> Result<Option<RecipeLock>, ProjectError> {
+        self.read_lock(name.as_str(), architecture)
+    }
+
+    fn read_lock<L: Lock>(
+        &self,
+        name: &str,
+        architecture: Architecture,
+    ) -> Result<Option<L>, ProjectError> {
+        let path = self.lock_path(name, architecture);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs_err::read_to_string(&path)?;
+        L::parse(&text)
+            .map(Some)
+            .map_err(|error| ProjectError::Lock {
+                file: relative(&self.root, &path),
+                error,
+            })
+    }
+
+    /// Reads the public keys that a base image names.
+    ///
+    /// # Errors
+    /// `Io`, with the file's name.
+    pub fn base_keys(&self, base: &BaseImage) -> Result<Vec<Vec<u8>>, ProjectError> {
+        let BaseOrigin::Archive(archive) = &base.origin else {
+            return Ok(Vec::new());
+        };
+        let folder = self.root.join("base-images");
+        let read = |file: &String| Ok(fs_err::read(folder.join(file))?);
+        archive.keys.iter().map(read).collect()
+    }
+}
+
+fn relative(root: &Path, path: &Path) -> PathBuf {
+    path.strip_prefix(root).unwrap_or(path).to_owned()
+}
+
+/// Lists a folder's entries by name; none when it is missing.
+fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
+    let walk = WalkDir::new(folder)
+        .min_depth(1)
+        .max_depth(1)
+        .sort_by_file_name();
+    walk.into_iter()
+        .filter_map(Result::ok)
+        .map(walkdir::DirEntry::into_path)
+        .collect()
+}
+
+fn load_config(root: &Path) -> Result<Config, ProjectError> {
+    let path = root.join("kiln.toml");
+    if !path.exists() {
+        return Ok(Config::default());
+    }
+    let text = fs_err::read_to_string(&path)?;
+    Config::parse(&text).map_err(|error| ProjectError::Config {
+        file: relative(root, &path),
+        text,
+        reason: error.reason,
+        offset: error.offset,
+    })
+}
+
+fn load_recipe(root: &Path, folder: &Path) -> Result<LoadedRecipe, ProjectError> {
+    let path = folder.join("recipe.yaml");
+    let bytes = fs_err::read(&path)?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let recipe = Recipe::parse(&bytes, &name).map_err(|error| ProjectError::Yaml {
+        file: relative(root, &path),
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        error,
+    })?;
+    Ok(LoadedRecipe {
+        recipe,
+        folder: folder.to_owned(),
+        digest: Digest::of(&bytes),
+    })
+}
+
+fn load_base(root: &Path, path: &Path) -> Result<BaseImage, ProjectError> {
+    let bytes = fs_err::read(path)?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    BaseImage::parse(&bytes, &stem).map_err(|error| ProjectError::Yaml {
+        file: relative(root, path),
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        error,
+    })
+}

@@ -1,0 +1,292 @@
+//! Puts together what a product's packages are made from: its own destdir, the files that it carries
+//! of bundled libraries, licence texts and build information.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use kiln_image::{TreeEntry, TreeEntryKind, layer_tree};
+use kiln_model::recipe::Choice;
+use kiln_model::{FilePattern, LibraryName, PackageName, Recipe, RecipeName, SourceDateEpoch};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
+
+use crate::compile::{Built, installed};
+use crate::error::BuildError;
+use crate::graph::{Graph, NodeId};
+use crate::split::{Owned, own_directories, split};
+use crate::workshop::Workshop;
+
+/// A file or symbolic link that goes into a package.
+#[derive(Debug, Clone)]
+pub(crate) struct Staged {
+    pub(crate) kind: TreeEntryKind,
+    pub(crate) mode: u32,
+    pub(crate) content: Content,
+    /// The recipe of the bundled library that it belongs to.
+    pub(crate) library: Option<RecipeName>,
+}
+
+/// Where a staged file's bytes are.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// In an unpacked tree of the store.
+    Tree(PathBuf),
+    /// Here.
+    Bytes(Vec<u8>),
+}
+
+/// Everything that goes into a product's packages, by absolute path.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) files: BTreeMap<String, Staged>,
+    pub(crate) owned: BTreeMap<PackageName, Owned>,
+    /// Licence texts, which rpm marks as such.
+    pub(crate) licenses: BTreeSet<String>,
+}
+
+/// A product with the finished builds of everything in it.
+#[derive(Debug)]
+pub(crate) struct Product<'a> {
+    pub(crate) node: &'a NodeId,
+    pub(crate) graph: &'a Graph,
+    pub(crate) built: &'a BTreeMap<NodeId, Built>,
+}
+
+impl Product<'_> {
+    /// Returns the product's node and every node that it carries something of, itself first.
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
+        let mut nodes = vec![self.node.clone()];
+        nodes.extend(self.graph.closure(self.node));
+        nodes
+    }
+}
+
+impl Stage {
+    /// Decides what goes where. Reads trees of the store, writes nothing.
+    ///
+    /// # Errors
+    /// When files have no or two owners, libraries contradict each other, or a licence is missing.
+    pub(crate) fn new(shop: &Workshop<'_>, product: &Product<'_>) -> Result<Self, BuildError> {
+        let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+        let mut files = BTreeMap::new();
+        let own = &product.built[product.node];
+        for (path, staged) in staged_files(shop, own, None)? {
+            files.insert(path, staged);
+        }
+        for node in product.nodes() {
+            carry(shop, product, &node, &mut files)?;
+        }
+        let owned = split(recipe, &files.keys().cloned().collect())?;
+        let mut stage = Self {
+            files,
+            owned,
+            licenses: BTreeSet::new(),
+        };
+        stage.add_licenses(shop, product)?;
+        Ok(stage)
+    }
+
+    /// Adds one file that kiln makes itself to a package.
+    pub(crate) fn add(&mut self, package: &PackageName, path: &str, bytes: Vec<u8>) {
+        let kind = TreeEntryKind::File {
+            size: bytes.len() as u64,
+            sha256: kiln_model::Digest::of(&bytes),
+            executable: false,
+        };
+        let staged = Staged {
+            kind,
+            mode: 0o644,
+            content: Content::Bytes(bytes),
+            library: None,
+        };
+        self.files.insert(path.to_owned(), staged);
+        let owned = self.owned.entry(package.clone()).or_default();
+        owned.files.insert(path.to_owned());
+        own_directories(owned);
+    }
+
+    /// Every package carries the product's licence texts, and those of the libraries in it.
+    fn add_licenses(
+        &mut self,
+        shop: &Workshop<'_>,
+        product: &Product<'_>,
+    ) -> Result<(), BuildError> {
+        let packages: Vec<PackageName> = self.owned.keys().cloned().collect();
+        for node in product.nodes() {
+            let library = (node != *product.node).then_some(&node.recipe);
+            let recipe = &shop.project.recipes[&node.recipe].recipe;
+            let texts = license_texts(shop, recipe, &product.built[&node])?;
+            for package in &packages {
+                if library.is_some_and(|library| !self.has_files_of(package, library)) {
+                    continue;
+                }
+                let mut folder = format!("/usr/share/licenses/{package}");
+                if let Some(library) = library {
+                    folder = format!("{folder}/{library}");
+                }
+                for (name, text) in &texts {
+                    let path = format!("{folder}/{name}");
+                    self.licenses.insert(path.clone());
+                    self.add(package, &path, text.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether `package` carries a file of `library`.
+    pub(crate) fn has_files_of(&self, package: &PackageName, library: &RecipeName) -> bool {
+        self.owned[package].files.iter().any(|file| {
+            self.files
+                .get(file)
+                .is_some_and(|staged| staged.library.as_ref() == Some(library))
+        })
+    }
+
+    /// Writes everything below `destdir` with the one time that packages may show.
+    ///
+    /// # Errors
+    /// `Io`, with the path.
+    pub(crate) fn write(&self, destdir: &Path, epoch: SourceDateEpoch) -> Result<(), BuildError> {
+        for (path, staged) in &self.files {
+            let target = destdir.join(&path[1..]);
+            if let Some(folder) = target.parent() {
+                fs_err::create_dir_all(folder)?;
+            }
+            write_one(&target, staged)?;
+            set_time(&target, epoch)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_one(target: &Path, staged: &Staged) -> Result<(), BuildError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    match (&staged.kind, &staged.content) {
+        (TreeEntryKind::Symlink { target: link }, _) => {
+            return Ok(fs_err::os::unix::fs::symlink(link, target)?);
+        }
+        (TreeEntryKind::Directory, _) => fs_err::create_dir_all(target)?,
+        (_, Content::Tree(source)) => drop(fs_err::copy(source, target)?),
+        (_, Content::Bytes(bytes)) => fs_err::write(target, bytes)?,
+    }
+    let mode = std::fs::Permissions::from_mode(staged.mode & 0o777);
+    Ok(fs_err::set_permissions(target, mode)?)
+}
+
+fn set_time(path: &Path, epoch: SourceDateEpoch) -> Result<(), BuildError> {
+    let modified = Timespec {
+        tv_sec: i64::from(epoch.seconds()),
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: modified,
+    };
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| {
+        let error = std::io::Error::from(error);
+        BuildError::Io(std::io::Error::new(
+            error.kind(),
+            format!("{}: {error}", path.display()),
+        ))
+    })
+}
+
+/// Returns the files, links and empty folders of a finished build.
+fn staged_files(
+    shop: &Workshop<'_>,
+    built: &Built,
+    library: Option<&RecipeName>,
+) -> Result<Vec<(String, Staged)>, BuildError> {
+    let entries = installed(shop, built)?;
+    let root = layer_tree(shop.store, &built.destdir)
+        .map_err(|error| BuildError::image("destdir")(error.into()))?;
+    let parents: BTreeSet<&str> = entries
+        .iter()
+        .filter_map(|entry| {
+            entry
+                .path
+                .as_str()
+                .rsplit_once('/')
+                .map(|(parent, _)| parent)
+        })
+        .collect();
+    let is_staged = |entry: &&TreeEntry| {
+        entry.kind != TreeEntryKind::Directory || !parents.contains(entry.path.as_str())
+    };
+    let stage = |entry: &TreeEntry| {
+        let staged = Staged {
+            kind: entry.kind.clone(),
+            mode: entry.mode,
+            content: Content::Tree(root.join(entry.path.as_str())),
+            library: library.cloned(),
+        };
+        (entry.path.to_absolute(), staged)
+    };
+    Ok(entries.iter().filter(is_staged).map(stage).collect())
+}
+
+/// Adds what `consumer` carries of the libraries that it bundles.
+fn carry(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+    consumer: &NodeId,
+    files: &mut BTreeMap<String, Staged>,
+) -> Result<(), BuildError> {
+    let recipe = &shop.project.recipes[&consumer.recipe].recipe;
+    for edge in &product.graph.edges[consumer] {
+        let patterns = carry_patterns(recipe, &edge.library);
+        if patterns.is_empty() {
+            continue;
+        }
+        let prefix = edge.node.prefix.path();
+        let built = &product.built[&edge.node];
+        let mut is_found = false;
+        for (path, staged) in staged_files(shop, built, Some(&edge.node.recipe))? {
+            let below = path.strip_prefix(prefix);
+            if !below.is_some_and(|below| patterns.iter().any(|pattern| pattern.matches(below))) {
+                continue;
+            }
+            is_found = true;
+            let earlier = files.insert(path.clone(), staged.clone());
+            if earlier.is_some_and(|earlier| earlier.kind != staged.kind) {
+                return Err(BuildError::CarryConflict {
+                    recipe: recipe.name.clone(),
+                    path,
+                });
+            }
+        }
+        if !is_found {
+            return Err(BuildError::NothingCarried {
+                recipe: recipe.name.clone(),
+                library: edge.library.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn carry_patterns<'a>(recipe: &'a Recipe, library: &LibraryName) -> &'a [FilePattern] {
+    match &recipe.libraries[library].choice {
+        Choice::Bundle { carry, .. } => carry,
+        Choice::System { .. } => &[],
+    }
+}
+
+/// Returns the licence texts of a recipe by file name.
+fn license_texts(
+    shop: &Workshop<'_>,
+    recipe: &Recipe,
+    built: &Built,
+) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
+    let root = layer_tree(shop.store, &built.sources)
+        .map_err(|error| BuildError::image("source tree")(error.into()))?;
+    let read = |file: &String| {
+        let name = file.replace('/', "-");
+        let text = fs_err::read(root.join(recipe.source_folder()).join(file))?;
+        Ok((name, text))
+    };
+    recipe.license_files.iter().map(read).collect()
+}

@@ -1,0 +1,270 @@
+//! Errors as people see them: what, where, the line itself, what to do; and the exit code.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use kiln_build::{BuildError, GraphError, ProjectError};
+
+/// A run's end that is not success.
+#[derive(Debug)]
+pub struct Failure {
+    text: String,
+    code: u8,
+}
+
+/// Found something wrong, or a step failed.
+const FINDINGS: u8 = 1;
+/// Bad input, host or I/O.
+const TROUBLE: u8 = 2;
+/// Ctrl-C: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+
+impl Failure {
+    /// A host that can not do what is needed, or an input/output error.
+    pub fn host(error: Box<dyn std::error::Error>) -> Self {
+        Self {
+            text: chain(&*error),
+            code: TROUBLE,
+        }
+    }
+
+    /// Everything that is wrong with a project's files.
+    pub fn project(errors: &[ProjectError]) -> Self {
+        let texts: Vec<String> = errors.iter().map(project_text).collect();
+        Self {
+            text: texts.join("\n"),
+            code: TROUBLE,
+        }
+    }
+
+    /// What stopped a run.
+    pub fn build(error: &BuildError) -> Self {
+        let code = match error {
+            BuildError::StepFailed { .. }
+            | BuildError::PackagingFailed { .. }
+            | BuildError::NothingInstalled { .. }
+            | BuildError::Unclaimed { .. }
+            | BuildError::ClaimedTwice { .. }
+            | BuildError::UnmatchedPattern { .. }
+            | BuildError::NothingCarried { .. }
+            | BuildError::CarryConflict { .. }
+            | BuildError::Evidence { .. } => FINDINGS,
+            BuildError::Cancelled => INTERRUPTED,
+            _ => TROUBLE,
+        };
+        Self {
+            text: build_text(error),
+            code,
+        }
+    }
+
+    /// `kiln check` treats what it finds as findings.
+    pub fn into_findings(mut self) -> Self {
+        self.code = FINDINGS;
+        self
+    }
+
+    /// Joins several failures into one; the first one's code counts.
+    pub fn joined(failures: Vec<Self>) -> Option<Self> {
+        let code = failures.first()?.code;
+        let texts: Vec<String> = failures.into_iter().map(|failure| failure.text).collect();
+        Some(Self {
+            text: texts.join("\n"),
+            code,
+        })
+    }
+
+    /// Prints the failure to standard error.
+    #[expect(clippy::print_stderr, reason = "only cli prints")]
+    pub fn print(&self) {
+        eprintln!("{}", self.text.trim_end());
+    }
+
+    /// Returns the process's exit code.
+    pub const fn exit_code(&self) -> u8 {
+        self.code
+    }
+}
+
+/// Writes an error and its causes, each on its own line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = format!("error: {error}\n");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let line = error.to_string();
+        if !text.contains(&line) {
+            let _ = writeln!(text, "  cause     {line}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A place in a text file: the line itself is shown below its name.
+struct Snippet<'a> {
+    file: &'a Path,
+    text: &'a str,
+    line: u64,
+    column: u64,
+}
+
+impl Snippet<'_> {
+    fn render(&self) -> String {
+        let (line, column) = (self.line, self.column);
+        let place = format!("  --> {}:{line}:{column}\n", self.file.display());
+        let index = usize::try_from(line)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1);
+        let Some(shown) = self.text.lines().nth(index) else {
+            return place;
+        };
+        let gutter = line.to_string();
+        let blank = " ".repeat(gutter.len());
+        let before = usize::try_from(column).unwrap_or(1).saturating_sub(1);
+        // Control characters in a foreign file must not reach the terminal.
+        let is_shown = |c: char| if c.is_control() { ' ' } else { c };
+        let mut shown: String = shown.chars().map(is_shown).take(160).collect();
+        shown.truncate(shown.trim_end().len());
+        let caret = " ".repeat(before.min(160));
+        format!("{place}{blank} |\n{gutter} | {shown}\n{blank} | {caret}^\n")
+    }
+}
+
+fn project_text(error: &ProjectError) -> String {
+    let mut text = format!("error: {error}\n");
+    match error {
+        ProjectError::Yaml {
+            file,
+            text: content,
+            error,
+        } => {
+            let (line, column) = (error.place.line, error.place.column);
+            text.push_str(
+                &Snippet {
+                    file,
+                    text: content,
+                    line,
+                    column,
+                }
+                .render(),
+            );
+            if let Some(hint) = error.cause.hint() {
+                let _ = writeln!(text, "\nhint: {hint}");
+            }
+        }
+        ProjectError::Config {
+            file,
+            text: content,
+            offset,
+            ..
+        } => {
+            let before = content.get(..*offset).unwrap_or_default();
+            let line = before.matches('\n').count() as u64 + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() as u64 + 1;
+            text.push_str(
+                &Snippet {
+                    file,
+                    text: content,
+                    line,
+                    column,
+                }
+                .render(),
+            );
+        }
+        ProjectError::Lock { file, .. } => {
+            let _ = writeln!(text, "  --> {}", file.display());
+            text.push_str("\nhint: `kiln lock` writes it anew\n");
+        }
+        ProjectError::NoRecipes { .. } => {
+            text.push_str("\nhint: run kiln in a project's folder, or name it with --project\n");
+        }
+        ProjectError::Io(_) | ProjectError::Name { .. } => {}
+    }
+    text
+}
+
+fn list<T: std::fmt::Display>(what: &str, items: &[T]) -> String {
+    const MOST: usize = 20;
+    let mut text = String::new();
+    for item in items.iter().take(MOST) {
+        let _ = writeln!(text, "  {what:<9} {item}");
+    }
+    if items.len() > MOST {
+        let _ = writeln!(text, "  and {} more", items.len() - MOST);
+    }
+    text
+}
+
+fn build_text(error: &BuildError) -> String {
+    if let BuildError::Project(error) = error {
+        return project_text(error);
+    }
+    let mut text = chain(error);
+    match error {
+        BuildError::StepFailed { log, tail, .. }
+        | BuildError::PackagingFailed { log, tail, .. } => {
+            text.push_str("\nlast lines of the log:\n");
+            for line in tail {
+                let _ = writeln!(text, "  | {line}");
+            }
+            let _ = writeln!(text, "\nlog: {}", log.display());
+        }
+        BuildError::NotLocked { .. } | BuildError::StaleLock { .. } => {
+            text.push_str(
+                "\nhint: run `kiln lock` on a machine with network, and commit the file\n",
+            );
+        }
+        BuildError::Patch {
+            expected, actual, ..
+        } => {
+            let _ = writeln!(text, "  expected  {expected}\n  actual    {actual}");
+            text.push_str("\nhint: look at what changed in the patch, then pin it anew\n");
+        }
+        BuildError::Unclaimed { files, .. } => {
+            text.push_str(&list("file", files));
+            text.push_str("\nhint: add a pattern to a package, or remove the file in `install`\n");
+        }
+        BuildError::ClaimedTwice { .. } => {
+            text.push_str("\nhint: make one of the two patterns narrower\n");
+        }
+        BuildError::UnmatchedPattern { .. } => {
+            text.push_str("\nhint: the log of the install step shows what was installed\n");
+        }
+        BuildError::Evidence { findings, .. } => text.push_str(&list("finding", findings)),
+        BuildError::Graph(GraphError::UnknownRecipe { name, known }) => {
+            let nearest = known
+                .iter()
+                .min_by_key(|known| strsim::damerau_levenshtein(known.as_str(), name.as_str()));
+            if let Some(nearest) = nearest {
+                let _ = writeln!(text, "\nhint: did you mean `{nearest}`?");
+            }
+        }
+        BuildError::NothingInstalled { .. } => {
+            text.push_str("\nhint: install below \"$DESTDIR\"\n");
+        }
+        _ => {}
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snippet_shows_the_line_and_nothing_that_moves_the_cursor() {
+        let file = Path::new("recipes/x/recipe.yaml");
+        let text = "schema: 1\nname: \u{1b}[31mx\n";
+        let shown = Snippet {
+            file,
+            text,
+            line: 2,
+            column: 7,
+        }
+        .render();
+        assert_eq!(
+            shown,
+            "  --> recipes/x/recipe.yaml:2:7\n  |\n2 | name:  [31mx\n  |       ^\n"
+        );
+    }
+}

@@ -1,0 +1,51 @@
+//! What this host is and how it is set up: the one place that reads its environment.
+
+use std::path::Path;
+
+use kiln_build::Host;
+use kiln_image::debian::archive_addresses;
+use kiln_model::Digest;
+
+/// Returns the host's facts for run records.
+pub fn facts() -> Host {
+    let names = rustix::system::uname();
+    let program = fs_err::read("/proc/self/exe").unwrap_or_default();
+    Host {
+        name: names.nodename().to_string_lossy().into_owned(),
+        kernel: names.release().to_string_lossy().into_owned(),
+        kiln_digest: Digest::of(&program),
+    }
+}
+
+/// Returns the time as RFC 3339 in whole seconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one clock, for run records only"
+)]
+pub fn now() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second())
+        .unwrap_or(now)
+        .to_string()
+}
+
+/// Returns the Debian archives that the host's apt uses for `suite`, best first.
+pub fn apt_archives(suite: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    let main = Path::new("/etc/apt/sources.list");
+    let folder = walkdir::WalkDir::new("/etc/apt/sources.list.d").sort_by_file_name();
+    let parts = folder
+        .into_iter()
+        .filter_map(Result::ok)
+        .map(walkdir::DirEntry::into_path);
+    for path in std::iter::once(main.to_owned()).chain(parts) {
+        if let (true, Ok(text)) = (path.is_file(), fs_err::read_to_string(&path)) {
+            files.push((path.to_string_lossy().into_owned(), text));
+        }
+    }
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    archive_addresses(&files, suite)
+}

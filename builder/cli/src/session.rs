@@ -1,0 +1,111 @@
+//! One run of the command: the project, the store and everything around them, opened in order.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use kiln_build::{Project, Workshop};
+use kiln_model::{Architecture, BaseOrigin};
+use kiln_sandbox::{Cancel, EmbeddedEngine, InitProgram};
+use kiln_store::{FetchSettings, Fetcher, Network, Store, TrustedRoots};
+
+use crate::SANDBOX_INIT;
+use crate::arguments::Common;
+use crate::failure::Failure;
+use crate::host;
+use crate::interrupt;
+use crate::report::Lines;
+
+/// Everything that a verb works with.
+pub struct Session {
+    pub project: Project,
+    store: Store,
+    fetcher: Fetcher,
+    engine: EmbeddedEngine,
+    report: Lines,
+    cancel: Cancel,
+    jobs: NonZeroUsize,
+    pub output: PathBuf,
+}
+
+impl Session {
+    /// Reads the project and opens the store.
+    pub fn open(common: &Common) -> Result<Self, Failure> {
+        let project = load(common)?;
+        let root = &project.root;
+        let store_folder = common
+            .store
+            .clone()
+            .unwrap_or_else(|| root.join(".kiln/store"));
+        let output = common.out.clone().unwrap_or_else(|| root.join("out"));
+        let store = Store::open(&store_folder).map_err(|error| Failure::host(error.into()))?;
+        let network = if common.offline {
+            Network::Offline
+        } else {
+            Network::Online
+        };
+        let mut settings = FetchSettings::new(archives(common, &project), network);
+        if let Some(bundle) = &common.trusted_roots {
+            settings.roots = TrustedRoots::Bundle(bundle.clone());
+        }
+        let fetcher =
+            Fetcher::new(store.clone(), settings).map_err(|error| Failure::host(error.into()))?;
+        let init = InitProgram {
+            program: PathBuf::from("/proc/self/exe"),
+            arguments: vec![SANDBOX_INIT.to_owned()],
+        };
+        let cancel = Cancel::new();
+        interrupt::watch(&cancel);
+        let jobs = common
+            .jobs
+            .or_else(|| std::thread::available_parallelism().ok());
+        Ok(Self {
+            project,
+            store,
+            fetcher,
+            engine: EmbeddedEngine::new(init),
+            report: Lines::new(common.quiet),
+            cancel,
+            jobs: jobs.unwrap_or(NonZeroUsize::MIN),
+            output,
+        })
+    }
+
+    /// Returns what a build is done with.
+    pub fn workshop(&self) -> Workshop<'_> {
+        Workshop {
+            project: &self.project,
+            store: &self.store,
+            fetcher: &self.fetcher,
+            engine: &self.engine,
+            report: &self.report,
+            cancel: &self.cancel,
+            architecture: Architecture::X86_64,
+            jobs: self.jobs,
+            output: &self.output,
+            host: &host::facts,
+            clock: &host::now,
+        }
+    }
+}
+
+/// Reads the project of the command line; everything that is wrong with it becomes one failure.
+pub fn load(common: &Common) -> Result<Project, Failure> {
+    let root =
+        fs_err::canonicalize(&common.project).map_err(|error| Failure::host(error.into()))?;
+    Project::load(&root).map_err(|errors| Failure::project(&errors))
+}
+
+/// The command line and environment first, then `kiln.toml`, then the host's apt.
+fn archives(common: &Common, project: &Project) -> Vec<String> {
+    if !common.debian_archive.is_empty() {
+        return common.debian_archive.clone();
+    }
+    if !project.config.mirrors.debian.is_empty() {
+        return project.config.mirrors.debian.clone();
+    }
+    let suite = project.bases.values().find_map(|base| match &base.origin {
+        BaseOrigin::Archive(archive) => Some(archive.suite.as_str()),
+        BaseOrigin::Layout { .. } => None,
+    });
+    suite.map(host::apt_archives).unwrap_or_default()
+}

@@ -1,0 +1,48 @@
+//! `kiln build`: recipes become RPMs, SBOMs and provenance in `out/`.
+
+use std::time::Instant;
+
+use kiln_build::Summary;
+
+use crate::arguments::{Common, Names};
+use crate::failure::Failure;
+use crate::report::{seconds, size};
+use crate::session::Session;
+
+/// Builds and prints the closing table.
+#[expect(clippy::print_stdout, reason = "only cli prints")]
+pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
+    let started = Instant::now();
+    let session = Session::open(common)?;
+    let shop = session.workshop();
+    let wanted = super::wanted(&session.project, names);
+    let summary = kiln_build::build(&shop, &wanted).map_err(|error| Failure::build(&error))?;
+    if !common.quiet {
+        print!("{}", table(&summary, &session.output.display().to_string()));
+        println!("{}", closing_line(&summary, &seconds(started.elapsed())));
+    }
+    Ok(0)
+}
+
+fn table(summary: &Summary, output: &str) -> String {
+    let mut text = format!("\nRPMs in {output}:\n");
+    for rpms in summary.rpms.values() {
+        for (path, bytes) in rpms {
+            text.push_str(&format!("  {:>10}  {}\n", size(*bytes), path.display()));
+        }
+    }
+    text
+}
+
+fn closing_line(summary: &Summary, elapsed: &str) -> String {
+    if summary.is_nothing_done() {
+        let cached = summary.cached.len();
+        return format!("\nNothing to do: all {cached} results are up to date ({elapsed}).");
+    }
+    format!(
+        "\n{} built, {} taken from the store, {} files written ({elapsed}).",
+        summary.built.len(),
+        summary.cached.len(),
+        summary.written
+    )
+}

@@ -1,0 +1,42 @@
+//! `kiln doctor`: says what isolation this host can give.
+
+use std::path::PathBuf;
+
+use kiln_model::Measured;
+use kiln_sandbox::{EmbeddedEngine, Engine as _, InitProgram};
+
+use crate::SANDBOX_INIT;
+use crate::failure::Failure;
+
+/// Makes an empty sandbox and prints what was measured in it.
+#[expect(clippy::print_stdout, reason = "only cli prints")]
+pub fn run() -> Result<u8, Failure> {
+    let engine = EmbeddedEngine::new(InitProgram {
+        program: PathBuf::from("/proc/self/exe"),
+        arguments: vec![SANDBOX_INIT.to_owned()],
+    });
+    let isolation = engine
+        .probe()
+        .map_err(|error| Failure::host(error.into()))?;
+    let rows = [
+        ("network", isolation.network, "required"),
+        ("file system", isolation.filesystem, "required"),
+        ("processes", isolation.processes, "required"),
+        ("privileges", isolation.privileges, "required"),
+        ("user namespace", isolation.user_namespace, "best effort"),
+        ("resource limits", isolation.resource_limits, "best effort"),
+    ];
+    println!(
+        "The {} engine can seal builds on this host:",
+        isolation.engine
+    );
+    for (what, measured, need) in rows {
+        let measured = if measured == Measured::Yes {
+            "yes"
+        } else {
+            "no"
+        };
+        println!("  {what:<16} {measured:<4} ({need})");
+    }
+    Ok(0)
+}

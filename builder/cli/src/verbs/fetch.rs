@@ -1,0 +1,17 @@
+//! `kiln fetch`: brings everything that a build needs into the store.
+
+use crate::arguments::{Common, Names};
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Fetches and says so.
+#[expect(clippy::print_stdout, reason = "only cli prints")]
+pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
+    let session = Session::open(common)?;
+    let wanted = super::wanted(&session.project, names);
+    kiln_build::fetch(&session.workshop(), &wanted).map_err(|error| Failure::build(&error))?;
+    if !common.quiet {
+        println!("The store has everything; `kiln build --offline` needs no network.");
+    }
+    Ok(0)
+}

@@ -1,0 +1,25 @@
+//! `kiln lock`: pins distribution packages, base images and what is known of sources.
+
+use kiln_build::Renewal;
+
+use crate::arguments::{Common, Lock};
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Writes lockfiles; one that already fits is left alone.
+pub fn run(common: &Common, lock: &Lock) -> Result<u8, Failure> {
+    let session = Session::open(common)?;
+    let names = if lock.names.is_empty() {
+        session.project.recipes.keys().cloned().collect()
+    } else {
+        lock.names.clone()
+    };
+    let renewal = if lock.update {
+        Renewal::Everything
+    } else {
+        Renewal::WhatChanged
+    };
+    kiln_build::lock(&session.workshop(), &names, renewal)
+        .map_err(|error| Failure::build(&error))?;
+    Ok(0)
+}

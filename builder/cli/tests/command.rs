@@ -1,0 +1,204 @@
+//! The command as people meet it: exit codes and the exact text of errors, in a cleared environment.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const RECIPE: &str = r#"schema: 1
+name: demo
+version: "1.0"
+release: 1
+summary: A demo
+license: Zlib
+homepage: https://example.org/
+identity: {supplier: Demo people}
+base: box
+sources:
+  - url: https://127.0.0.1:9/demo-1.0.tar.gz
+    sha256: "cdb38b72e36bc5d33d5b8810f8018ece1baa29a8f215b4495e495ded82bbf3c7"
+    released: 2023-02-20
+steps: {use: make}
+packages:
+  - name: demo
+    files: [/usr/bin/demo]
+"#;
+
+/// A project with one recipe and one base image that is an OCI layout.
+fn project(recipe: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, text).unwrap();
+    };
+    write("recipes/demo/recipe.yaml", recipe);
+    let digest = kiln_model::Digest::of(b"an image");
+    write(
+        "base-images/box.yaml",
+        &format!("schema: 1\nname: box\nlayout: box@{digest}\n"),
+    );
+    folder
+}
+
+fn kiln(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::cargo_bin("kiln").unwrap();
+    let output = command
+        .env_clear()
+        .env("HOME", folder)
+        .env("TMPDIR", folder)
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| {
+        let real = fs_err::canonicalize(folder).unwrap();
+        String::from_utf8_lossy(bytes).replace(&*real.to_string_lossy(), "PROJECT")
+    };
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+/// Runs kiln on the demo recipe with one replacement; expects an exit code and standard error.
+fn check(change: (&str, &str), arguments: &[&str], code: i32, stderr: &str) {
+    assert!(RECIPE.contains(change.0));
+    let folder = project(&RECIPE.replacen(change.0, change.1, 1));
+    let (actual, _, text) = kiln(folder.path(), arguments);
+    assert_eq!(
+        (actual, text.as_str()),
+        (code, stderr),
+        "{change:?} {arguments:?}"
+    );
+    assert!(
+        !folder.path().join("out").exists(),
+        "a failed run leaves nothing in out/"
+    );
+}
+
+const NOTHING: (&str, &str) = ("demo", "demo");
+
+#[test]
+fn a_mistake_in_a_recipe_is_shown_where_it_is() {
+    check(
+        ("homepage:", "hompage:"),
+        &["check"],
+        1,
+        "error: unknown key `hompage`\n  --> recipes/demo/recipe.yaml:7:1\n  |\n\
+         7 | hompage: https://example.org/\n  | ^\n\nhint: did you mean `homepage`?\n",
+    );
+    check(
+        ("\"1.0\"", "1.10"),
+        &["build"],
+        2,
+        "error: expected a quoted version, got 1.10 without quotes\n  \
+         --> recipes/demo/recipe.yaml:3:10\n  |\n3 | version: 1.10\n  |          ^\n\n\
+         hint: write \"1.10\": YAML reads an unquoted 1.10 as the number 1.1\n",
+    );
+    check(
+        ("base: box", "base: bix"),
+        &["check"],
+        1,
+        "error: recipe `demo` is built in base image `bix`, which does not exist\n",
+    );
+}
+
+#[test]
+fn a_build_without_lock_recipe_or_project_says_what_to_do() {
+    check(
+        NOTHING,
+        &["build"],
+        2,
+        "error: no lockfile `PROJECT/lockfiles/demo-x86_64.lock`\n\n\
+         hint: run `kiln lock` on a machine with network, and commit the file\n",
+    );
+    check(
+        NOTHING,
+        &["build", "demi"],
+        2,
+        "error: no recipe `demi`\n\nhint: did you mean `demo`?\n",
+    );
+    let empty = tempfile::tempdir().unwrap();
+    let (code, _, stderr) = kiln(empty.path(), &["build"]);
+    assert_eq!(code, 2);
+    assert_eq!(
+        stderr,
+        "error: no `recipes` folder in `PROJECT`\n\n\
+         hint: run kiln in a project's folder, or name it with --project\n"
+    );
+}
+
+#[test]
+fn locking_offline_names_what_is_missing_and_where_it_could_be_had() {
+    let folder = project(RECIPE);
+    let (code, _, stderr) = kiln(folder.path(), &["--offline", "lock"]);
+    assert_eq!(code, 2);
+    for part in [
+        "demo-1.0.tar.gz",
+        "sha256:cdb38b72",
+        "https://127.0.0.1:9/demo-1.0.tar.gz",
+    ] {
+        assert!(stderr.contains(part), "{part} is not in {stderr}");
+    }
+    assert!(!folder.path().join("lockfiles").exists());
+}
+
+#[test]
+fn a_source_that_nobody_serves_is_named_with_every_place_tried() {
+    let folder = project(RECIPE);
+    let (code, _, stderr) = kiln(folder.path(), &["lock"]);
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains("https://127.0.0.1:9/demo-1.0.tar.gz"),
+        "{stderr}"
+    );
+    assert!(!folder.path().join("lockfiles").exists());
+}
+
+#[test]
+fn a_store_that_can_not_be_used_is_named() {
+    let folder = project(RECIPE);
+    let place = folder.path().join("file");
+    fs_err::write(&place, "").unwrap();
+    let (code, _, stderr) = kiln(folder.path(), &["--store", "file", "build"]);
+    assert_eq!(code, 2);
+    assert!(
+        stderr.starts_with("error: ") && stderr.contains("file"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn help_names_every_verb() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = kiln(folder.path(), &["--help"]);
+    assert_eq!(code, 0);
+    for verb in [
+        "check", "lock", "fetch", "plan", "build", "doctor", "schema",
+    ] {
+        assert!(
+            stdout.contains(&format!("  {verb} ")),
+            "{verb} is not in {stdout}"
+        );
+    }
+}
+
+#[test]
+fn committed_schemas_are_the_types_schemas() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["recipe", "base-image", "config"] {
+        let (code, stdout, _) = kiln(folder.path(), &["schema", file]);
+        assert_eq!(code, 0);
+        let path = root.join(format!("docs/schema/{file}.json"));
+        let committed = fs_err::read_to_string(&path).unwrap();
+        assert_eq!(
+            stdout,
+            committed,
+            "{} is stale: make schema",
+            path.display()
+        );
+    }
+}
