@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::debian::{Essential, IndexError, ReleaseError, ResolveError, ResolveRequest, resolve};
 use crate::layer::{AssembleError, LayerKind, LayerRequest, assemble_layer};
-use crate::oci::{ImageError, canonical_json, write_image};
+use crate::oci::{ImageError, canonical_json, image_layers, write_image};
 use crate::rootfs::{RootfsError, layer_tree};
 
 use self::archive::{Index, fetch_index};
@@ -356,6 +356,12 @@ pub struct PrepareBase<'a> {
 /// stations fail.
 pub fn prepare_base(request: &PrepareBase<'_>) -> Result<PathBuf, PrepareError> {
     let lock = request.base;
+    if let Some(root) = request.store.tree(&lock.layer)?
+        && request.store.contains(&lock.manifest.0)
+        && image_layers(request.store, &lock.manifest)? == [lock.layer]
+    {
+        return Ok(root);
+    }
     prepare(
         request,
         &Wanted {
@@ -365,15 +371,13 @@ pub fn prepare_base(request: &PrepareBase<'_>) -> Result<PathBuf, PrepareError> 
             kind: LayerKind::Base,
         },
     )?;
-    if !request.store.contains(&lock.manifest.0) {
-        let actual = write_image(request.store, &[lock.layer], lock.architecture)?;
-        if actual != lock.manifest {
-            return Err(PrepareError::Manifest {
-                base: lock.base.clone(),
-                expected: lock.manifest,
-                actual,
-            });
-        }
+    let actual = write_image(request.store, &[lock.layer], lock.architecture)?;
+    if actual != lock.manifest {
+        return Err(PrepareError::Manifest {
+            base: lock.base.clone(),
+            expected: lock.manifest,
+            actual,
+        });
     }
     Ok(layer_tree(request.store, &lock.layer)?)
 }
@@ -386,6 +390,9 @@ pub fn prepare_tools(
     request: &PrepareBase<'_>,
     tools: &LockedTools,
 ) -> Result<PathBuf, PrepareError> {
+    if let Some(root) = request.store.tree(&tools.layer)? {
+        return Ok(root);
+    }
     prepare(
         request,
         &Wanted {
@@ -467,3 +474,6 @@ fn assemble(
         },
     )
 }
+
+#[cfg(test)]
+mod tests;

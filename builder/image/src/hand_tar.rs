@@ -124,10 +124,14 @@ pub(crate) fn listing(root: &std::path::Path) -> Vec<String> {
             lines.push(if metadata.is_symlink() {
                 format!("{name} -> {}", fs_err::read_link(&path).unwrap().display())
             } else if metadata.is_dir() {
+                // Whoever is not root could not look into a closed one.
+                let open = std::fs::Permissions::from_mode(mode | 0o700);
+                fs_err::set_permissions(&path, open).unwrap();
                 folders.push(path.clone());
                 format!("{name}/ {mode:o} @{mtime}")
             } else {
-                let content = fs_err::read_to_string(&path).unwrap();
+                let content = fs_err::read(&path).unwrap();
+                let content = String::from_utf8_lossy(&content);
                 format!("{name} {mode:o} @{mtime} {content}")
             });
         }

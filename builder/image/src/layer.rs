@@ -18,6 +18,7 @@ use kiln_store::{Store, StoreError};
 
 use crate::deb::{DebError, read_deb};
 use crate::printable::printable;
+use crate::tar_read::TarError;
 use crate::tar_write::{NodeKind, NodeMetadata, TarWriter};
 
 use self::merge::{Layer, LinkOutcome, Node, Source};
@@ -160,6 +161,7 @@ pub fn assemble_layer(store: &Store, request: &LayerRequest<'_>) -> Result<DiffI
             files.add(entry, reader, &mut spool)
         })?;
     }
+    layer.add_parents()?;
     base_files::add(&mut layer, &mut spool, &packages, request.kind)?;
     add_links(&mut layer, request.links)?;
     layer.add_parents()?;
@@ -228,6 +230,12 @@ fn write_node<'a>(
 
 fn write_error(source: io::Error) -> AssembleError {
     AssembleError::Write { source }
+}
+
+impl From<TarError> for AssembleError {
+    fn from(error: TarError) -> Self {
+        Self::Deb(error.into())
+    }
 }
 
 impl From<SpoolError> for AssembleError {

@@ -9,6 +9,8 @@ mod compression;
 mod deb;
 pub mod debian;
 #[cfg(test)]
+mod hand_deb;
+#[cfg(test)]
 mod hand_tar;
 mod layer;
 mod limits;
@@ -20,6 +22,7 @@ mod source;
 mod tar_header;
 mod tar_read;
 mod tar_write;
+mod tree;
 mod tree_tar;
 mod unpack;
 
@@ -36,8 +39,8 @@ pub use rootfs::{RootfsError, image_tree, layer_tree};
 pub use source::unpack_source;
 pub use tar_header::{HeaderProblem, SpecialKind};
 pub use tar_read::TarError;
+pub use tree::{TreeEntry, TreeEntryKind, TreePath, TreePathError};
 pub use tree_tar::{
-    CandidateKind, Inclusion, TreeCandidate, TreeEntry, TreeEntryKind, TreePath, TreePathError,
-    TreeTarError, TreeTarRequest, write_tree_tar,
+    CandidateKind, Inclusion, TreeCandidate, TreeTarError, TreeTarRequest, write_tree_tar,
 };
 pub use unpack::{EntryProblem, UnpackError, unpack_layer};

@@ -85,7 +85,12 @@ pub(crate) struct TarReader<R> {
     /// Zeros that pad the present entry to a full block.
     padding: u64,
     entry: String,
+    /// What content is moved through, kept from entry to entry.
+    buffer: Vec<u8>,
 }
+
+/// Bytes that are moved at a time.
+const CHUNK: usize = 128 << 10;
 
 impl<R: Read> TarReader<R> {
     /// Starts reading `stream`, called `archive` in errors.
@@ -99,6 +104,7 @@ impl<R: Read> TarReader<R> {
             remaining: 0,
             padding: 0,
             entry: String::new(),
+            buffer: vec![0; CHUNK],
         }
     }
 
@@ -170,9 +176,29 @@ impl<R: Read> TarReader<R> {
         Ok(read)
     }
 
+    /// Hands out what is left of the present entry's content, piece by piece.
+    pub fn for_each_chunk<E: From<TarError>>(
+        &mut self,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = loop {
+            match self.read_content(&mut buffer) {
+                Ok(0) => break Ok(()),
+                Ok(read) => {
+                    if let Err(error) = take(&buffer[..read]) {
+                        break Err(error);
+                    }
+                }
+                Err(error) => break Err(error.into()),
+            }
+        };
+        self.buffer = buffer;
+        result
+    }
+
     fn skip_rest(&mut self) -> Result<(), TarError> {
-        let mut buffer = [0; 32 << 10];
-        while self.read_content(&mut buffer)? != 0 {}
+        self.for_each_chunk(&mut |_| Ok::<_, TarError>(()))?;
         let mut padding = [0; BLOCK];
         let length = usize::try_from(self.padding).expect("padding is below one block");
         self.padding = 0;

@@ -133,9 +133,6 @@ pub enum EntryProblem {
     Whiteout,
 }
 
-/// Bytes that are moved at a time.
-const CHUNK: usize = 128 << 10;
-
 /// Bits of a mode that a tree on the host may have.
 const KEPT_MODE: u32 = 0o777;
 
@@ -360,18 +357,14 @@ pub(crate) fn copy_content<R: Read>(
     reader: &mut TarReader<R>,
     file: &mut dyn Write,
 ) -> Result<(), ApplyError> {
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let read = reader.read_content(&mut buffer)?;
-        if read == 0 {
-            return Ok(());
-        }
-        file.write_all(&buffer[..read])
-            .map_err(|source| FillError::Io {
+    reader.for_each_chunk(&mut |chunk| {
+        file.write_all(chunk).map_err(|source| {
+            ApplyError::Fill(FillError::Io {
                 act: "write the file",
                 source,
-            })?;
-    }
+            })
+        })
+    })
 }
 
 /// An error of one entry that does not know yet which entry.

@@ -99,13 +99,9 @@ fn add_file(
     path: &str,
     bytes: &[u8],
 ) -> Result<(), AssembleError> {
-    let mut rest = bytes;
-    let content = spool.add(&mut |buffer| {
-        let length = rest.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&rest[..length]);
-        rest = &rest[length..];
-        Ok::<_, AssembleError>(length)
-    })?;
+    spool.start();
+    spool.append(bytes)?;
+    let content = spool.finish();
     layer.add_own(path, Source::File(content), 0o644);
     Ok(())
 }

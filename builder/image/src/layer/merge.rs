@@ -9,7 +9,7 @@ use kiln_model::FilePattern;
 
 use super::spool::{ContentId, Spool};
 use super::{AssembleError, Claim, PathProblem};
-use crate::deb::{DataReader, DebError};
+use crate::deb::DataReader;
 use crate::printable::printable;
 use crate::tar_header::{Entry, EntryKind};
 use crate::tar_write::NodeMetadata;
@@ -284,12 +284,11 @@ impl PackageFiles<'_, '_> {
                 Source::File(*content)
             }
             EntryKind::File => {
-                let content = spool.add(&mut |buffer| {
-                    reader
-                        .read_content(buffer)
-                        .map_err(|error| AssembleError::Deb(DebError::Tar(error)))
+                spool.start();
+                reader.for_each_chunk(&mut |chunk| {
+                    spool.append(chunk).map_err(AssembleError::from)
                 })?;
-                Source::File(content)
+                Source::File(spool.finish())
             }
         };
         if let Source::File(content) = source {

@@ -39,7 +39,10 @@ pub(super) struct Spool {
     file: BufWriter<File>,
     path: PathBuf,
     number: u64,
+    /// Where the present content starts.
+    start: u64,
     end: u64,
+    buffer: Vec<u8>,
 }
 
 impl Spool {
@@ -60,33 +63,34 @@ impl Spool {
             file: BufWriter::with_capacity(CHUNK, file),
             path,
             number: 0,
+            start: 0,
             end: 0,
+            buffer: vec![0; CHUNK],
         })
     }
 
-    /// Takes in everything that `read` gives, up to its 0.
-    pub fn add<E: From<SpoolError>>(
-        &mut self,
-        read: &mut dyn FnMut(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<ContentId, E> {
-        let offset = self.end;
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let length = read(&mut buffer)?;
-            if length == 0 {
-                break;
-            }
-            self.file
-                .write_all(&buffer[..length])
-                .map_err(|source| self.error("write", source))?;
-            self.end += length as u64;
-        }
+    /// Starts a new content.
+    pub fn start(&mut self) {
+        self.start = self.end;
+    }
+
+    /// Adds to the present content.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
+        self.file
+            .write_all(bytes)
+            .map_err(|source| self.error("write", source))?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Returns the present content, complete.
+    pub fn finish(&mut self) -> ContentId {
         self.number += 1;
-        Ok(ContentId {
+        ContentId {
             number: self.number,
-            offset,
-            size: self.end - offset,
-        })
+            offset: self.start,
+            size: self.end - self.start,
+        }
     }
 
     /// Hands out a content piece by piece.
@@ -98,16 +102,15 @@ impl Spool {
         self.file
             .flush()
             .map_err(|source| self.error("write", source))?;
-        let mut buffer = vec![0; CHUNK];
         let mut offset = content.offset;
         let end = content.offset + content.size;
         while offset < end {
             let length = usize::try_from(end - offset).map_or(CHUNK, |left| left.min(CHUNK));
-            self.file
-                .get_ref()
-                .read_exact_at(&mut buffer[..length], offset)
-                .map_err(|source| self.error("read", source))?;
-            take(&buffer[..length])?;
+            let piece = &mut self.buffer[..length];
+            if let Err(source) = self.file.get_ref().read_exact_at(piece, offset) {
+                return Err(self.error("read", source).into());
+            }
+            take(piece)?;
             offset += length as u64;
         }
         Ok(())

@@ -4,6 +4,7 @@ use tar::EntryType;
 
 use super::*;
 use crate::compression::StreamLimit;
+use crate::hand_deb::compress;
 use crate::hand_tar::{HandTar, listing};
 use crate::tar_header::SpecialKind;
 
@@ -28,33 +29,12 @@ fn problem(tar: HandTar) -> EntryProblem {
     }
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn bzip2(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-    encoder.include_checksum(true).unwrap();
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-const COMPRESSORS: [(&str, fn(&[u8]) -> Vec<u8>); 4] =
-    [("gzip", gzip), ("bzip2", bzip2), ("xz", xz), ("zstd", zstd)];
+const COMPRESSORS: [Compression; 4] = [
+    Compression::Gzip,
+    Compression::Bzip2,
+    Compression::Xz,
+    Compression::Zstd,
+];
 
 fn honest() -> HandTar {
     HandTar::new()
@@ -78,7 +58,9 @@ const HONEST: [&str; 6] = [
 #[test]
 fn one_top_folder_is_stripped_whatever_the_compression() {
     assert_eq!(unpack(&honest().end()).unwrap(), HONEST);
-    for (name, compress) in COMPRESSORS {
+    for compression in COMPRESSORS {
+        let name = compression.name();
+        let compress = |bytes: &[u8]| compress(bytes, compression);
         assert_eq!(
             unpack(&compress(&honest().end())).unwrap(),
             HONEST,
@@ -249,7 +231,9 @@ fn a_name_comes_twice_only_where_every_unpacker_agrees() {
 fn cut_or_extended_streams_are_errors() {
     let mut tar = honest().end();
     tar.extend_from_slice(&[0; 4096]);
-    for (name, compress) in COMPRESSORS {
+    for compression in COMPRESSORS {
+        let name = compression.name();
+        let compress = |bytes: &[u8]| compress(bytes, compression);
         let whole = compress(&tar);
         for length in 0..whole.len() {
             let result = unpack(&whole[..length]);
@@ -284,7 +268,9 @@ fn cut_or_extended_streams_are_errors() {
 
 #[test]
 fn a_changed_byte_is_noticed_where_the_format_has_a_checksum() {
-    for (name, compress) in COMPRESSORS {
+    for compression in COMPRESSORS {
+        let name = compression.name();
+        let compress = |bytes: &[u8]| compress(bytes, compression);
         let whole = compress(&honest().end());
         let middle = whole.len() / 2;
         let mut damaged = whole.clone();
@@ -308,7 +294,10 @@ fn what_is_no_tar_is_said_to_be_none() {
     }
     // A compressed stream in a compressed stream is not looked into.
     assert!(matches!(
-        unpack(&gzip(&gzip(&honest().end()))),
+        unpack(&compress(
+            &compress(&honest().end(), Compression::Gzip),
+            Compression::Gzip
+        )),
         Err(UnpackError::Tar(
             TarError::Truncated { .. } | TarError::Header { .. }
         ))
@@ -325,7 +314,9 @@ fn bombs_are_stopped() {
     let tar = HandTar::new()
         .file("x/zeros", &zeros[..500_000])
         .file("x/more", &zeros[..900_000]);
-    for (name, compress) in COMPRESSORS {
+    for compression in COMPRESSORS {
+        let name = compression.name();
+        let compress = |bytes: &[u8]| compress(bytes, compression);
         let result = unpack_within(&compress(&tar.clone().end()), limits);
         assert!(
             matches!(
@@ -343,8 +334,8 @@ fn bombs_are_stopped() {
         ratio: 100,
         ..UnpackLimits::SOURCE
     };
-    let block = zstd(&vec![0; 100 << 20]);
-    let mut bomb = zstd(&HandTar::new().file("x", "").cut());
+    let block = compress(&vec![0; 100 << 20], Compression::Zstd);
+    let mut bomb = compress(&HandTar::new().file("x", "").cut(), Compression::Zstd);
     bomb.extend_from_slice(&block);
     let result = unpack_within(&bomb, limits);
     assert!(
