@@ -1,3 +1,5 @@
+//! Locking and preparing against a signed archive on loopback, honest and tampered.
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;

@@ -1,3 +1,5 @@
+//! Binary packages in every compression, out of order, cut, and of another name.
+
 use super::*;
 use crate::hand_deb::{ar, compress, control_tar, deb, locked};
 use crate::hand_tar::HandTar;

@@ -1,3 +1,5 @@
+//! What several packages make together, and what they must not.
+
 use std::io::Read as _;
 
 use tar::EntryType;

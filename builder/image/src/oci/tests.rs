@@ -1,3 +1,5 @@
+//! Images written and imported; layouts in which one thing is wrong.
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

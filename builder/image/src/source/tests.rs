@@ -1,3 +1,5 @@
+//! Source archives: honest, hostile, cut and swollen.
+
 use std::io::Write as _;
 
 use tar::EntryType;

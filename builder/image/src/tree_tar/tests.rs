@@ -1,3 +1,5 @@
+//! Folders that hostile steps filled, and the one tar that they have.
+
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Layers that try to get out, and the rules of the OCI specification.
+
 use tar::EntryType;
 
 use super::*;
