@@ -19,6 +19,13 @@ use crate::protocol::{Fault, Handover, ProgramEnd, Purpose, Report};
 
 /// Seals this process, runs the step and ends; returns only when the step could not be started.
 pub(super) fn run(control: &Control, handover: &Handover, life: BorrowedFd<'_>) -> Act<Never> {
+    // `end_everything` kills all that this process can see: never outside a pid namespace.
+    if !rustix::process::getpid().is_init() {
+        return Err(Fault::NotSealed {
+            what: "processes".to_owned(),
+            found: "the reaper is not pid 1".to_owned(),
+        });
+    }
     let mounted = seal(handover)?;
     supervisor::die_with_parent()?;
     if is_orphan(life) {

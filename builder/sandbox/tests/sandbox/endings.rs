@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kiln_model::{MountAccess, StepEnd};
 use kiln_sandbox::{Cancel, Engine, SandboxError};
 
-use crate::support::{Place, engine, mount, output, refusal, run};
+use crate::support::{Place, engine, mount, output, refusal, run, wait_until};
 
 #[test]
 fn statuses_and_signals_are_told() {
@@ -110,9 +110,7 @@ fn cancelling_from_another_thread_ends_every_run_that_watches() {
                 scope.spawn(move || engine().run(&step, &mut std::io::sink(), &cancel))
             })
             .collect();
-        while !outs.iter().all(|out| out.join("started").exists()) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(&|| outs.iter().all(|out| out.join("started").exists()));
         cancel.cancel();
         for run in runs {
             assert_eq!(run.join().unwrap().unwrap().end, StepEnd::Cancelled);
@@ -178,10 +176,7 @@ fn a_killed_engine_takes_the_sandbox_with_it() {
     assert!(is_growing(&ticks), "the positive control");
     engine.kill().unwrap();
     engine.wait().unwrap();
-    let patience = Instant::now();
-    while is_growing(&ticks) {
-        assert!(patience.elapsed() < Duration::from_secs(30), "still alive");
-    }
+    wait_until(&|| !is_growing(&ticks));
 }
 
 #[test]
@@ -193,9 +188,7 @@ fn a_supervisor_that_is_killed_leaves_nothing() {
     let ticks = out.join("ticks");
     std::thread::scope(|scope| {
         let running = scope.spawn(|| run(&step));
-        while !ticks.exists() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(&|| ticks.exists());
         // Our children are supervisors of this test and of others: ours has the daemon below it.
         let supervisor = ancestor_before_us(&ticks);
         let killed = std::process::Command::new("kill")

@@ -204,6 +204,16 @@ impl Place {
     }
 }
 
+/// Waits until something holds; a step that was not run must not hang its test.
+#[track_caller]
+pub fn wait_until(holds: &dyn Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it never held");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 pub fn path(text: &str) -> SandboxPath {
     text.parse().unwrap()
 }
