@@ -15,6 +15,7 @@ use kiln_store::RecordKind;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
+use crate::folder::{create_folders, write_file};
 use crate::graph::{NodeId, Prefix};
 use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::log::StepLog;
@@ -182,7 +183,7 @@ fn tell_skipped(shop: &Workshop<'_>, recipe: &Recipe, step: StepName) {
 fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Result<(), BuildError> {
     let recipe = inputs.recipe();
     for folder in ["src", "destdir", "home", "patches"] {
-        fs_err::create_dir_all(build.join(folder))?;
+        create_folders(build, folder)?;
     }
     for (number, source) in recipe.sources.iter().enumerate() {
         let name = source.url.file_name();
@@ -191,8 +192,8 @@ fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Resul
         } else {
             archive_stem(name)
         };
-        let target = build.join("src").join(folder);
-        fs_err::create_dir(&target)?;
+        let target = build.join("src").join(&folder);
+        create_folders(&build.join("src"), &folder)?;
         let mut archive = shop.store.open_blob(&source.sha256)?;
         unpack_source(&mut archive, name, &target, UnpackLimits::SOURCE)
             .map_err(|error| BuildError::image(name)(error.into()))?;
@@ -208,7 +209,7 @@ fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Resul
                 actual,
             });
         }
-        fs_err::write(build.join("patches").join(format!("{number}.patch")), bytes)?;
+        write_file(build, &format!("patches/{number}.patch"), &bytes)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::script::StepName;
 pub enum BuildError {
     /// The project can not be read.
     #[error(transparent)]
-    Project(#[from] ProjectError),
+    Project(Box<ProjectError>),
     /// The recipes do not make a graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -189,7 +189,7 @@ pub enum BuildError {
     },
     /// The host can not isolate, or the engine failed.
     #[error(transparent)]
-    Sandbox(#[from] kiln_sandbox::SandboxError),
+    Sandbox(Box<kiln_sandbox::SandboxError>),
     /// The host lacks a best-effort isolation that `kiln.toml` requires.
     #[error("`kiln.toml` requires resource limits, but this host can not enforce them")]
     NoResourceLimits,
@@ -201,6 +201,18 @@ pub enum BuildError {
         /// Its digest.
         digest: DiffId,
     },
+}
+
+impl From<ProjectError> for BuildError {
+    fn from(error: ProjectError) -> Self {
+        Self::Project(Box::new(error))
+    }
+}
+
+impl From<kiln_sandbox::SandboxError> for BuildError {
+    fn from(error: kiln_sandbox::SandboxError) -> Self {
+        Self::Sandbox(Box::new(error))
+    }
 }
 
 impl BuildError {

@@ -144,7 +144,7 @@ mod tests {
             |i| drop(i.environment.insert("CFLAGS".into(), "-O3".into())),
             |i| i.epoch = SourceDateEpoch::from_seconds(2),
             |i| i.recipe = Some(serde_json::json!({"summary": "x"})),
-            |i| drop(i.extra.insert("spec".into(), Digest::of(b"spec"))),
+            |i| i.extra = [("spec".to_owned(), Digest::of(b"spec"))].into(),
         ];
         for (number, change) in changes.into_iter().enumerate() {
             let mut changed = inputs();

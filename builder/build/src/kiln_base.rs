@@ -12,6 +12,7 @@ use kiln_rpm::{
 use walkdir::WalkDir;
 
 use crate::error::BuildError;
+use crate::folder::write_file;
 use crate::key::{KeyInputs, KeyKind};
 use crate::package::{Packaged, RpmbuildRun, cached, finish, run_rpmbuild};
 use crate::rootfs::Rootfs;
@@ -117,11 +118,7 @@ fn key_inputs(
 
 fn write_files(destdir: &Path, package: &BasePackage) -> Result<(), BuildError> {
     for (path, text) in &package.files {
-        let target = destdir.join(&path.as_str()[1..]);
-        if let Some(folder) = target.parent() {
-            fs_err::create_dir_all(folder)?;
-        }
-        fs_err::write(target, text)?;
+        write_file(destdir, &path.as_str()[1..], text.as_bytes())?;
     }
     Ok(())
 }

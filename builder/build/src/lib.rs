@@ -8,6 +8,7 @@ mod compile;
 mod documents;
 mod error;
 mod evidence;
+mod folder;
 mod graph;
 mod key;
 mod kiln_base;

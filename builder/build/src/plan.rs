@@ -79,8 +79,8 @@ impl Plan {
             .flat_map(|loaded| &loaded.recipe.sources)
             .map(|source| source_request(source, None))
             .collect();
-        requests.sort_by(|a, b| a.sha256.cmp(&b.sha256));
-        requests.dedup_by(|a, b| a.sha256 == b.sha256);
+        requests.sort_by_key(|request| request.sha256);
+        requests.dedup_by_key(|request| request.sha256);
         requests
     }
 

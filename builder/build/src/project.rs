@@ -54,7 +54,7 @@ pub enum ProjectError {
         /// Its text, to show the line.
         text: String,
         /// What is wrong and where.
-        error: YamlError,
+        error: Box<YamlError>,
     },
     /// `kiln.toml` is wrong.
     #[error("{reason}")]
@@ -238,7 +238,7 @@ fn load_recipe(root: &Path, folder: &Path) -> Result<LoadedRecipe, ProjectError>
     let recipe = Recipe::parse(&bytes, &name).map_err(|error| ProjectError::Yaml {
         file: relative(root, &path),
         text: String::from_utf8_lossy(&bytes).into_owned(),
-        error,
+        error: Box::new(error),
     })?;
     Ok(LoadedRecipe {
         recipe,
@@ -253,6 +253,6 @@ fn load_base(root: &Path, path: &Path) -> Result<BaseImage, ProjectError> {
     BaseImage::parse(&bytes, &stem).map_err(|error| ProjectError::Yaml {
         file: relative(root, path),
         text: String::from_utf8_lossy(&bytes).into_owned(),
-        error,
+        error: Box::new(error),
     })
 }

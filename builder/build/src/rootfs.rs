@@ -95,7 +95,14 @@ impl Rootfs {
     fn prepare(&self, shop: &Workshop<'_>) -> Result<Vec<PathBuf>, BuildError> {
         let told = Told(shop.report);
         let name = self.base.name.to_string();
-        shop.report.tell(&Event::Assembling { what: &name });
+        let layers = self
+            .base_lock
+            .iter()
+            .map(|lock| &lock.layer)
+            .chain(&self.tools);
+        if layers.clone().count() == 0 || !layers.map(|l| l.0).all(|l| shop.store.contains(&l)) {
+            shop.report.tell(&Event::Assembling { what: &name });
+        }
         match (&self.base.origin, &self.base_lock) {
             (BaseOrigin::Archive(archive), Some(lock)) => {
                 let wrap = |error: PrepareError| match error {

@@ -99,13 +99,19 @@ fn quoted_arguments(steps: &Steps) -> String {
         .collect()
 }
 
+/// libtool would write the library folder into every file as a run path, since `/usr/lib64` is not
+/// among Debian's default folders. Where bundled libraries are is in `LDFLAGS`.
+const QUIET_LIBTOOL: &str = "find . -name libtool -type f -exec sed -i \\\n  \
+    -e 's|^hardcode_libdir_flag_spec=.*|hardcode_libdir_flag_spec=\"\"|' \\\n  \
+    -e 's|^runpath_var=LD_RUN_PATH|runpath_var=KILN_NO_RUN_PATH|' {} +";
+
 fn preset_build(steps: &Steps) -> Option<String> {
     let arguments = quoted_arguments(steps);
     Some(match steps.preset {
         Preset::Autotools => format!(
             "./configure --prefix=\"$KILN_PREFIX\" --libdir=\"$KILN_LIBDIR\" \
              --sysconfdir=\"$KILN_SYSCONFDIR\" --localstatedir=/var --mandir=\"$KILN_MANDIR\" \
-             --disable-dependency-tracking{arguments}\nmake -j\"$KILN_JOBS\""
+             --disable-dependency-tracking{arguments}\n{QUIET_LIBTOOL}\nmake -j\"$KILN_JOBS\""
         ),
         Preset::Cmake => format!(
             "cmake -S . -B kiln-build -DCMAKE_INSTALL_PREFIX=\"$KILN_PREFIX\" \

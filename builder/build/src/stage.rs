@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
 use crate::compile::{Built, installed};
 use crate::error::BuildError;
+use crate::folder::{create_folders, set_mode};
 use crate::graph::{Graph, NodeId};
 use crate::split::{Owned, own_directories, split};
 use crate::workshop::Workshop;
@@ -38,6 +39,8 @@ pub(crate) enum Content {
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) files: BTreeMap<String, Staged>,
+    /// Permissions of folders that an install step made, by absolute path.
+    folders: BTreeMap<String, u32>,
     pub(crate) owned: BTreeMap<PackageName, Owned>,
     /// Licence texts, which rpm marks as such.
     pub(crate) licenses: BTreeSet<String>,
@@ -69,6 +72,7 @@ impl Stage {
         let recipe = &shop.project.recipes[&product.node.recipe].recipe;
         let mut files = BTreeMap::new();
         let own = &product.built[product.node];
+        let folders = folder_modes(shop, own)?;
         for (path, staged) in staged_files(shop, own, None)? {
             files.insert(path, staged);
         }
@@ -78,6 +82,7 @@ impl Stage {
         let owned = split(recipe, &files.keys().cloned().collect())?;
         let mut stage = Self {
             files,
+            folders,
             owned,
             licenses: BTreeSet::new(),
         };
@@ -148,19 +153,27 @@ impl Stage {
     /// `Io`, with the path.
     pub(crate) fn write(&self, destdir: &Path, epoch: SourceDateEpoch) -> Result<(), BuildError> {
         for (path, staged) in &self.files {
-            let target = destdir.join(&path[1..]);
-            if let Some(folder) = target.parent() {
-                fs_err::create_dir_all(folder)?;
-            }
+            let below = &path[1..];
+            create_folders(
+                destdir,
+                below.rsplit_once('/').map_or("", |(folder, _)| folder),
+            )?;
+            let target = destdir.join(below);
             write_one(&target, staged)?;
             set_time(&target, epoch)?;
+        }
+        for (path, mode) in &self.folders {
+            let target = destdir.join(&path[1..]);
+            if target.is_dir() {
+                // rpmbuild runs without capabilities: it must be able to read what it packs.
+                set_mode(&target, mode & 0o777 | 0o700)?;
+            }
         }
         Ok(())
     }
 }
 
 fn write_one(target: &Path, staged: &Staged) -> Result<(), BuildError> {
-    use std::os::unix::fs::PermissionsExt as _;
     match (&staged.kind, &staged.content) {
         (TreeEntryKind::Symlink { target: link }, _) => {
             return Ok(fs_err::os::unix::fs::symlink(link, target)?);
@@ -169,8 +182,18 @@ fn write_one(target: &Path, staged: &Staged) -> Result<(), BuildError> {
         (_, Content::Tree(source)) => drop(fs_err::copy(source, target)?),
         (_, Content::Bytes(bytes)) => fs_err::write(target, bytes)?,
     }
-    let mode = std::fs::Permissions::from_mode(staged.mode & 0o777);
-    Ok(fs_err::set_permissions(target, mode)?)
+    Ok(set_mode(target, staged.mode & 0o777)?)
+}
+
+/// Returns the permissions of every folder of a finished build.
+fn folder_modes(shop: &Workshop<'_>, built: &Built) -> Result<BTreeMap<String, u32>, BuildError> {
+    let entries = installed(shop, built)?;
+    let folders = entries
+        .iter()
+        .filter(|entry| entry.kind == TreeEntryKind::Directory);
+    Ok(folders
+        .map(|entry| (entry.path.to_absolute(), entry.mode))
+        .collect())
 }
 
 fn set_time(path: &Path, epoch: SourceDateEpoch) -> Result<(), BuildError> {

@@ -1,5 +1,7 @@
 //! The command as people meet it: exit codes and the exact text of errors, in a cleared environment.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
 use std::path::Path;
 
 use assert_cmd::Command;

@@ -1,0 +1,169 @@
+//! The packages of `make rpms`, installed by rpm beside `kiln-base-debian-12` into a copy of the base
+//! root file system, and used. Run by `make test-slow`, which builds them first.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that can not go on has failed")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kiln_model::{
+    BaseLock, DiffId, Limits, Lock as _, Mount, MountAccess, SealedStep, StepEnd, StepUser,
+};
+use kiln_sandbox::{Cancel, EmbeddedEngine, Engine as _, InitProgram};
+use kiln_store::Store;
+
+fn root() -> PathBuf {
+    fs_err::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
+}
+
+/// What a run needs: the base's tree, the openssl that was built for curl, and the RPMs.
+struct Built {
+    base: PathBuf,
+    openssl: PathBuf,
+    rpms: PathBuf,
+}
+
+/// Finds what `make rpms` left, or says that there is nothing.
+fn built() -> Option<Built> {
+    let root = root();
+    let rpms = root.join("out/rpms/x86_64");
+    if !rpms.is_dir() || !root.join(".kiln/store").is_dir() {
+        eprintln!("skipped: no RPMs; run `make rpms` first");
+        return None;
+    }
+    let store = Store::open(&root.join(".kiln/store")).unwrap();
+    let lock = fs_err::read_to_string(root.join("lockfiles/debian-12-x86_64.lock")).unwrap();
+    let lock = BaseLock::parse(&lock).unwrap();
+    let base = store
+        .tree(&lock.layer)
+        .unwrap()
+        .expect("the base's tree is in the store");
+    let text = fs_err::read(root.join("out/provenance/curl.provenance.json")).unwrap();
+    let provenance: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let inputs = &provenance["predicate"]["buildDefinition"]["resolvedDependencies"];
+    let destdir = inputs.as_array().unwrap().iter().find(|input| {
+        let text = input.to_string();
+        text.contains("openssl") && text.contains("destdir")
+    });
+    let hex = destdir.unwrap()["digest"]["sha256"].as_str().unwrap();
+    let layer = DiffId(kiln_model::Digest::from_hex(hex).unwrap());
+    let openssl = store
+        .tree(&layer)
+        .unwrap()
+        .expect("openssl's destdir is in the store");
+    Some(Built {
+        base,
+        openssl,
+        rpms,
+    })
+}
+
+/// Runs a script as root of a fresh copy of the base root file system; returns its output.
+fn run(built: &Built, script: &str) -> String {
+    let engine = EmbeddedEngine::new(InitProgram {
+        program: PathBuf::from(env!("CARGO_BIN_EXE_kiln")),
+        arguments: vec!["sandbox-init".to_owned()],
+    });
+    let mount = |source: &Path, target: &str| Mount {
+        source: source.to_owned(),
+        target: target.parse().unwrap(),
+        access: MountAccess::ReadOnly,
+    };
+    let environment: BTreeMap<String, String> = [
+        ("PATH", "/usr/sbin:/usr/bin"),
+        ("HOME", "/root"),
+        ("LC_ALL", "C.UTF-8"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let step = SealedStep {
+        label: "install".to_owned(),
+        rootfs: vec![built.base.clone()],
+        mounts: vec![
+            mount(&built.rpms, "/rpms"),
+            mount(&built.openssl, "/openssl"),
+        ],
+        command: ["/bin/sh", "-exc", script].map(str::to_owned).to_vec(),
+        environment,
+        working_directory: "/root".parse().unwrap(),
+        user: StepUser::Root,
+        limits: Limits {
+            memory: 2 << 30,
+            processes: 500,
+            wall_time: Duration::from_secs(120),
+            log: 1 << 20,
+            scratch: 1 << 30,
+        },
+    };
+    let mut log = Vec::new();
+    let outcome = engine.run(&step, &mut log, &Cancel::new()).unwrap();
+    let log = String::from_utf8_lossy(&log).into_owned();
+    assert_eq!(outcome.end, StepEnd::Exited(0), "{log}");
+    log
+}
+
+const FETCH_OVER_TLS: &str = r#"
+rpm --initdb
+rpm -i /rpms/kiln-base-debian-12-*.rpm /rpms/libcurl-7*.rpm /rpms/curl-7*.rpm
+rpm -V curl libcurl
+ldd /usr/bin/curl
+
+# A server with its own copy of OpenSSL: curl must not profit from it.
+cd /tmp
+openssl() { LD_LIBRARY_PATH=/openssl/usr/lib/curl/lib /openssl/usr/lib/curl/bin/openssl "$@"; }
+printf '[req]\ndistinguished_name=name\n[name]\n' > openssl.cnf
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -config openssl.cnf -subj /CN=localhost \
+  -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem
+echo 'fetched over TLS' > page.txt
+openssl s_server -accept 127.0.0.1:4433 -cert cert.pem -key key.pem -WWW -quiet &
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  curl -sS --cacert cert.pem https://localhost:4433/page.txt -o got.txt && break
+  sleep 0.3
+done
+cmp page.txt got.txt
+curl --version
+# Without the certificate it must refuse.
+! curl -sS https://localhost:4433/page.txt
+rpm -e curl libcurl
+! test -e /usr/lib/curl
+"#;
+
+#[test]
+fn slow_installed_curl_fetches_over_its_own_tls() {
+    let Some(built) = built() else { return };
+    let log = run(&built, FETCH_OVER_TLS);
+    for library in [
+        "libssl.so.3 => /usr/lib/curl/lib/",
+        "libcares.so.2 => /usr/lib/curl/lib/",
+    ] {
+        assert!(log.contains(library), "{library} is not in {log}");
+    }
+    assert!(
+        log.contains("OpenSSL/3.0.20") && log.contains("c-ares/1.18.1"),
+        "{log}"
+    );
+}
+
+#[test]
+fn slow_packages_do_not_install_without_the_base() {
+    let Some(built) = built() else { return };
+    let log = run(
+        &built,
+        "rpm --initdb\n! rpm -i --test /rpms/zlib-1.2.13-1*.rpm 2>&1\n",
+    );
+    assert!(log.contains("libc.so.6"), "{log}");
+}
+
+#[test]
+fn slow_debugger_finds_sources_in_the_debug_packages() {
+    let Some(built) = built() else { return };
+    let script = "rpm --initdb\nrpm -i --nodeps /rpms/zlib-1.2.13-1*.rpm /rpms/zlib-debug*.rpm\n\
+                  eu-readelf --debug-dump=line /usr/lib/debug/usr/lib64/libz.so.1*.debug | grep -c inflate.c\n\
+                  ls /usr/src/debug/*/*/inflate.c\n";
+    let log = run(&built, script);
+    assert!(
+        log.contains("/usr/src/debug/zlib-1.2.13-1.x86_64/zlib-1.2.13/inflate.c"),
+        "{log}"
+    );
+}
