@@ -1,5 +1,6 @@
 //! From sources to a destdir: prep, build, install and check, each in a sealed run of its own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -132,6 +133,7 @@ pub(crate) fn compile(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<B
     let key_inputs = inputs.key_inputs(shop);
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
+    check_overlap(shop, inputs)?;
     prepare(shop, inputs, &build)?;
     let lower = lower_trees(shop, inputs)?;
     let mut steps = Vec::new();
@@ -218,6 +220,24 @@ fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Resul
 fn archive_stem(name: &str) -> String {
     let stem = name.split_once(".tar").map_or(name, |(stem, _)| stem);
     stem.trim_end_matches(".tgz").to_owned()
+}
+
+/// Libraries that install different files at one place would hide each other.
+fn check_overlap(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<(), BuildError> {
+    let mut seen: BTreeMap<String, TreeEntryKind> = BTreeMap::new();
+    for (_, built) in inputs.bundled {
+        for entry in installed(shop, built)? {
+            let path = entry.path.to_absolute();
+            match seen.get(&path) {
+                Some(kind) if *kind != entry.kind => {
+                    let recipe = inputs.recipe().name.clone();
+                    return Err(BuildError::CarryConflict { recipe, path });
+                }
+                _ => drop(seen.insert(path, entry.kind)),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the read-only trees of the root file system: libraries over tools over the base.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kiln_model::{BaseLock, BaseName, Digest, SourceDateEpoch};
+use kiln_model::{BaseLock, BaseName, Digest};
 use kiln_rpm::{
     BaseEvidence, BasePackage, BasePackageInput, ElfEvidence, base_package, packaging_step,
     write_spec,
@@ -13,8 +13,8 @@ use walkdir::WalkDir;
 
 use crate::error::BuildError;
 use crate::folder::write_file;
-use crate::key::{KeyInputs, KeyKind};
-use crate::package::{Packaged, RpmbuildRun, cached, finish, run_rpmbuild};
+use crate::key::{KeyInputs, canonical_json};
+use crate::package::{Packaged, RpmbuildRun, cached, finish, packaging_inputs, run_rpmbuild};
 use crate::rootfs::Rootfs;
 use crate::workshop::Workshop;
 
@@ -66,14 +66,30 @@ pub(crate) fn package_base(
     };
     let package = base_package(&input).map_err(|error| unusable(error.to_string()))?;
     let spec = write_spec(&package.spec).map_err(|error| unusable(error.to_string()))?;
-    let inputs = key_inputs(shop, lock, source_date, &spec);
+    let step = packaging_step(&package.spec.name, shop.architecture, source_date);
+    let files = serde_json::json!(
+        package
+            .files
+            .iter()
+            .map(|(path, text)| (path.as_str(), text))
+            .collect::<Vec<_>>()
+    );
+    let digests = [
+        ("spec", spec.as_bytes()),
+        ("files", &canonical_json(&files)),
+    ];
+    let inputs = KeyInputs {
+        extra: digests
+            .map(|(name, bytes)| (name.to_owned(), Digest::of(bytes)))
+            .into(),
+        ..packaging_inputs(shop, lock.manifest, &step, source_date)
+    };
     if let Some(packaged) = cached(shop, inputs.key())? {
         return Ok(Some((packaged, true)));
     }
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
     write_files(&build.join("destdir"), &package)?;
-    let step = packaging_step(&package.spec.name, shop.architecture, source_date);
     let run = RpmbuildRun {
         what: &what,
         log_folder: Path::new("logs").join(&what),
@@ -92,28 +108,6 @@ fn versions(lock: &BaseLock) -> BTreeMap<kiln_model::DistributionPackage, String
         .iter()
         .map(|package| (package.name.clone(), package.version.clone()))
         .collect()
-}
-
-fn key_inputs(
-    shop: &Workshop<'_>,
-    lock: &BaseLock,
-    epoch: SourceDateEpoch,
-    spec: &str,
-) -> KeyInputs {
-    KeyInputs {
-        kind: KeyKind::Package,
-        architecture: shop.architecture,
-        base: lock.manifest,
-        tools: None,
-        sources: Vec::new(),
-        patches: Vec::new(),
-        bundled: BTreeMap::new(),
-        scripts: BTreeMap::new(),
-        environment: BTreeMap::new(),
-        epoch,
-        recipe: None,
-        extra: [("spec".to_owned(), Digest::of(spec.as_bytes()))].into(),
-    }
 }
 
 fn write_files(destdir: &Path, package: &BasePackage) -> Result<(), BuildError> {

@@ -6,8 +6,8 @@ use std::path::Path;
 use kiln_image::{TreeEntryKind, layer_tree};
 use kiln_model::recipe::Scriptlet as When;
 use kiln_model::{
-    DiffId, Digest, Line, Mount, MountAccess, PackageName, Recipe, SandboxPath, SealedStep, Sha512,
-    StepEnd,
+    DiffId, Digest, Line, ManifestDigest, Mount, MountAccess, PackageName, Recipe, SandboxPath,
+    SealedStep, Sha512, SourceDateEpoch, StepEnd,
 };
 use kiln_rpm::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
@@ -89,22 +89,31 @@ pub(crate) fn package(
         stage.add(&package.name, &path, text);
     }
     let spec = spec_text(shop, product, &stage, &evidence)?;
-    let inputs = key_inputs(shop, product, rootfs, &spec);
+    let step = packaging_step(
+        &package_name(recipe)?,
+        shop.architecture,
+        recipe.source_date,
+    );
+    let inputs = key_inputs(
+        shop,
+        product,
+        rootfs,
+        &Call {
+            stage: &stage,
+            spec: &spec,
+            step: &step,
+        },
+    );
     let (packaged, is_cached) = match cached(shop, inputs.key())? {
         Some(packaged) => (packaged, true),
-        None => (
-            run(
-                shop,
-                product,
-                rootfs,
-                &Packaging {
-                    stage: &stage,
-                    spec,
-                    inputs,
-                },
-            )?,
-            false,
-        ),
+        None => {
+            let call = Call {
+                stage: &stage,
+                spec: &spec,
+                step: &step,
+            };
+            (run(shop, product, rootfs, (&call, &inputs))?, false)
+        }
     };
     Ok(PackagedProduct {
         packaged,
@@ -114,17 +123,18 @@ pub(crate) fn package(
     })
 }
 
-struct Packaging<'a> {
+/// What rpmbuild is called with.
+struct Call<'a> {
     stage: &'a Stage,
-    spec: String,
-    inputs: KeyInputs,
+    spec: &'a str,
+    step: &'a PackagingStep,
 }
 
 fn key_inputs(
     shop: &Workshop<'_>,
     product: &Product<'_>,
     rootfs: &Rootfs,
-    spec: &str,
+    call: &Call<'_>,
 ) -> KeyInputs {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
     let nodes = product.nodes();
@@ -135,20 +145,36 @@ fn key_inputs(
         .iter()
         .map(|node| (format!("sources of {node}"), product.built[node].sources.0));
     let mut extra: BTreeMap<String, Digest> = sources.collect();
-    extra.insert("spec".to_owned(), Digest::of(spec.as_bytes()));
+    extra.insert("spec".to_owned(), Digest::of(call.spec.as_bytes()));
+    extra.insert("stage".to_owned(), call.stage.digest());
+    KeyInputs {
+        bundled: bundled.collect(),
+        recipe: Some(serde_json::to_value(recipe).expect("a recipe is texts and lists")),
+        extra,
+        ..packaging_inputs(shop, rootfs.manifest, call.step, recipe.source_date)
+    }
+}
+
+/// Returns the inputs that every packaging has: the base image and the call of rpmbuild.
+pub(crate) fn packaging_inputs(
+    shop: &Workshop<'_>,
+    base: ManifestDigest,
+    step: &PackagingStep,
+    epoch: SourceDateEpoch,
+) -> KeyInputs {
     KeyInputs {
         kind: KeyKind::Package,
         architecture: shop.architecture,
-        base: rootfs.manifest,
-        tools: rootfs.tools,
+        base,
+        tools: None,
         sources: Vec::new(),
         patches: Vec::new(),
-        bundled: bundled.collect(),
-        scripts: BTreeMap::new(),
-        environment: BTreeMap::new(),
-        epoch: recipe.source_date,
-        recipe: Some(serde_json::to_value(recipe).expect("a recipe is texts and lists")),
-        extra,
+        bundled: BTreeMap::new(),
+        scripts: [("package".to_owned(), step.command.join("\n"))].into(),
+        environment: step.environment.clone(),
+        epoch,
+        recipe: None,
+        extra: BTreeMap::new(),
     }
 }
 
@@ -177,31 +203,28 @@ fn run(
     shop: &Workshop<'_>,
     product: &Product<'_>,
     rootfs: &Rootfs,
-    packaging: &Packaging<'_>,
+    (call, inputs): (&Call<'_>, &KeyInputs),
 ) -> Result<Packaged, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
-    packaging
-        .stage
+    call.stage
         .write(&build.join("destdir"), recipe.source_date)?;
     let mut mounts = Vec::new();
     for node in product.nodes() {
         mounts.extend(source_mounts(shop, &product.built[&node].sources, &build)?);
     }
-    let name = package_name(recipe)?;
-    let step = packaging_step(&name, shop.architecture, recipe.source_date);
     let run = RpmbuildRun {
         what: recipe.name.as_str(),
         log_folder: Workshop::log_folder(product.node),
         rootfs,
         build: &build,
-        step: &step,
-        spec: &packaging.spec,
+        step: call.step,
+        spec: call.spec,
         mounts,
     };
     let (rpms, record) = run_rpmbuild(shop, &run)?;
-    finish(shop, &packaging.inputs, &packaging.spec, rpms, record)
+    finish(shop, inputs, call.spec, rpms, record)
 }
 
 /// Records finished packages under their key.

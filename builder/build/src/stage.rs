@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 
 use kiln_image::{TreeEntry, TreeEntryKind, layer_tree};
 use kiln_model::recipe::Choice;
-use kiln_model::{FilePattern, LibraryName, PackageName, Recipe, RecipeName, SourceDateEpoch};
+use kiln_model::{
+    Digest, FilePattern, LibraryName, PackageName, Recipe, RecipeName, SourceDateEpoch,
+};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
 use crate::compile::{Built, installed};
 use crate::error::BuildError;
 use crate::folder::{create_folders, set_mode};
 use crate::graph::{Graph, NodeId};
+use crate::key::canonical_json;
 use crate::split::{Owned, own_directories, split};
 use crate::workshop::Workshop;
 
@@ -94,7 +97,7 @@ impl Stage {
     pub(crate) fn add(&mut self, package: &PackageName, path: &str, bytes: Vec<u8>) {
         let kind = TreeEntryKind::File {
             size: bytes.len() as u64,
-            sha256: kiln_model::Digest::of(&bytes),
+            sha256: Digest::of(&bytes),
             executable: false,
         };
         let staged = Staged {
@@ -136,6 +139,17 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// Returns a digest over every path, kind, content and permission.
+    pub(crate) fn digest(&self) -> Digest {
+        let files: Vec<_> = self
+            .files
+            .iter()
+            .map(|(path, staged)| (path, &staged.kind, staged.mode))
+            .collect();
+        let value = serde_json::json!({ "files": files, "folders": self.folders });
+        Digest::of(&canonical_json(&value))
     }
 
     /// Returns whether `package` carries a file of `library`.
