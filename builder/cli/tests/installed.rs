@@ -1,7 +1,11 @@
 //! The packages of `make rpms`, installed by rpm beside `kiln-base-debian-12` into a copy of the base
 //! root file system, and used. Run by `make test-slow`, which builds them first.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that can not go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that can not go on has failed"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
