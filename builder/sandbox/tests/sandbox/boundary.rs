@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-use kiln_model::{Measured, StepUser};
+use kiln_model::{Measured, MountAccess, StepUser};
 use kiln_sandbox::Engine;
 
-use crate::support::{Place, assert_sealed, engine, output, probe_on_host, run};
+use crate::support::{Place, assert_sealed, engine, mount, output, probe_on_host, run};
 
 /// Turns `name: answer` lines into a map.
 fn answers(text: &str) -> BTreeMap<&str, &str> {
@@ -81,6 +81,9 @@ fn listeners_of_the_host_are_out_of_reach() {
 fn nothing_of_the_host_is_visible() {
     let Some(place) = Place::new() else { return };
     let canary = place.file("canary", "secret");
+    // What an image has there is covered as well.
+    place.folder("rootfs/sys/kernel");
+    place.folder("rootfs/tmp/left-over");
     let canary = canary.to_str().unwrap();
     let script = format!(
         "ls -A /; ls -A /tmp /var/tmp /root /sys; for f in {canary} /proc/1/root{canary} \
@@ -126,6 +129,33 @@ const ANSWERS: [(&str, &str); 4] = [
 /// What a host answers otherwise, whoever asks: it is the filter that refuses these.
 const CONTROLS: &str = "unshare-nothing setns clone3 name-to-handle kcmp tiocsti tiocsti-wide \
                         setflags personality-exec seccomp-listener add-key request-key mount-setattr";
+
+#[test]
+fn every_mount_is_restricted() {
+    let Some(place) = Place::new() else { return };
+    let input = place.folder("input");
+    let mut step = place.step("cat /proc/self/mountinfo");
+    step.mounts = vec![
+        mount(&input, "/input", MountAccess::ReadOnly),
+        mount(&input, "/output", MountAccess::ReadWrite),
+    ];
+    let table = output(&step);
+    for line in table.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let (point, options) = (fields[4], fields[5]);
+        let has = |option: &str| options.split(',').any(|found| found == option);
+        assert!(has("nosuid"), "{line}");
+        let is_device = point.starts_with("/dev/") && point != "/dev/shm";
+        assert!(has("nodev") || is_device, "{line}");
+        let is_kernel = point == "/sys" || point == "/dev" || point.starts_with("/proc/");
+        assert_eq!(has("ro"), is_kernel || point == "/input", "{line}");
+        let is_peer = fields
+            .iter()
+            .any(|field| field.starts_with("shared:") || field.starts_with("master:"));
+        assert!(!is_peer, "{line}");
+    }
+    assert!(table.lines().count() > 30, "{table}");
+}
 
 #[test]
 fn dangerous_calls_are_refused_with_the_expected_error() {

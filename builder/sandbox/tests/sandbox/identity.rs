@@ -1,10 +1,11 @@
 //! What a process starts with is the same for everybody: user, names, environment, limits.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 
 use kiln_model::StepUser;
 
-use crate::support::{Place, output, path};
+use crate::support::{Place, output, path, this_test_program};
 
 #[test]
 fn there_is_one_user_with_a_name() {
@@ -115,4 +116,54 @@ fn two_runs_print_the_same() {
         cat /etc/*; ps; ls -l /proc/self/ns | wc -l";
     let first = output(&place.step(script));
     assert_eq!(first, output(&place.step(script)));
+}
+
+/// What a step sees of the state that processes hand down.
+const INHERITED: &str = "umask; id -G; grep -E '^(Sig(Blk|Ign)|Groups)' /proc/self/status
+    cat /proc/self/personality 2>/dev/null; ls /proc/self/fd; cat /proc/self/environ; ulimit -c
+    pwd; touch file; ls -l file | cut -c1-10";
+
+/// The other half of the next test: an engine whose parent left it a strange state.
+#[test]
+fn strange_parent_child() {
+    if std::env::var_os("KILN_TEST_STRANGE").is_none() {
+        return;
+    }
+    let Some(place) = Place::new() else { return };
+    println!(
+        "INHERITED {}",
+        output(&place.step(INHERITED)).escape_debug()
+    );
+}
+
+#[test]
+fn nothing_of_the_caller_s_state_is_inherited() {
+    let Some(place) = Place::new() else { return };
+    let expected = output(&place.step(INHERITED));
+    let is_root = fs_err::metadata("/proc/self").unwrap().uid() == 0;
+    // Only root may choose its groups, and only root can leave them.
+    let groups = if is_root {
+        "setpriv --groups 4,24,27"
+    } else {
+        "env"
+    };
+    let script = format!(
+        "umask 077; ulimit -c unlimited; exec 7</etc/passwd 8<. 9>&1
+         KILN_TEST_STRANGE=1 exec {groups} env --block-signal=USR1 --ignore-signal=USR2 \
+         --ignore-signal=PIPE setarch -R \"$@\""
+    );
+    let child = std::process::Command::new("sh")
+        .args(["-c", &script, "sh"])
+        .args(this_test_program("identity::strange_parent_child"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout).into_owned();
+    let Some(line) = text
+        .lines()
+        .find_map(|line| line.strip_prefix("INHERITED "))
+    else {
+        println!("SKIPPED: this machine lacks setpriv, setarch or a new env\n{child:?}");
+        return;
+    };
+    assert_eq!(line, expected.escape_debug().to_string());
 }

@@ -250,3 +250,98 @@ fn init_without_an_engine_ends_at_once() {
         .unwrap();
     assert_eq!(status.code(), Some(64));
 }
+
+/// The other half of the next test: it runs where something is broken.
+#[test]
+fn broken_host_child() {
+    use kiln_sandbox::Engine;
+    if std::env::var_os("KILN_TEST_BROKEN").is_none() {
+        return;
+    }
+    match crate::support::engine().probe() {
+        Ok(isolation) => println!("PROBED {isolation:?}"),
+        Err(error) => println!("PROBED {error}"),
+    }
+}
+
+/// Breaks one thing in namespaces of our own and asks the engine there.
+fn probe_on(breakage: &str) -> Option<String> {
+    let script = format!("{breakage}\nexec \"$@\"");
+    let child = std::process::Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-e",
+            "-c",
+            &script,
+            "sh",
+        ])
+        .args(crate::support::this_test_program(
+            "setup::broken_host_child",
+        ))
+        .env("KILN_TEST_BROKEN", "1")
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&child.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("PROBED "));
+    line.map(str::to_owned)
+}
+
+#[test]
+fn a_host_that_can_not_isolate_is_told_why() {
+    match probe_on("true") {
+        Some(line) if line.starts_with("Isolation") => {}
+        other => {
+            println!("SKIPPED: no namespaces to break things in: {other:?}");
+            return;
+        }
+    }
+    let limited = |kind: &str, name: &str| {
+        format!(
+            "`user.max_{name}_namespaces = 0` forbids a new {kind} namespace, without which kiln can \
+             not seal a step; allow it with `sysctl -w user.max_{name}_namespaces=10000` as root"
+        )
+    };
+    let device = |found: &str| {
+        format!(
+            "the host's `/dev/null` is not usable: expected the character device 1:3, found {found} 0:0"
+        )
+    };
+    for (breakage, expected) in [
+        (
+            "echo 0 > /proc/sys/user/max_user_namespaces",
+            limited("user", "user"),
+        ),
+        (
+            "echo 0 > /proc/sys/user/max_mnt_namespaces",
+            limited("mount", "mnt"),
+        ),
+        (
+            "echo 0 > /proc/sys/user/max_net_namespaces",
+            limited("net", "net"),
+        ),
+        (
+            "mount -t tmpfs none /proc/bus",
+            "the host refuses a new /proc (Operation not permitted (os error 1)), because parts of \
+             its own are hidden; in a container, start that with `--security-opt \
+             systempaths=unconfined` or mount a second /proc that is whole"
+                .to_owned(),
+        ),
+        (
+            "mount -t tmpfs none /dev; ln -s /etc/hostname /dev/null",
+            device("a symlink"),
+        ),
+        (
+            "mount -t tmpfs none /dev; echo > /dev/null",
+            device("a file"),
+        ),
+        (
+            "mount -t tmpfs none /proc",
+            "can not run a sandbox: reading /proc/self/ns (is /proc mounted on the host?)".to_owned(),
+        ),
+    ] {
+        assert_eq!(probe_on(breakage), Some(expected), "{breakage}");
+    }
+}

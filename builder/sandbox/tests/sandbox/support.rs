@@ -204,6 +204,18 @@ impl Place {
     }
 }
 
+/// Returns a command line that runs one test of this program, alone and loudly.
+pub fn this_test_program(test: &str) -> [String; 4] {
+    let program = std::env::args().next().unwrap();
+    let program = fs_err::canonicalize(program).unwrap();
+    [
+        program.to_str().unwrap().to_owned(),
+        "--exact".to_owned(),
+        test.to_owned(),
+        "--nocapture".to_owned(),
+    ]
+}
+
 /// Waits until something holds; a step that was not run must not hang its test.
 #[track_caller]
 pub fn wait_until(holds: &dyn Fn() -> bool) {
