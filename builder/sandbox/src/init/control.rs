@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::protocol::{self, Fault, Handover, Report};
 
@@ -15,14 +15,16 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Moves the socket away from standard input, puts `/dev/null` there and closes every other
-    /// descriptor that was inherited (a jobserver's, a terminal's); `None` without a socket.
+    /// Moves the socket away from standard input, leaves a pipe at its end there and closes every
+    /// other descriptor that was inherited (a jobserver's, a terminal's); `None` without a socket.
+    ///
+    /// Not `/dev/null`: nothing of the host's `/dev` is trusted before it was looked at.
     pub(super) fn adopt() -> Option<Self> {
         let stdin = rustix::stdio::stdin();
         rustix::net::getpeername(stdin).ok()?;
         let socket = fcntl_dupfd_cloexec(stdin, 3).ok()?;
-        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-        rustix::stdio::dup2_stdin(null.ok()?).ok()?;
+        let (end, _) = pipe_with(PipeFlags::CLOEXEC).ok()?;
+        rustix::stdio::dup2_stdin(end).ok()?;
         let kept = socket.as_raw_fd();
         close_range(3, kept - 1, 0).ok()?;
         close_range(kept + 1, RawFd::MAX, 0).ok()?;
