@@ -1,7 +1,7 @@
 # Kiln's front door. `make help` lists the targets.
 #
 # KILN=/path/to/kiln  uses that binary instead of building one (air-gapped sites).
-# NEXTEST_ARGS, KILN_ARGS  are passed on.
+# KILN_ARGS, TEST_ARGS      are passed on.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,15 +16,13 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-# Tests whose name starts so are left to `make test-slow`: they build real software or need root.
-SLOW := test(/(^|::)(slow|privileged)_/)
-
 .PHONY: help rpms fetch lock plan check test test-slow test-judges verify-twice doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(BUILT_KILN):
+	@[ -x $@ ] || echo "kiln: building kiln itself; this takes some minutes the first time"
 	@$(CARGO) build --quiet --release --locked -p kiln-cli
 
 rpms: $(needs_kiln) ## build all RPMs, their SBOMs and provenance into out/
@@ -47,12 +45,12 @@ check: ## everything static: format, lints, dependencies, recipes, schemas, tidi
 
 test: ## the tests that need neither root nor minutes
 	@scripts/install-test-tools
-	@$(CARGO) nextest run --locked --workspace -E 'not $(SLOW)' $(NEXTEST_ARGS)
+	@scripts/run-tests fast $(TEST_ARGS)
 	@$(CARGO) test --quiet --locked --workspace --doc
 
-test-slow: ## the tests that build real software or need root
+test-slow: rpms ## the tests that build real software or need root
 	@scripts/install-test-tools
-	@$(CARGO) nextest run --locked --workspace -E '$(SLOW)' $(NEXTEST_ARGS)
+	@scripts/run-tests slow $(TEST_ARGS)
 
 test-judges: ## SBOMs and provenance in out/ before outside validators
 	@builder/attest/judges/run --self-test
