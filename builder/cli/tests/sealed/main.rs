@@ -1,0 +1,17 @@
+//! The real command on a small project of its own: sources that the test makes and serves, built in
+//! the base image that `make rpms` left in the repository's store. Run by `make test-slow`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that can not go on has failed"
+)]
+
+mod bases;
+mod builds;
+mod interrupts;
+mod links;
+mod project;
+mod refusals;
+mod server;
+mod upstream;
