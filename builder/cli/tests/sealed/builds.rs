@@ -389,3 +389,22 @@ fn slow_a_step_sees_neither_network_nor_host() {
         server.connections() == before + 1
     });
 }
+
+#[test]
+fn slow_files_that_their_owner_may_not_read_are_packaged_with_their_permissions() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let install = "  use: make\n  install: |\n    make install\n    \
+                   chmod 4111 \"$DESTDIR/usr/bin/demo\"\n    \
+                   chmod 600 \"$DESTDIR/usr/include/demo.h\"\n";
+    let project = Project::new(&base, &server, &changed(DEMO, "  use: make\n", install));
+    project.done(&["lock"]);
+    project.done(&["build"]);
+    let mode = |file: &str, path: &str| {
+        let rpm = read(&project, file);
+        let found = rpm.files().iter().find(|packaged| packaged.path == path);
+        found.map(|packaged| packaged.mode & 0o7777)
+    };
+    assert_eq!(mode(RPMS[0], "/usr/bin/demo"), Some(0o4111));
+    assert_eq!(mode(RPMS[4], "/usr/include/demo.h"), Some(0o600));
+}
