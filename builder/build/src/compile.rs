@@ -137,23 +137,26 @@ pub(crate) fn compile(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<B
     prepare(shop, inputs, &build)?;
     let lower = lower_trees(shop, inputs)?;
     let mut steps = Vec::new();
-    for step in StepName::ALL {
-        let Some(script) = step_script(inputs.recipe(), step) else {
-            tell_skipped(shop, inputs.recipe(), step);
-            continue;
-        };
-        steps.push(run_step(
-            shop,
-            inputs,
-            &StepRun {
+    let mut run = |names: &[StepName]| -> Result<(), BuildError> {
+        for step in names.iter().copied() {
+            let Some(script) = step_script(inputs.recipe(), step) else {
+                tell_skipped(shop, inputs.recipe(), step);
+                continue;
+            };
+            let run = StepRun {
                 step,
                 script,
                 lower: &lower,
                 build: &build,
-            },
-        )?);
-    }
+            };
+            steps.push(run_step(shop, inputs, &run)?);
+        }
+        Ok(())
+    };
+    run(&[StepName::Prep, StepName::Build, StepName::Install])?;
+    // What tests write is not installed.
     let (destdir, entries) = collect_destdir(shop, inputs, scratch.path())?;
+    run(&[StepName::Check])?;
     let sources = collect_sources(shop, inputs, scratch.path())?;
     let files = serde_json::to_vec(&entries).expect("entries are texts and numbers");
     let built = Built {
@@ -192,7 +195,7 @@ fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Resul
         let folder = if number == 0 {
             recipe.source_folder()
         } else {
-            archive_stem(name)
+            source.folder().to_owned()
         };
         let target = build.join("src").join(&folder);
         create_folders(&build.join("src"), &folder)?;
@@ -201,25 +204,10 @@ fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Resul
             .map_err(|error| BuildError::image(name)(error.into()))?;
     }
     for (number, patch) in recipe.patches.iter().enumerate() {
-        let file = inputs.loaded.folder.join(&patch.file);
-        let bytes = fs_err::read(&file)?;
-        let actual = Digest::of(&bytes);
-        if actual != patch.sha256 {
-            return Err(BuildError::Patch {
-                file,
-                expected: patch.sha256,
-                actual,
-            });
-        }
+        let bytes = inputs.loaded.read_patch(patch)?;
         write_file(build, &format!("patches/{number}.patch"), &bytes)?;
     }
     Ok(())
-}
-
-/// Returns a file name without what names its archive format.
-fn archive_stem(name: &str) -> String {
-    let stem = name.split_once(".tar").map_or(name, |(stem, _)| stem);
-    stem.trim_end_matches(".tgz").to_owned()
 }
 
 /// Libraries that install different files at one place would hide each other.
@@ -309,6 +297,9 @@ fn run_step(
     });
     let started = Instant::now();
     let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
+    if outcome.end != StepEnd::Cancelled {
+        shop.check_isolation(&outcome.isolation)?;
+    }
     let (end, elapsed) = (outcome.end, started.elapsed());
     shop.report.tell(&Event::StepEnded {
         node,

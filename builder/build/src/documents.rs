@@ -29,7 +29,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) shop: &'a Workshop<'a>,
     pub(crate) product: &'a Product<'a>,
     pub(crate) packaged: &'a PackagedProduct,
-    pub(crate) rootfs: &'a Rootfs,
+    pub(crate) rootfs: &'a BTreeMap<NodeId, Rootfs>,
     /// When this run began, for the run record.
     pub(crate) started: &'a str,
     /// The nodes whose steps really ran in this run.
@@ -37,6 +37,10 @@ pub(crate) struct Facts<'a> {
 }
 
 impl Facts<'_> {
+    fn own_rootfs(&self) -> &Rootfs {
+        &self.rootfs[self.product.node]
+    }
+
     fn recipe(&self) -> &Recipe {
         &self.shop.project.recipes[&self.product.node.recipe].recipe
     }
@@ -94,8 +98,8 @@ fn contents(facts: &Facts<'_>) -> Result<Contents, BuildError> {
             rpm_vendor: vendor.parse().map_err(|error| facts.error(error))?,
             rpms: rpms.collect::<Result<_, _>>()?,
         },
-        // The ELF evidence was checked against the recipe before packaging.
-        completeness: Completeness::Complete,
+        // The ELF evidence shows that what is declared is there, not yet that nothing else is.
+        completeness: Completeness::Unknown,
     })
 }
 
@@ -160,7 +164,7 @@ fn software(facts: &Facts<'_>, node: &NodeId) -> Result<Software, BuildError> {
     let loaded = &facts.shop.project.recipes[&node.recipe];
     let mut patches = BTreeMap::new();
     for patch in &loaded.recipe.patches {
-        let bytes = fs_err::read(loaded.folder.join(&patch.file))?;
+        let bytes = loaded.read_patch(patch)?;
         patches.insert(patch.file.clone(), Sha512::of(&bytes));
     }
     let locked = locked_sources(facts, &loaded.recipe)?;
@@ -209,10 +213,10 @@ fn libraries(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Library>, BuildErro
                 }));
             }
             Choice::System { package } => {
-                let Some(name_in_base) = package.get(&Distribution::Debian) else {
-                    continue;
-                };
-                let locked = facts.rootfs.package(name_in_base).ok_or_else(|| {
+                let name_in_base = package.get(&Distribution::Debian).ok_or_else(|| {
+                    facts.error(format!("`{name}` names no package of this distribution"))
+                })?;
+                let locked = facts.rootfs[node].package(name_in_base).ok_or_else(|| {
                     facts.error(format!("package `{name_in_base}` is not in the rootfs"))
                 })?;
                 libraries.push(Library::System(SystemLibrary {
@@ -258,12 +262,8 @@ fn private_files(facts: &Facts<'_>, node: &NodeId) -> Vec<PrivateFile> {
 }
 
 fn distribution(facts: &Facts<'_>) -> Result<DistributionRelease, BuildError> {
-    let lock = facts
-        .rootfs
-        .base_lock()
-        .ok_or_else(|| BuildError::NoArchive {
-            base: facts.recipe().base.clone(),
-        })?;
+    let lock = facts.own_rootfs().base_lock();
+    let lock = lock.ok_or_else(|| facts.error("its base image has no archive behind it"))?;
     DistributionRelease::from_archive(&lock.archive).map_err(|error| facts.error(error))
 }
 
@@ -280,7 +280,7 @@ fn provenance(facts: &Facts<'_>, sboms: &[Document]) -> Result<Vec<u8>, BuildErr
     });
     let mut inputs = vec![Input::BaseImage {
         base: recipe.base.clone(),
-        manifest: facts.rootfs.manifest,
+        manifest: facts.own_rootfs().manifest,
     }];
     for node in facts.product.nodes() {
         inputs.extend(node_inputs(facts, &node)?);

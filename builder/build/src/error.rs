@@ -41,6 +41,16 @@ pub enum BuildError {
         /// The file's digest.
         actual: Digest,
     },
+    /// A patch file can not be used.
+    #[error("{recipe}: patch `{}` can not be read: {reason}", .file.display())]
+    PatchFile {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A step ended badly.
     #[error("{node}: step `{step}` failed: {}", describe_end(.end))]
     StepFailed {
@@ -101,7 +111,7 @@ pub enum BuildError {
         library: String,
     },
     /// Installed files that no package owns.
-    #[error("{recipe}: {} installed files belong to no package", .files.len())]
+    #[error("{recipe}: {} to no package", describe_files(.files))]
     Unclaimed {
         /// The recipe.
         recipe: RecipeName,
@@ -164,11 +174,58 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
-    /// An assembled base has another digest than its lockfile says.
-    #[error("base image `{base}` needs distribution packages, but comes from an OCI layout")]
+    /// A recipe needs distribution packages over a base image that has no archive behind it.
+    #[error(
+        "recipe `{recipe}` needs distribution packages ({packages}), but its base image `{base}` \
+         comes from an OCI layout, to which kiln can not add any"
+    )]
     NoArchive {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The packages.
+        packages: String,
         /// The base image.
         base: kiln_model::BaseName,
+    },
+    /// A library is taken from the system, but the recipe does not say which package that is here.
+    #[error(
+        "recipe `{recipe}` takes `{library}` from the system, but names no `{distribution}` package for it"
+    )]
+    NoSystemPackage {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The library.
+        library: kiln_model::LibraryName,
+        /// The key that is missing under `package`.
+        distribution: &'static str,
+    },
+    /// rpmbuild wrote other packages than the recipe declares.
+    #[error("{what}: rpmbuild wrote other packages than were declared\n  expected  {}\n  actual    {}", .expected.join(", "), .actual.join(", "))]
+    OtherRpms {
+        /// The recipe or base image.
+        what: String,
+        /// File names that should be there.
+        expected: Vec<String>,
+        /// File names that are there.
+        actual: Vec<String>,
+    },
+    /// Files are installed below a folder that is a link on every system with a merged `/usr`.
+    #[error("{recipe}: `{file}` is installed below `{folder}`, which is a link to `/usr{folder}`")]
+    UnmergedFolder {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The file.
+        file: String,
+        /// `/bin`, `/lib`, `/lib64` or `/sbin`.
+        folder: &'static str,
+    },
+    /// Two files of one package would have the same path.
+    #[error("{recipe}: kiln puts a file at `{path}`, where another one is installed")]
+    PathTaken {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The path.
+        path: String,
     },
     /// A file or folder can not be read or written; the error names it.
     #[error(transparent)]
@@ -222,6 +279,13 @@ impl BuildError {
     ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         let what = what.into();
         move |source| Self::Image { what, source }
+    }
+}
+
+fn describe_files(files: &[String]) -> String {
+    match files.len() {
+        1 => "1 installed file belongs".to_owned(),
+        number => format!("{number} installed files belong"),
     }
 }
 

@@ -14,7 +14,9 @@ use walkdir::WalkDir;
 use crate::error::BuildError;
 use crate::folder::write_file;
 use crate::key::{KeyInputs, canonical_json};
-use crate::package::{Packaged, RpmbuildRun, cached, finish, packaging_inputs, run_rpmbuild};
+use crate::package::{
+    Packaged, RpmbuildRun, cached, expected_rpms, finish, packaging_inputs, run_rpmbuild,
+};
 use crate::rootfs::Rootfs;
 use crate::workshop::Workshop;
 
@@ -97,10 +99,11 @@ pub(crate) fn package_base(
         build: &build,
         step: &step,
         spec: &spec,
+        expected: expected_rpms(shop, &package.spec),
         mounts: Vec::new(),
     };
-    let (rpms, record) = run_rpmbuild(shop, &run)?;
-    finish(shop, &inputs, &spec, rpms, record).map(|packaged| Some((packaged, false)))
+    let rpms = run_rpmbuild(shop, &run)?;
+    finish(shop, &inputs, &spec, rpms).map(|packaged| Some((packaged, false)))
 }
 
 fn versions(lock: &BaseLock) -> BTreeMap<kiln_model::DistributionPackage, String> {

@@ -3,21 +3,21 @@
 //! Locking never edits a recipe, and rewrites a lockfile only when its bytes differ. What a lockfile
 //! was made for stands in it as digests, so that a changed recipe, request or base is noticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_image::{
     LockBase, LockBaseError, LockTools, base_request, lock_base, lock_tools, tools_request,
 };
-use kiln_model::recipe::Distribution;
+use kiln_model::recipe::{Choice, Distribution};
 use kiln_model::{
     Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, DistributionPackage,
-    LOCK_FORMAT, Lock, LockedSource, LockedTools, Recipe, RecipeLock, RecipeName,
+    LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe, RecipeLock, RecipeName,
 };
 
 use crate::error::BuildError;
 use crate::graph::Graph;
 use crate::plan::source_request;
-use crate::project::{LoadedRecipe, Project};
+use crate::project::{LoadedRecipe, Project, ProjectError};
 use crate::publish::{Publication, publish};
 use crate::rootfs::Told;
 use crate::workshop::{Event, Workshop};
@@ -72,11 +72,9 @@ impl Bench<'_> {
             .shop
             .project
             .lock_path(name.as_str(), self.shop.architecture);
-        let kept = match (
-            renewal,
-            checked_base_lock(self.shop.project, base, self.shop.architecture),
-        ) {
-            (Renewal::WhatChanged, Ok(Some(lock))) => Some(lock),
+        let checked = checked_base_lock(self.shop.project, base, self.shop.architecture);
+        let kept = match renewable(checked)? {
+            Some(lock) if renewal == Renewal::WhatChanged => lock,
             _ => None,
         };
         let lock = match kept {
@@ -115,15 +113,12 @@ impl Bench<'_> {
         let path = shop
             .project
             .lock_path(recipe.name.as_str(), shop.architecture);
-        let earlier = shop
-            .project
-            .recipe_lock(&recipe.name, shop.architecture)
-            .ok()
-            .flatten();
+        let earlier = shop.project.recipe_lock(&recipe.name, shop.architecture);
+        let earlier = renewable(earlier.map_err(BuildError::from))?.flatten();
         let base = &shop.project.bases[&recipe.base];
         let (base_manifest, tools) = match &base.origin {
             BaseOrigin::Layout { digest, .. } => {
-                refuse_packages(loaded, base)?;
+                refuse_packages(shop.project, loaded, base)?;
                 (*digest, None)
             }
             BaseOrigin::Archive(archive) => {
@@ -151,11 +146,11 @@ impl Bench<'_> {
         earlier: Option<&RecipeLock>,
     ) -> Result<Option<LockedTools>, BuildError> {
         let shop = self.shop;
-        let wanted = loaded.recipe.build_packages(Distribution::Debian);
-        if wanted.is_empty() {
+        let wanted = wanted(shop.project, &loaded.recipe)?;
+        let base_lock = &self.bases[&loaded.recipe.base];
+        if wanted.iter().all(|name| has_package(base_lock, name)) {
             return Ok(None);
         }
-        let base_lock = &self.bases[&loaded.recipe.base];
         let is_kept = |lock: &&RecipeLock| lock.base_manifest == base_lock.manifest;
         let kept = earlier.filter(is_kept).and_then(|lock| lock.tools.as_ref());
         let request = tools_request(archive, &wanted);
@@ -217,15 +212,72 @@ impl Bench<'_> {
     }
 }
 
-fn refuse_packages(loaded: &LoadedRecipe, base: &BaseImage) -> Result<(), BuildError> {
-    if loaded
-        .recipe
-        .build_packages(Distribution::Debian)
-        .is_empty()
-    {
+/// Passes on what can be locked anew: a lock that is missing, stale or damaged. One of a newer kiln
+/// is never rewritten, and one that can not be read stays.
+fn renewable<T>(lock: Result<T, BuildError>) -> Result<Option<T>, BuildError> {
+    match lock {
+        Ok(lock) => Ok(Some(lock)),
+        Err(BuildError::NotLocked { .. } | BuildError::StaleLock { .. }) => Ok(None),
+        Err(BuildError::Project(error)) => match *error {
+            ProjectError::Lock {
+                error: LockError::Syntax { .. },
+                ..
+            } => Ok(None),
+            other => Err(other.into()),
+        },
+        Err(other) => Err(other),
+    }
+}
+
+/// Returns the distribution packages that a recipe is built with beyond its base: its tools, and the
+/// system libraries of its own and of everything that it bundles, since these are linked too.
+///
+/// # Errors
+/// `NoSystemPackage` when a library is taken from the system but has no package in it.
+fn wanted(project: &Project, recipe: &Recipe) -> Result<Vec<DistributionPackage>, BuildError> {
+    let mut wanted: BTreeSet<DistributionPackage> = recipe.tools.iter().cloned().collect();
+    let mut seen = BTreeSet::new();
+    let mut open = vec![recipe];
+    while let Some(recipe) = open.pop() {
+        if !seen.insert(&recipe.name) {
+            continue;
+        }
+        for (library, choice) in &recipe.libraries {
+            match &choice.choice {
+                Choice::System { package } => {
+                    let package = package.get(&Distribution::Debian);
+                    wanted.insert(
+                        package
+                            .cloned()
+                            .ok_or_else(|| BuildError::NoSystemPackage {
+                                recipe: recipe.name.clone(),
+                                library: library.clone(),
+                                distribution: "debian",
+                            })?,
+                    );
+                }
+                Choice::Bundle { recipe: from, .. } => {
+                    open.extend(project.recipes.get(from).map(|loaded| &loaded.recipe));
+                }
+            }
+        }
+    }
+    Ok(wanted.into_iter().collect())
+}
+
+fn refuse_packages(
+    project: &Project,
+    loaded: &LoadedRecipe,
+    base: &BaseImage,
+) -> Result<(), BuildError> {
+    let packages = wanted(project, &loaded.recipe)?;
+    if packages.is_empty() {
         return Ok(());
     }
+    let names: Vec<&str> = packages.iter().map(DistributionPackage::as_str).collect();
     Err(BuildError::NoArchive {
+        recipe: loaded.recipe.name.clone(),
+        packages: names.join(", "),
         base: base.name.clone(),
     })
 }
@@ -263,6 +315,13 @@ pub fn checked_base_lock(
     let Some(lock) = project.base_lock(&base.name, architecture)? else {
         return Err(BuildError::NotLocked { file });
     };
+    if lock.base != base.name || lock.architecture != architecture {
+        let reason = format!(
+            "it is the lock of `{}` for {}",
+            lock.base, lock.architecture
+        );
+        return Err(BuildError::StaleLock { file, reason });
+    }
     let keys = project.base_keys(base)?;
     if lock.request != base_request(archive, &keys, architecture) {
         let reason = format!("base image `{}` asks for something else now", base.name);
@@ -296,6 +355,12 @@ pub fn checked_lock(
         (_, Some(lock)) => lock.manifest,
         (_, None) => return Err(BuildError::NotLocked { file }),
     };
+    if lock.recipe != recipe.name || lock.architecture != architecture {
+        return Err(stale(format!(
+            "it is the lock of `{}` for {}",
+            lock.recipe, lock.architecture
+        )));
+    }
     if lock.base != recipe.base || lock.base_manifest != manifest {
         return Err(stale(format!(
             "it was made for another base image\n  expected  {manifest}\n  actual    {}",
@@ -310,29 +375,26 @@ pub fn checked_lock(
     {
         return Err(stale("the recipe has other sources now".to_owned()));
     }
-    check_tools(recipe, &lock, base, base_lock.as_ref()).map_err(stale)?;
-    Ok(lock)
-}
-
-fn check_tools(
-    recipe: &Recipe,
-    lock: &RecipeLock,
-    base: &BaseImage,
-    base_lock: Option<&BaseLock>,
-) -> Result<(), String> {
-    let wanted = recipe.build_packages(Distribution::Debian);
-    let is_in_base = |name: &DistributionPackage| {
-        base_lock.is_some_and(|lock| lock.packages.iter().any(|package| package.name == *name))
-    };
+    let wanted = wanted(project, recipe)?;
     let is_fresh = match (&lock.tools, &base.origin) {
         (Some(tools), BaseOrigin::Archive(archive)) => {
             tools.request == tools_request(archive, &wanted)
         }
         (Some(_), BaseOrigin::Layout { .. }) => false,
-        (None, _) => wanted.iter().all(is_in_base),
+        (None, _) => wanted.iter().all(|name| {
+            base_lock
+                .as_ref()
+                .is_some_and(|lock| has_package(lock, name))
+        }),
     };
-    if is_fresh {
-        return Ok(());
+    if !is_fresh {
+        return Err(stale(
+            "the recipe needs other distribution packages now".to_owned(),
+        ));
     }
-    Err("the recipe needs other distribution packages now".to_owned())
+    Ok(lock)
+}
+
+fn has_package(lock: &BaseLock, name: &DistributionPackage) -> bool {
+    lock.packages.iter().any(|package| package.name == *name)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kiln_model::RecipeName;
 
 use crate::compile::is_product;
-use crate::documents::{Facts, documents};
+use crate::documents::{Document, Facts, documents};
 use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::kiln_base::package_base;
@@ -38,7 +38,7 @@ impl Summary {
     }
 }
 
-/// Packages and publishes every product of the plan.
+/// Packages every product of the plan and, when all of them are whole, puts everything into `out/`.
 pub(crate) fn publish_products(
     shop: &Workshop<'_>,
     plan: &Plan,
@@ -49,30 +49,28 @@ pub(crate) fn publish_products(
     for node in &plan.graph.order {
         summary.note(finished.fresh.contains(node), node.to_string());
     }
+    let run = Run {
+        plan,
+        finished,
+        started,
+    };
+    let mut outputs = Vec::new();
     for node in plan.graph.order.iter().filter(|node| is_product(node)) {
-        publish_product(
-            shop,
-            &Run {
-                plan,
-                finished,
-                started,
-            },
-            node,
-            &mut summary,
-        )?;
+        outputs.push(product_output(shop, &run, node)?);
     }
-    for (base, node) in plan.bases(shop) {
-        let is_packaging = plan.graph.order.iter().any(is_product);
-        let Some((packaged, is_cached)) = is_packaging
-            .then(|| package_base(shop, &base, &plan.rootfs[&node]))
-            .transpose()?
-            .flatten()
-        else {
-            continue;
-        };
-        let name = format!("kiln-base-{base}");
-        summary.note(!is_cached, format!("{name} (package)"));
-        publish_rpms(shop, &name, &packaged, &mut summary)?;
+    if !outputs.is_empty() {
+        for (base, node) in plan.bases(shop) {
+            let packaged = package_base(shop, &base, &plan.rootfs[&node])?;
+            outputs.extend(packaged.map(|(packaged, is_cached)| Output {
+                name: format!("kiln-base-{base}"),
+                packaged,
+                is_cached,
+                documents: Vec::new(),
+            }));
+        }
+    }
+    for output in &outputs {
+        write_output(shop, output, &mut summary)?;
     }
     Ok(summary)
 }
@@ -83,48 +81,54 @@ struct Run<'a> {
     started: &'a str,
 }
 
-fn publish_product(
-    shop: &Workshop<'_>,
-    run: &Run<'_>,
-    node: &NodeId,
-    summary: &mut Summary,
-) -> Result<(), BuildError> {
+/// Everything that goes into `out/` for one recipe or base image.
+struct Output {
+    name: String,
+    packaged: Packaged,
+    is_cached: bool,
+    documents: Vec<Document>,
+}
+
+fn product_output(shop: &Workshop<'_>, run: &Run<'_>, node: &NodeId) -> Result<Output, BuildError> {
+    if shop.cancel.is_cancelled() {
+        return Err(BuildError::Cancelled);
+    }
     let product = Product {
         node,
         graph: &run.plan.graph,
         built: &run.finished.built,
     };
-    let rootfs = &run.plan.rootfs[node];
-    let packaged = package(shop, &product, rootfs)?;
-    let name = node.recipe.as_str();
-    summary.note(!packaged.is_cached, format!("{name} (package)"));
-    publish_rpms(shop, name, &packaged.packaged, summary)?;
+    let packaged = package(shop, &product, &run.plan.rootfs[node])?;
     let facts = Facts {
         shop,
         product: &product,
         packaged: &packaged,
-        rootfs,
+        rootfs: &run.plan.rootfs,
         started: run.started,
         fresh: &run.finished.fresh,
     };
-    let is_unchanged = packaged.is_cached && !run.finished.fresh.contains(node);
-    for (path, bytes) in documents(&facts)? {
-        let target = shop.output.join(&path);
-        // A run record tells of the run that made the packages; one that made nothing has no say.
-        if path.ends_with(".run.json") && is_unchanged && target.is_file() {
-            continue;
-        }
-        summary.write(&target, &bytes)?;
-    }
-    Ok(())
+    let documents = documents(&facts)?;
+    let is_cached = packaged.is_cached;
+    Ok(Output {
+        name: node.recipe.to_string(),
+        packaged: packaged.packaged,
+        is_cached,
+        documents,
+    })
 }
 
-fn publish_rpms(
+fn write_output(
     shop: &Workshop<'_>,
-    name: &str,
-    packaged: &Packaged,
+    output: &Output,
     summary: &mut Summary,
 ) -> Result<(), BuildError> {
+    let Output {
+        name,
+        packaged,
+        is_cached,
+        documents,
+    } = output;
+    summary.note(!is_cached, format!("{name} (package)"));
     let spec = shop.store.read_blob(&packaged.spec)?;
     summary.write(&shop.output.join(format!("specs/{name}.spec")), &spec)?;
     for rpm in &packaged.rpms {
@@ -135,9 +139,21 @@ fn publish_rpms(
         summary.write(&shop.output.join(&path), &bytes)?;
         summary
             .rpms
-            .entry(name.to_owned())
+            .entry(name.clone())
             .or_default()
             .push((path, rpm.size));
+    }
+    let mut has_new_provenance = false;
+    for (path, bytes) in documents {
+        let target = shop.output.join(path);
+        // A run record tells of the run that made the packages; one that changed nothing keeps it.
+        let is_run_record = path.ends_with(".run.json");
+        if is_run_record && *is_cached && !has_new_provenance && target.is_file() {
+            continue;
+        }
+        let publication = summary.write(&target, bytes)?;
+        has_new_provenance |=
+            path.ends_with(".provenance.json") && publication == Publication::Written;
     }
     Ok(())
 }
@@ -151,11 +167,12 @@ impl Summary {
         }
     }
 
-    fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
-        if publish(path, bytes)? == Publication::Written {
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
+        let publication = publish(path, bytes)?;
+        if publication == Publication::Written {
             self.written += 1;
         }
-        Ok(())
+        Ok(publication)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::log::StepLog;
 use crate::rootfs::Rootfs;
 use crate::script::{BUILD_ROOT, SOURCE_ROOT};
-use crate::stage::{Product, Stage};
+use crate::stage::{Product, Stage, path_taken};
 use crate::workshop::{Event, Workshop};
 
 /// The format of the record of finished packages.
@@ -86,33 +86,29 @@ pub(crate) fn package(
             package.name, shop.architecture
         );
         let text = build_info(shop, product, rootfs, &package.name)?;
-        stage.add(&package.name, &path, text);
+        stage
+            .add(&package.name, &path, text)
+            .map_err(|path| path_taken(recipe, path))?;
     }
-    let spec = spec_text(shop, product, &stage, &evidence)?;
-    let step = packaging_step(
-        &package_name(recipe)?,
-        shop.architecture,
-        recipe.source_date,
-    );
-    let inputs = key_inputs(
-        shop,
-        product,
-        rootfs,
-        &Call {
-            stage: &stage,
-            spec: &spec,
-            step: &step,
-        },
-    );
+    let input = spec_input(shop, product, &stage, &evidence)?;
+    let spec = write_spec(&input).map_err(|error| BuildError::Spec {
+        recipe: recipe.name.clone(),
+        reason: error.to_string(),
+    })?;
+    let step = packaging_step(&input.name, shop.architecture, recipe.source_date);
+    let expected = expected_rpms(shop, &input);
+    let call = Call {
+        stage: &stage,
+        expected,
+        spec: &spec,
+        step: &step,
+    };
+    let inputs = key_inputs(shop, product, rootfs, &call);
     let (packaged, is_cached) = match cached(shop, inputs.key())? {
         Some(packaged) => (packaged, true),
         None => {
-            let call = Call {
-                stage: &stage,
-                spec: &spec,
-                step: &step,
-            };
-            (run(shop, product, rootfs, (&call, &inputs))?, false)
+            let rpms = run(shop, product, rootfs, &call)?;
+            (finish(shop, &inputs, &spec, rpms)?, false)
         }
     };
     Ok(PackagedProduct {
@@ -126,6 +122,7 @@ pub(crate) fn package(
 /// What rpmbuild is called with.
 struct Call<'a> {
     stage: &'a Stage,
+    expected: Vec<String>,
     spec: &'a str,
     step: &'a PackagingStep,
 }
@@ -203,8 +200,8 @@ fn run(
     shop: &Workshop<'_>,
     product: &Product<'_>,
     rootfs: &Rootfs,
-    (call, inputs): (&Call<'_>, &KeyInputs),
-) -> Result<Packaged, BuildError> {
+    call: &Call<'_>,
+) -> Result<(Vec<PackagedRpm>, StepRecord), BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
@@ -221,10 +218,10 @@ fn run(
         build: &build,
         step: call.step,
         spec: call.spec,
+        expected: call.expected.clone(),
         mounts,
     };
-    let (rpms, record) = run_rpmbuild(shop, &run)?;
-    finish(shop, inputs, call.spec, rpms, record)
+    run_rpmbuild(shop, &run)
 }
 
 /// Records finished packages under their key.
@@ -232,8 +229,7 @@ pub(crate) fn finish(
     shop: &Workshop<'_>,
     inputs: &KeyInputs,
     spec: &str,
-    rpms: Vec<PackagedRpm>,
-    step: StepRecord,
+    (rpms, step): (Vec<PackagedRpm>, StepRecord),
 ) -> Result<Packaged, BuildError> {
     let packaged = Packaged {
         format: PACKAGED_FORMAT,
@@ -287,6 +283,8 @@ pub(crate) struct RpmbuildRun<'a> {
     pub(crate) build: &'a Path,
     pub(crate) step: &'a PackagingStep,
     pub(crate) spec: &'a str,
+    /// The file names of the packages that must come out, sorted.
+    pub(crate) expected: Vec<String>,
     /// What is mounted within `/build`.
     pub(crate) mounts: Vec<Mount>,
 }
@@ -334,6 +332,9 @@ pub(crate) fn run_rpmbuild(
     };
     let mut log = StepLog::create(&shop.output.join(&run.log_folder).join("package.log"))?;
     let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
+    if outcome.end != StepEnd::Cancelled {
+        shop.check_isolation(&outcome.isolation)?;
+    }
     match outcome.end {
         StepEnd::Exited(0) => {}
         StepEnd::Cancelled => return Err(BuildError::Cancelled),
@@ -347,7 +348,7 @@ pub(crate) fn run_rpmbuild(
             });
         }
     }
-    let rpms = collect_rpms(shop, &on_host(&run.step.packages))?;
+    let rpms = collect_rpms(shop, run, &run.step.packages)?;
     let record = StepRecord {
         label,
         elapsed_ms: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -357,13 +358,36 @@ pub(crate) fn run_rpmbuild(
     Ok((rpms, record))
 }
 
-/// Copies what rpmbuild wrote into the store. Only regular files count; links are not followed.
-fn collect_rpms(shop: &Workshop<'_>, folder: &Path) -> Result<Vec<PackagedRpm>, BuildError> {
+/// Copies what rpmbuild wrote into the store: exactly the packages that were declared, and the debug
+/// packages. Everything in the sandbox is dead; a link on the way is still not followed.
+fn collect_rpms(
+    shop: &Workshop<'_>,
+    run: &RpmbuildRun<'_>,
+    folder: &SandboxPath,
+) -> Result<Vec<PackagedRpm>, BuildError> {
+    let mut path = run.build.to_owned();
+    let below = folder
+        .as_str()
+        .strip_prefix("/build/")
+        .unwrap_or(folder.relative());
+    for part in below.split('/').chain([shop.architecture.rpm()]) {
+        path.push(part);
+        if !path
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_dir())
+        {
+            break;
+        }
+    }
     let mut rpms = Vec::new();
-    for entry in WalkDir::new(folder).follow_links(false).sort_by_file_name() {
-        let entry = entry.map_err(std::io::Error::from)?;
+    for entry in WalkDir::new(&path)
+        .min_depth(1)
+        .max_depth(1)
+        .sort_by_file_name()
+    {
+        let Ok(entry) = entry else { continue };
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !entry.file_type().is_file() || !name.ends_with(".rpm") {
+        if entry.path_is_symlink() || !entry.file_type().is_file() {
             continue;
         }
         let mut blob = shop.store.blob_writer()?;
@@ -378,7 +402,29 @@ fn collect_rpms(shop: &Workshop<'_>, folder: &Path) -> Result<Vec<PackagedRpm>, 
         });
     }
     rpms.sort_by(|a, b| a.file.cmp(&b.file));
-    Ok(rpms)
+    let actual: Vec<String> = rpms.iter().map(|rpm| rpm.file.clone()).collect();
+    if actual == run.expected {
+        return Ok(rpms);
+    }
+    let what = run.what.to_owned();
+    Err(BuildError::OtherRpms {
+        what,
+        expected: run.expected.clone(),
+        actual,
+    })
+}
+
+/// Returns the file names of the packages that a spec declares, sorted.
+pub(crate) fn expected_rpms(shop: &Workshop<'_>, spec: &SpecInput) -> Vec<String> {
+    let (version, release) = (&spec.version, &spec.release);
+    let mut names: Vec<String> = spec.packages.iter().map(|p| p.name.to_string()).collect();
+    if spec.debug_information == DebugInformation::Split {
+        names.extend(["debuginfo", "debugsource"].map(|kind| format!("{}-{kind}", spec.name)));
+    }
+    let file = |name: String| format!("{name}-{version}-{release}.{}.rpm", shop.architecture.rpm());
+    let mut files: Vec<String> = names.into_iter().map(file).collect();
+    files.sort();
+    files
 }
 
 fn package_name(recipe: &Recipe) -> Result<PackageName, BuildError> {
@@ -392,12 +438,12 @@ fn package_name(recipe: &Recipe) -> Result<PackageName, BuildError> {
         })
 }
 
-fn spec_text(
+fn spec_input(
     shop: &Workshop<'_>,
     product: &Product<'_>,
     stage: &Stage,
     evidence: &Evidence,
-) -> Result<String, BuildError> {
+) -> Result<SpecInput, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
     let organization = &shop.project.config.organization;
     let mut packages = Vec::new();
@@ -434,10 +480,7 @@ fn spec_text(
             }
         },
     };
-    write_spec(&input).map_err(|error| BuildError::Spec {
-        recipe: recipe.name.clone(),
-        reason: error.to_string(),
-    })
+    Ok(input)
 }
 
 fn package_input(
@@ -469,7 +512,7 @@ fn package_input(
     let bundled = product.nodes().into_iter().skip(1).filter_map(|node| {
         let library = &shop.project.recipes[&node.recipe].recipe;
         stage
-            .has_files_of(&package.name, &node.recipe)
+            .holds(&package.name, &node.recipe)
             .then(|| BundledLibrary {
                 name: library.identity.library.clone(),
                 version: library.version.clone(),
@@ -520,9 +563,13 @@ fn file_lines(stage: &Stage, package: &PackageName) -> Result<Vec<FileLine>, Str
             .parse()
             .map_err(|error: kiln_rpm::SpecTextError| error.to_string())?;
         let mut line = FileLine::new(parsed, kind);
-        // A process without capabilities loses set-id bits when it writes a file.
-        let mode = stage.files.get(path).map_or(0, |staged| staged.mode);
-        if mode & 0o6000 != 0 && kind == FileKind::File {
+        // A process without capabilities loses set-id bits when it writes a file, and can not pack
+        // what its owner may not read: such permissions are stated, not copied.
+        let mode = stage.mode(path);
+        if mode & 0o6000 != 0
+            || mode & 0o400 == 0
+            || kind == FileKind::Directory && mode & 0o700 != 0o700
+        {
             line.mode = u16::try_from(mode & 0o7777).ok().and_then(FileMode::new);
         }
         lines.push(line);

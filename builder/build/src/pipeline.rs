@@ -41,12 +41,7 @@ pub fn fetch(shop: &Workshop<'_>, wanted: &[RecipeName]) -> Result<(), BuildErro
 
 /// Fails before anything is fetched if nothing could be built with it.
 fn require_isolation(shop: &Workshop<'_>) -> Result<(), BuildError> {
-    let isolation = shop.engine.probe()?;
-    let has_limits = isolation.resource_limits == kiln_model::Measured::Yes;
-    if shop.project.config.require.resource_limits && !has_limits {
-        return Err(BuildError::NoResourceLimits);
-    }
-    Ok(())
+    shop.check_isolation(&shop.engine.probe()?)
 }
 
 fn fetch_sources(shop: &Workshop<'_>, plan: &Plan) -> Result<(), BuildError> {

@@ -37,6 +37,7 @@ impl Plan {
         let mut built: BTreeMap<NodeId, Built> = BTreeMap::new();
         for node in &graph.order {
             let loaded = &shop.project.recipes[&node.recipe];
+            loaded.check_patches()?;
             let lock = checked_lock(shop.project, loaded, shop.architecture)?;
             rootfs.insert(node.clone(), Rootfs::new(shop, &loaded.recipe, &lock)?);
             let Some(bundled) = bundled_builds(&graph, node, &built) else {

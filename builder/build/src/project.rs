@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kiln_model::recipe::YamlError;
+use kiln_model::recipe::{Patch, YamlError};
 use kiln_model::{
     Architecture, BaseImage, BaseLock, BaseName, BaseOrigin, Config, Digest, Lock, LockError,
     Recipe, RecipeLock, RecipeName,
 };
 use walkdir::WalkDir;
+
+use crate::error::BuildError;
 
 /// A recipe and the file that it came from.
 #[derive(Debug, Clone)]
@@ -76,14 +78,64 @@ pub enum ProjectError {
         /// What is wrong.
         error: LockError,
     },
-    /// A folder or file name is not the name of a recipe or base image.
-    #[error("{error}")]
-    Name {
-        /// The path, relative to the project's root.
-        file: PathBuf,
-        /// What is wrong.
-        error: kiln_model::NameError,
+    /// Two things would write the same files.
+    #[error("the name `{name}` in recipe `{recipe}` is taken by {by}")]
+    NameTaken {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The name.
+        name: String,
+        /// What has it already.
+        by: String,
     },
+}
+
+/// Largest patch, in bytes.
+const MAX_PATCH: u64 = 64 << 20;
+
+impl LoadedRecipe {
+    /// Reads one of the recipe's patches and compares it with its pin.
+    ///
+    /// # Errors
+    /// `Patch` when it has other bytes, `PatchFile` when it is missing, no regular file, or too large.
+    pub fn read_patch(&self, patch: &Patch) -> Result<Vec<u8>, BuildError> {
+        let file = self.folder.join(&patch.file);
+        let unusable = |reason: String| BuildError::PatchFile {
+            recipe: self.recipe.name.clone(),
+            file: file.clone(),
+            reason,
+        };
+        let metadata = file
+            .symlink_metadata()
+            .map_err(|error| unusable(error.to_string()))?;
+        if !metadata.is_file() {
+            return Err(unusable("it is no regular file".to_owned()));
+        }
+        if metadata.len() > MAX_PATCH {
+            return Err(unusable(format!("it has more than {MAX_PATCH} bytes")));
+        }
+        let bytes = fs_err::read(&file)?;
+        let actual = Digest::of(&bytes);
+        if actual != patch.sha256 {
+            return Err(BuildError::Patch {
+                file,
+                expected: patch.sha256,
+                actual,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// Compares every patch with its pin.
+    ///
+    /// # Errors
+    /// As [`LoadedRecipe::read_patch`].
+    pub fn check_patches(&self) -> Result<(), BuildError> {
+        self.recipe
+            .patches
+            .iter()
+            .try_for_each(|patch| self.read_patch(patch).map(drop))
+    }
 }
 
 impl Project {
@@ -125,6 +177,7 @@ impl Project {
                 Err(error) => keep(error),
             }
         }
+        errors.extend(taken_names(&recipes, &bases));
         if errors.is_empty() {
             Ok(Self {
                 root: root.to_owned(),
@@ -199,6 +252,54 @@ impl Project {
         let read = |file: &String| Ok(fs_err::read(folder.join(file))?);
         archive.keys.iter().map(read).collect()
     }
+}
+
+/// Lockfiles, specs, logs and RPMs are named after recipes, base images and packages.
+fn taken_names(
+    recipes: &BTreeMap<RecipeName, LoadedRecipe>,
+    bases: &BTreeMap<BaseName, BaseImage>,
+) -> Vec<ProjectError> {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for loaded in recipes.values() {
+        let recipe = &loaded.recipe;
+        let mut take = |name: String, is_free: bool, by: &str| {
+            let earlier = taken.insert(name.clone(), format!("recipe `{}`", recipe.name));
+            if let (false, _) | (_, Some(_)) = (is_free, &earlier) {
+                let by = earlier.unwrap_or_else(|| by.to_owned());
+                errors.push(ProjectError::NameTaken {
+                    recipe: recipe.name.clone(),
+                    name,
+                    by,
+                });
+            }
+        };
+        let name = recipe.name.as_str();
+        let is_base = bases.keys().any(|base| base.as_str() == name);
+        let is_kiln = |name: &str| name.starts_with("kiln-base-");
+        take(
+            format!("recipe {name}"),
+            !is_base && !is_kiln(name),
+            "a base image",
+        );
+        if recipe.packages.is_empty() {
+            continue;
+        }
+        let debug = ["debuginfo", "debugsource"].map(|kind| format!("{name}-{kind}"));
+        let packages = recipe
+            .packages
+            .iter()
+            .map(|package| package.name.to_string());
+        for package in packages.chain(debug) {
+            let is_free = !is_kiln(&package);
+            take(
+                package,
+                is_free,
+                "the package that kiln makes of a base image",
+            );
+        }
+    }
+    errors
 }
 
 fn relative(root: &Path, path: &Path) -> PathBuf {

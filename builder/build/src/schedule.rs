@@ -1,7 +1,9 @@
 //! Builds what a plan says, several nodes at a time where the graph allows.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::compile::{BuildInputs, Built, cached, compile};
 use crate::error::BuildError;
@@ -27,6 +29,7 @@ struct State {
     running: BTreeSet<NodeId>,
     fresh: Vec<NodeId>,
     error: Option<BuildError>,
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 /// Builds every node of the plan that the store does not have.
@@ -44,7 +47,10 @@ pub(crate) fn build_all(shop: &Workshop<'_>, plan: &Plan) -> Result<Finished, Bu
             scope.spawn(|| work(shop, plan, &state, &changed));
         }
     });
-    let state = state.into_inner().expect("no worker panicked");
+    let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(panic) = state.panic {
+        resume_unwind(panic);
+    }
     match state.error {
         Some(error) => Err(error),
         None => Ok(Finished {
@@ -65,21 +71,23 @@ fn work(shop: &Workshop<'_>, plan: &Plan, state: &Mutex<State>, changed: &Condva
     loop {
         match next(plan, &guard) {
             Next::Stop => break,
-            Next::Wait => guard = changed.wait(guard).expect("no worker panicked"),
+            Next::Wait => guard = changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
             Next::Build(node, bundled) => {
                 guard.running.insert(node.clone());
                 drop(guard);
-                let result = build_one(shop, plan, &node, &bundled);
+                let build = || build_one(shop, plan, &node, &bundled);
+                let result = catch_unwind(AssertUnwindSafe(build));
                 guard = locked(state);
                 guard.running.remove(&node);
                 match result {
-                    Ok((built, is_fresh)) => {
+                    Err(panic) => guard.panic = Some(panic),
+                    Ok(Ok((built, is_fresh))) => {
                         if is_fresh {
                             guard.fresh.push(node.clone());
                         }
                         guard.built.insert(node, built);
                     }
-                    Err(error) => drop(guard.error.get_or_insert(error)),
+                    Ok(Err(error)) => drop(guard.error.get_or_insert(error)),
                 }
                 changed.notify_all();
             }
@@ -88,11 +96,11 @@ fn work(shop: &Workshop<'_>, plan: &Plan, state: &Mutex<State>, changed: &Condva
 }
 
 fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().expect("no worker panicked")
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn next(plan: &Plan, state: &State) -> Next {
-    if state.error.is_some() {
+    if state.error.is_some() || state.panic.is_some() {
         return Next::Stop;
     }
     let mut is_done = true;

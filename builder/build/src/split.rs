@@ -13,12 +13,18 @@ use crate::error::BuildError;
 /// Directories that the operating system brings: no package of ours owns them.
 const SYSTEM_DIRECTORIES: &[&str] = &[
     "/etc",
+    "/etc/ld.so.conf.d",
     "/opt",
     "/usr",
     "/usr/bin",
     "/usr/include",
     "/usr/lib",
     "/usr/lib64",
+    "/usr/lib/systemd",
+    "/usr/lib/systemd/system",
+    "/usr/lib/sysusers.d",
+    "/usr/lib/tmpfiles.d",
+    "/usr/lib64/cmake",
     "/usr/lib64/pkgconfig",
     "/usr/libexec",
     "/usr/sbin",
@@ -27,9 +33,11 @@ const SYSTEM_DIRECTORIES: &[&str] = &[
     "/usr/share/doc",
     "/usr/share/info",
     "/usr/share/licenses",
+    "/usr/share/locale",
     "/usr/share/man",
     "/usr/share/pkgconfig",
     "/var",
+    "/var/cache",
     "/var/lib",
     "/var/log",
 ];
@@ -67,6 +75,7 @@ pub(crate) fn split(
         .collect();
     let mut unclaimed = Vec::new();
     for file in files {
+        check_folder(recipe, file)?;
         let mut claims = recipe
             .packages
             .iter()
@@ -100,6 +109,25 @@ pub(crate) fn split(
         own_directories(owned);
     }
     Ok(owned)
+}
+
+/// `/bin`, `/lib`, `/lib64` and `/sbin` are links: a package that owned them would not install.
+fn check_folder(recipe: &Recipe, file: &str) -> Result<(), BuildError> {
+    let is_below = |folder: &&'static str| {
+        file.strip_prefix(*folder)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    match ["/bin", "/lib", "/lib64", "/sbin"]
+        .into_iter()
+        .find(is_below)
+    {
+        None => Ok(()),
+        Some(folder) => Err(BuildError::UnmergedFolder {
+            recipe: recipe.name.clone(),
+            file: file.to_owned(),
+            folder,
+        }),
+    }
 }
 
 fn check_patterns(recipe: &Recipe, files: &BTreeSet<String>) -> Result<(), BuildError> {

@@ -94,7 +94,18 @@ impl Stage {
     }
 
     /// Adds one file that kiln makes itself to a package.
-    pub(crate) fn add(&mut self, package: &PackageName, path: &str, bytes: Vec<u8>) {
+    ///
+    /// # Errors
+    /// The path, when something is installed there.
+    pub(crate) fn add(
+        &mut self,
+        package: &PackageName,
+        path: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(), String> {
+        if self.files.contains_key(path) {
+            return Err(path.to_owned());
+        }
         let kind = TreeEntryKind::File {
             size: bytes.len() as u64,
             sha256: Digest::of(&bytes),
@@ -110,6 +121,7 @@ impl Stage {
         let owned = self.owned.entry(package.clone()).or_default();
         owned.files.insert(path.to_owned());
         own_directories(owned);
+        Ok(())
     }
 
     /// Every package carries the product's licence texts, and those of the libraries in it.
@@ -124,7 +136,7 @@ impl Stage {
             let recipe = &shop.project.recipes[&node.recipe].recipe;
             let texts = license_texts(shop, recipe, &product.built[&node])?;
             for package in &packages {
-                if library.is_some_and(|library| !self.has_files_of(package, library)) {
+                if library.is_some_and(|library| !self.holds(package, library)) {
                     continue;
                 }
                 let mut folder = format!("/usr/share/licenses/{package}");
@@ -134,7 +146,8 @@ impl Stage {
                 for (name, text) in &texts {
                     let path = format!("{folder}/{name}");
                     self.licenses.insert(path.clone());
-                    self.add(package, &path, text.clone());
+                    self.add(package, &path, text.clone())
+                        .map_err(|path| path_taken(recipe, path))?;
                 }
             }
         }
@@ -159,6 +172,39 @@ impl Stage {
                 .get(file)
                 .is_some_and(|staged| staged.library.as_ref() == Some(library))
         })
+    }
+
+    /// Returns whether `package` holds code of `library`: files of it, or, where it was linked in
+    /// statically or compiled in from headers, programs and libraries that it may be in.
+    pub(crate) fn holds(&self, package: &PackageName, library: &RecipeName) -> bool {
+        let is_carried = self
+            .files
+            .values()
+            .any(|staged| staged.library.as_ref() == Some(library));
+        if is_carried {
+            return self.has_files_of(package, library);
+        }
+        let is_code = |file: &String| {
+            let is_executable = matches!(
+                self.files.get(file).map(|staged| &staged.kind),
+                Some(TreeEntryKind::File {
+                    executable: true,
+                    ..
+                })
+            );
+            is_executable || file.contains(".so") || file.ends_with(".a")
+        };
+        self.owned[package].files.iter().any(is_code)
+    }
+
+    /// Returns the permission bits that a file or folder is to be installed with.
+    pub(crate) fn mode(&self, path: &str) -> u32 {
+        let file = self.files.get(path).map(|staged| match staged.kind {
+            TreeEntryKind::Symlink { .. } => 0o777,
+            _ => staged.mode,
+        });
+        file.or_else(|| self.folders.get(path).copied())
+            .unwrap_or(0o755)
     }
 
     /// Writes everything below `destdir` with the one time that packages may show.
@@ -187,6 +233,14 @@ impl Stage {
     }
 }
 
+/// Says that a file of kiln's own has no place.
+pub(crate) fn path_taken(recipe: &Recipe, path: String) -> BuildError {
+    BuildError::PathTaken {
+        recipe: recipe.name.clone(),
+        path,
+    }
+}
+
 fn write_one(target: &Path, staged: &Staged) -> Result<(), BuildError> {
     match (&staged.kind, &staged.content) {
         (TreeEntryKind::Symlink { target: link }, _) => {
@@ -196,7 +250,7 @@ fn write_one(target: &Path, staged: &Staged) -> Result<(), BuildError> {
         (_, Content::Tree(source)) => drop(fs_err::copy(source, target)?),
         (_, Content::Bytes(bytes)) => fs_err::write(target, bytes)?,
     }
-    Ok(set_mode(target, staged.mode & 0o777)?)
+    Ok(set_mode(target, staged.mode & 0o777 | 0o400)?)
 }
 
 /// Returns the permissions of every folder of a finished build.

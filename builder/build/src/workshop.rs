@@ -4,10 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kiln_model::{Architecture, Config, Limits, RecipeName, StepEnd};
+use kiln_model::{Architecture, Config, Isolation, Limits, Measured, RecipeName, StepEnd};
 use kiln_sandbox::{Cancel, Engine};
 use kiln_store::{Fetcher, Store};
 
+use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::project::Project;
 use crate::script::StepName;
@@ -68,12 +69,24 @@ impl Workshop<'_> {
         const MEBIBYTE: u64 = 1024 * 1024;
         let Config { limits, .. } = &self.project.config;
         Limits {
-            memory: limits.memory * MEBIBYTE,
+            memory: limits.memory.saturating_mul(MEBIBYTE),
             processes: limits.processes,
-            wall_time: Duration::from_secs(limits.time * 60),
-            log: limits.log * MEBIBYTE,
-            scratch: limits.scratch * MEBIBYTE,
+            wall_time: Duration::from_secs(limits.time.saturating_mul(60)),
+            log: limits.log.saturating_mul(MEBIBYTE),
+            scratch: limits.scratch.saturating_mul(MEBIBYTE),
         }
+    }
+
+    /// Compares the isolation that a step had with what `kiln.toml` requires.
+    ///
+    /// # Errors
+    /// `NoResourceLimits`.
+    pub(crate) fn check_isolation(&self, isolation: &Isolation) -> Result<(), BuildError> {
+        let has_limits = isolation.resource_limits == Measured::Yes;
+        if self.project.config.require.resource_limits && !has_limits {
+            return Err(BuildError::NoResourceLimits);
+        }
+        Ok(())
     }
 
     /// Returns the folder of a node's logs, relative to `out/`.

@@ -1,5 +1,6 @@
 //! The command line. Its help is part of the documentation, so it is written for newcomers.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -26,12 +27,17 @@ pub struct Common {
     pub project: PathBuf,
     /// Where sources, root file systems and results are kept; default: `.kiln/store` in the project
     #[arg(long, global = true, value_name = "FOLDER", env = "KILN_STORE")]
-    pub store: Option<PathBuf>,
+    pub store: Option<OsString>,
     /// Where results are put; default: `out` in the project
     #[arg(long, global = true, value_name = "FOLDER", env = "KILN_OUT")]
-    pub out: Option<PathBuf>,
+    pub out: Option<OsString>,
     /// Never open a connection: everything must be in the store
-    #[arg(long, global = true, env = "KILN_OFFLINE")]
+    #[arg(
+        long,
+        global = true,
+        env = "KILN_OFFLINE",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
     pub offline: bool,
     /// Compilers that one step may start; default: one per core
     #[arg(long, short, global = true, value_name = "N")]
@@ -48,10 +54,15 @@ pub struct Common {
     pub debian_archive: Vec<String>,
     /// Trust these certificate authorities for https, instead of the host's
     #[arg(long, global = true, value_name = "FILE", env = "SSL_CERT_FILE")]
-    pub trusted_roots: Option<PathBuf>,
+    pub trusted_roots: Option<OsString>,
     /// Say only what went wrong
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+/// Returns a path option as a path; an empty one, as an unset variable often is, is none.
+pub fn path(option: Option<&OsString>) -> Option<PathBuf> {
+    option.filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
 /// What to do.

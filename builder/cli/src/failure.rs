@@ -6,10 +6,12 @@ use std::path::Path;
 use kiln_build::{BuildError, GraphError, ProjectError};
 
 /// A run's end that is not success.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
     text: String,
     code: u8,
+    /// Whether it is about the project's files, not about this host.
+    is_finding: bool,
 }
 
 /// Found something wrong, or a step failed.
@@ -25,6 +27,7 @@ impl Failure {
         Self {
             text: chain(&*error),
             code: TROUBLE,
+            is_finding: false,
         }
     }
 
@@ -32,8 +35,12 @@ impl Failure {
     pub fn project(errors: &[ProjectError]) -> Self {
         let texts: Vec<String> = errors.iter().map(project_text).collect();
         Self {
-            text: texts.join("\n"),
+            text: texts.join(
+                "
+",
+            ),
             code: TROUBLE,
+            is_finding: errors.iter().all(is_finding),
         }
     }
 
@@ -48,6 +55,10 @@ impl Failure {
             | BuildError::UnmatchedPattern { .. }
             | BuildError::NothingCarried { .. }
             | BuildError::CarryConflict { .. }
+            | BuildError::OtherRpms { .. }
+            | BuildError::UnmergedFolder { .. }
+            | BuildError::PathTaken { .. }
+            | BuildError::NoLicenseFile { .. }
             | BuildError::Evidence { .. } => FINDINGS,
             BuildError::Cancelled => INTERRUPTED,
             _ => TROUBLE,
@@ -55,12 +66,15 @@ impl Failure {
         Self {
             text: build_text(error),
             code,
+            is_finding: !matches!(error, BuildError::Io(_)),
         }
     }
 
     /// `kiln check` treats what it finds as findings.
     pub fn into_findings(mut self) -> Self {
-        self.code = FINDINGS;
+        if self.is_finding {
+            self.code = FINDINGS;
+        }
         self
     }
 
@@ -69,21 +83,29 @@ impl Failure {
         let code = failures.first()?.code;
         let texts: Vec<String> = failures.into_iter().map(|failure| failure.text).collect();
         Some(Self {
-            text: texts.join("\n"),
+            text: texts.join(
+                "
+",
+            ),
             code,
+            is_finding: true,
         })
     }
 
     /// Prints the failure to standard error.
-    #[expect(clippy::print_stderr, reason = "only cli prints")]
     pub fn print(&self) {
-        eprintln!("{}", self.text.trim_end());
+        crate::print::note(self.text.trim_end());
     }
 
     /// Returns the process's exit code.
     pub const fn exit_code(&self) -> u8 {
         self.code
     }
+}
+
+/// Errors of files that people wrote; anything else is the host's.
+fn is_finding(error: &ProjectError) -> bool {
+    !matches!(error, ProjectError::Io(_) | ProjectError::NoRecipes { .. })
 }
 
 /// Writes an error and its causes, each on its own line.
@@ -178,7 +200,8 @@ fn project_text(error: &ProjectError) -> String {
         ProjectError::NoRecipes { .. } => {
             text.push_str("\nhint: run kiln in a project's folder, or name it with --project\n");
         }
-        ProjectError::Io(_) | ProjectError::Name { .. } => {}
+        ProjectError::NameTaken { .. } => text.push_str("\nhint: rename one of the two\n"),
+        ProjectError::Io(_) => {}
     }
     text
 }
@@ -232,11 +255,16 @@ fn build_text(error: &BuildError) -> String {
         }
         BuildError::Evidence { findings, .. } => text.push_str(&list("finding", findings)),
         BuildError::Graph(GraphError::UnknownRecipe { name, known }) => {
-            let nearest = known
-                .iter()
-                .min_by_key(|known| strsim::damerau_levenshtein(known.as_str(), name.as_str()));
-            if let Some(nearest) = nearest {
-                let _ = writeln!(text, "\nhint: did you mean `{nearest}`?");
+            let distance = |known: &kiln_model::RecipeName| {
+                strsim::damerau_levenshtein(known.as_str(), name.as_str())
+            };
+            let nearest = known.iter().min_by_key(|known| distance(known));
+            let near = nearest.filter(|known| distance(known) <= name.as_str().len().div_ceil(3));
+            match near {
+                Some(nearest) => {
+                    let _ = writeln!(text, "\nhint: did you mean `{nearest}`?");
+                }
+                None => text.push_str(&list("recipe", known)),
             }
         }
         BuildError::NothingInstalled { .. } => {

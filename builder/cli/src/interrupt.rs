@@ -1,10 +1,25 @@
 //! Ctrl-C and SIGTERM become a request to stop; steps are killed, the store stays whole.
+//!
+//! While something is built the first signal asks it to stop, and a second one ends kiln at once.
+//! Verbs that run no step end at the first: the store survives that by design.
 
 use kiln_sandbox::Cancel;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// 128 and SIGINT's number, for both signals.
+const INTERRUPTED: i32 = 130;
+
+/// What the first signal does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstSignal {
+    /// Asks the build to stop, which cleans up.
+    Asks,
+    /// Ends the command.
+    Ends,
+}
+
 /// Watches for Ctrl-C and SIGTERM until the process ends.
-pub fn watch(cancel: &Cancel) {
+pub fn watch(cancel: &Cancel, first: FirstSignal) {
     let cancel = cancel.clone();
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
@@ -20,11 +35,22 @@ pub fn watch(cancel: &Cancel) {
             ) else {
                 return;
             };
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if first == FirstSignal::Ends || cancel.is_cancelled() {
+                    end();
+                }
+                cancel.cancel();
             }
-            cancel.cancel();
         });
     });
+}
+
+#[expect(clippy::disallowed_methods, reason = "only cli exits")]
+fn end() -> ! {
+    crate::print::note("interrupted");
+    std::process::exit(INTERRUPTED)
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use kiln_build::{Event, Report};
 use kiln_model::StepEnd;
 
+use crate::print::note;
+
 /// Prints one line per event.
 #[derive(Debug)]
 pub struct Lines {
@@ -19,12 +21,12 @@ impl Lines {
 }
 
 impl Report for Lines {
-    #[expect(clippy::print_stderr, reason = "only cli prints")]
     fn tell(&self, event: &Event<'_>) {
         if self.is_quiet {
             return;
         }
         let line = match event {
+            Event::Fetching { files: 1 } => "fetch      1 file".to_owned(),
             Event::Fetching { files } => format!("fetch      {files} files"),
             Event::Fetched { name, bytes } => format!("fetched    {name} ({})", size(*bytes)),
             Event::Assembling { what } => format!("assemble   root file system of {what}"),
@@ -37,10 +39,10 @@ impl Report for Lines {
                 end,
                 elapsed,
             } => {
-                let how = if **end == StepEnd::Exited(0) {
-                    "done"
-                } else {
-                    "failed"
+                let how = match end {
+                    StepEnd::Exited(0) => "done",
+                    StepEnd::Cancelled => "stopped",
+                    _ => "failed",
                 };
                 format!("{how:<10} {node}: {step} ({})", seconds(*elapsed))
             }
@@ -51,7 +53,7 @@ impl Report for Lines {
             Event::Cached { what } => format!("cached     {what}"),
             _ => return,
         };
-        eprintln!("{line}");
+        note(&line);
     }
 }
 

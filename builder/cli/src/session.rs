@@ -9,10 +9,10 @@ use kiln_sandbox::{Cancel, EmbeddedEngine, InitProgram};
 use kiln_store::{FetchSettings, Fetcher, Network, Store, TrustedRoots};
 
 use crate::SANDBOX_INIT;
-use crate::arguments::Common;
+use crate::arguments::{Common, path};
 use crate::failure::Failure;
 use crate::host;
-use crate::interrupt;
+use crate::interrupt::{self, FirstSignal};
 use crate::report::Lines;
 
 /// Everything that a verb works with.
@@ -29,14 +29,12 @@ pub struct Session {
 
 impl Session {
     /// Reads the project and opens the store.
-    pub fn open(common: &Common) -> Result<Self, Failure> {
+    pub fn open(common: &Common, first: FirstSignal) -> Result<Self, Failure> {
         let project = load(common)?;
         let root = &project.root;
-        let store_folder = common
-            .store
-            .clone()
-            .unwrap_or_else(|| root.join(".kiln/store"));
-        let output = common.out.clone().unwrap_or_else(|| root.join("out"));
+        let store_folder = path(common.store.as_ref()).unwrap_or_else(|| root.join(".kiln/store"));
+        let store_folder = without_links(store_folder);
+        let output = path(common.out.as_ref()).unwrap_or_else(|| root.join("out"));
         let store = Store::open(&store_folder).map_err(|error| Failure::host(error.into()))?;
         let network = if common.offline {
             Network::Offline
@@ -44,8 +42,8 @@ impl Session {
             Network::Online
         };
         let mut settings = FetchSettings::new(archives(common, &project), network);
-        if let Some(bundle) = &common.trusted_roots {
-            settings.roots = TrustedRoots::Bundle(bundle.clone());
+        if let Some(bundle) = path(common.trusted_roots.as_ref()) {
+            settings.roots = TrustedRoots::Bundle(bundle);
         }
         let fetcher =
             Fetcher::new(store.clone(), settings).map_err(|error| Failure::host(error.into()))?;
@@ -54,7 +52,7 @@ impl Session {
             arguments: vec![SANDBOX_INIT.to_owned()],
         };
         let cancel = Cancel::new();
-        interrupt::watch(&cancel);
+        interrupt::watch(&cancel, first);
         let jobs = common
             .jobs
             .or_else(|| std::thread::available_parallelism().ok());
@@ -88,6 +86,21 @@ impl Session {
     }
 }
 
+/// The sandbox refuses places behind symbolic links, which a step could have planted; one on the way
+/// to the store is the user's own.
+fn without_links(path: PathBuf) -> PathBuf {
+    if let Ok(real) = fs_err::canonicalize(&path) {
+        return real;
+    }
+    let real_parent = path
+        .parent()
+        .and_then(|parent| fs_err::canonicalize(parent).ok());
+    match (real_parent, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path,
+    }
+}
+
 /// Reads the project of the command line; everything that is wrong with it becomes one failure.
 pub fn load(common: &Common) -> Result<Project, Failure> {
     let root =
@@ -97,8 +110,13 @@ pub fn load(common: &Common) -> Result<Project, Failure> {
 
 /// The command line and environment first, then `kiln.toml`, then the host's apt.
 fn archives(common: &Common, project: &Project) -> Vec<String> {
-    if !common.debian_archive.is_empty() {
-        return common.debian_archive.clone();
+    let given = common
+        .debian_archive
+        .iter()
+        .filter(|address| !address.is_empty());
+    let given: Vec<String> = given.cloned().collect();
+    if !given.is_empty() {
+        return given;
     }
     if !project.config.mirrors.debian.is_empty() {
         return project.config.mirrors.debian.clone();

@@ -297,6 +297,17 @@ pub struct ChangelogEntry {
     pub changes: Vec<Line>,
 }
 
+impl Source {
+    /// Returns the folder, beside the first source's, that a further source is unpacked into: its
+    /// file name without what names the archive's format.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        let name = self.url.file_name();
+        let stem = name.split_once(".tar").map_or(name, |(stem, _)| stem);
+        stem.strip_suffix(".tgz").unwrap_or(stem)
+    }
+}
+
 impl Recipe {
     /// Reads a recipe file's bytes; `folder` is the name of the folder that it lies in.
     ///
@@ -320,23 +331,6 @@ impl Recipe {
                 Choice::Bundle { recipe, .. } => Some((name, recipe, library)),
                 Choice::System { .. } => None,
             })
-    }
-
-    /// Returns the distribution packages that must be in the rootfs beyond the base: tools and the
-    /// development packages of libraries taken from the system.
-    #[must_use]
-    pub fn build_packages(&self, distribution: Distribution) -> Vec<DistributionPackage> {
-        let system = self
-            .libraries
-            .values()
-            .filter_map(|library| match &library.choice {
-                Choice::System { package } => package.get(&distribution),
-                Choice::Bundle { .. } => None,
-            });
-        let mut packages: Vec<_> = self.tools.iter().chain(system).cloned().collect();
-        packages.sort();
-        packages.dedup();
-        packages
     }
 
     /// Returns the folder of the source tree in the sandbox: `NAME-VERSION`.

@@ -7,9 +7,9 @@ use kiln_sandbox::{EmbeddedEngine, Engine as _, InitProgram};
 
 use crate::SANDBOX_INIT;
 use crate::failure::Failure;
+use crate::print::line;
 
 /// Makes an empty sandbox and prints what was measured in it.
-#[expect(clippy::print_stdout, reason = "only cli prints")]
 pub fn run() -> Result<u8, Failure> {
     let engine = EmbeddedEngine::new(InitProgram {
         program: PathBuf::from("/proc/self/exe"),
@@ -26,17 +26,17 @@ pub fn run() -> Result<u8, Failure> {
         ("user namespace", isolation.user_namespace, "best effort"),
         ("resource limits", isolation.resource_limits, "best effort"),
     ];
-    println!(
+    line(&format!(
         "The {} engine can seal builds on this host:",
         isolation.engine
-    );
+    ));
     for (what, measured, need) in rows {
         let measured = if measured == Measured::Yes {
             "yes"
         } else {
             "no"
         };
-        println!("  {what:<16} {measured:<4} ({need})");
+        line(&format!("  {what:<16} {measured:<4} ({need})"));
     }
     Ok(0)
 }

@@ -2,16 +2,17 @@
 
 use crate::arguments::{Common, Names};
 use crate::failure::Failure;
+use crate::interrupt::FirstSignal;
+use crate::print::line;
 use crate::session::Session;
 
 /// Fetches and says so.
-#[expect(clippy::print_stdout, reason = "only cli prints")]
 pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
-    let session = Session::open(common)?;
+    let session = Session::open(common, FirstSignal::Ends)?;
     let wanted = super::wanted(&session.project, names);
     kiln_build::fetch(&session.workshop(), &wanted).map_err(|error| Failure::build(&error))?;
     if !common.quiet {
-        println!("The store has everything; `kiln build --offline` needs no network.");
+        line("The store has everything; `kiln build --offline` needs no network.");
     }
     Ok(0)
 }

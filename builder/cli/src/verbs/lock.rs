@@ -4,11 +4,12 @@ use kiln_build::Renewal;
 
 use crate::arguments::{Common, Lock};
 use crate::failure::Failure;
+use crate::interrupt::FirstSignal;
 use crate::session::Session;
 
 /// Writes lockfiles; one that already fits is left alone.
 pub fn run(common: &Common, lock: &Lock) -> Result<u8, Failure> {
-    let session = Session::open(common)?;
+    let session = Session::open(common, FirstSignal::Ends)?;
     let names = if lock.names.is_empty() {
         session.project.recipes.keys().cloned().collect()
     } else {

@@ -4,12 +4,13 @@ use kiln_build::{Graph, Plan};
 
 use crate::arguments::{Common, Names};
 use crate::failure::Failure;
+use crate::interrupt::FirstSignal;
+use crate::print::line;
 use crate::session::Session;
 
 /// Prints one line per node, in build order.
-#[expect(clippy::print_stdout, reason = "only cli prints")]
 pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
-    let session = Session::open(common)?;
+    let session = Session::open(common, FirstSignal::Ends)?;
     let shop = session.workshop();
     let wanted = super::wanted(&session.project, names);
     let graph =
@@ -22,7 +23,7 @@ pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
         } else {
             "cached"
         };
-        println!("{what:<7} {node}");
+        line(&format!("{what:<7} {node}"));
     }
     Ok(0)
 }

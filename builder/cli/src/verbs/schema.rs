@@ -4,18 +4,15 @@ use kiln_model::{BaseImage, Config, Recipe};
 
 use crate::arguments::{Schema, SchemaFile};
 use crate::failure::Failure;
+use crate::print::line;
 
 /// Prints one schema.
-#[expect(clippy::print_stdout, reason = "only cli prints")]
 pub fn run(schema: &Schema) -> Result<u8, Failure> {
     let schema = match schema.file {
         SchemaFile::Recipe => Recipe::json_schema(),
         SchemaFile::BaseImage => BaseImage::json_schema(),
         SchemaFile::Config => Config::json_schema(),
     };
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&schema).expect("a schema is JSON")
-    );
+    line(&serde_json::to_string_pretty(&schema).expect("a schema is JSON"));
     Ok(0)
 }

@@ -346,7 +346,7 @@ fn slow_a_layout_that_has_not_the_pinned_image_is_refused() {
     project.fails(
         &["lock"],
         2,
-        "error: base image `box` needs distribution packages, but comes from an OCI layout\n",
+        "error: recipe `demo` needs distribution packages (perl), but its base image `box` comes from an OCI layout, to which kiln can not add any\n",
     );
 }
 

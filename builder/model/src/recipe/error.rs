@@ -189,6 +189,22 @@ pub enum Cause {
         /// What needs it.
         beside: &'static str,
     },
+    /// Bundled libraries would land where the system's own files are.
+    #[error(
+        "expected a folder of its own below /usr/lib, /usr/libexec, /usr/share or /opt, got `{text}`"
+    )]
+    BundlePrefix {
+        /// The text as it was given.
+        text: String,
+    },
+    /// A further source's file name does not make a folder name of its own.
+    #[error("the source file name `{name}` makes no folder of its own beside `{main}`")]
+    SourceFolder {
+        /// The file name.
+        name: String,
+        /// The first source's folder.
+        main: String,
+    },
     /// A file reference leaves the recipe's folder.
     #[error("expected a relative path within the recipe's folder, got `{text}`")]
     FileReference {
@@ -268,6 +284,11 @@ impl Cause {
                 "credentials never stand in a recipe".to_owned()
             }
             Self::OtherName { .. } => "rename the folder or the recipe".to_owned(),
+            Self::SourceFolder { .. } => {
+                "the folder is the file name without its archive ending; letters, digits, `.`, `_`, \
+                 `+`, `~`, `-`, each folder once"
+                    .to_owned()
+            }
             Self::Encoding => "save the file as UTF-8".to_owned(),
             _ => return None,
         })

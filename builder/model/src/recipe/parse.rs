@@ -1,6 +1,6 @@
 //! From the shape of a recipe to its meaning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::error::{Cause, Place, YamlError};
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::digest::Digest;
 use crate::name::{DistributionPackage, LibraryName, Release};
-use crate::path::FilePattern;
+use crate::path::{FilePattern, SandboxPath};
 use crate::text::{Line, Prose};
 use crate::time::{CalendarDate, SourceDateEpoch};
 
@@ -91,7 +91,8 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         return Err(shape.name.error(cause));
     }
     refuse_unquoted(bytes, &shape.version)?;
-    let sources = sources(&shape.sources)?;
+    let main = format!("{}-{}", shape.name.value, shape.version.value);
+    let sources = sources(&shape.sources, &main)?;
     let changelog = shape
         .changelog
         .iter()
@@ -127,11 +128,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         libraries: libraries(&shape.libraries)?,
         steps: steps(&shape.steps)?,
         packages: packages(&shape)?,
-        bundle_prefix: shape
-            .bundle_prefix
-            .as_ref()
-            .unwrap_or(&default_prefix)
-            .parse()?,
+        bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
         source_date,
         changelog,
         name,
@@ -158,6 +155,30 @@ fn refuse_unquoted(bytes: &[u8], version: &At<String>) -> Parsed<()> {
             text: version.value.clone(),
         }))
     }
+}
+
+/// A bundle prefix hides nothing of the system's, and stands unquoted in compilers' arguments.
+fn bundle_prefix(text: &At<String>) -> Parsed<SandboxPath> {
+    let path: SandboxPath = text.parse()?;
+    let is_below = |folder: &&str| {
+        path.as_str()
+            .strip_prefix(*folder)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    let is_plain = path
+        .as_str()
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "/._+-".contains(c));
+    if is_plain
+        && ["/usr/lib", "/usr/libexec", "/usr/share", "/opt"]
+            .iter()
+            .any(is_below)
+    {
+        return Ok(path);
+    }
+    Err(text.error(Cause::BundlePrefix {
+        text: text.value.clone(),
+    }))
 }
 
 fn release(release: &At<u32>) -> Parsed<Release> {
@@ -214,7 +235,8 @@ fn distribution_packages(
     shape.iter().map(parse).collect()
 }
 
-fn sources(shape: &At<Vec<SourceSchema>>) -> Parsed<Vec<Source>> {
+fn sources(shape: &At<Vec<SourceSchema>>, main: &str) -> Parsed<Vec<Source>> {
+    let mut folders = BTreeSet::from([main.to_owned()]);
     if shape.value.is_empty() {
         return Err(shape.error(Cause::Empty { what: "sources" }));
     }
@@ -231,6 +253,17 @@ fn sources(shape: &At<Vec<SourceSchema>>) -> Parsed<Vec<Source>> {
                 name: file_name.to_owned(),
             };
             return Err(item.url.error(cause));
+        }
+        if !sources.is_empty() {
+            let folder = source.folder();
+            let is_plain = folder.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && folder
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._+~-".contains(c));
+            if !is_plain || !folders.insert(folder.to_owned()) {
+                let (name, main) = (file_name.to_owned(), main.to_owned());
+                return Err(item.url.error(Cause::SourceFolder { name, main }));
+            }
         }
         sources.push(source);
     }
@@ -380,6 +413,12 @@ fn steps(shape: &StepsSchema) -> Parsed<Steps> {
         return Err(argument.error(Cause::Meaningless {
             key: "configure",
             beside: "use: none",
+        }));
+    }
+    if let (Some(build), false) = (&shape.build, shape.configure.is_empty()) {
+        return Err(build.error(Cause::Meaningless {
+            key: "configure",
+            beside: "build",
         }));
     }
     let script = |text: &Option<At<String>>| -> Parsed<Option<String>> {
