@@ -142,3 +142,6 @@ fn build_one(
     }
     compile(shop, &inputs).map(|built| (built, true))
 }
+
+#[cfg(test)]
+mod tests;
