@@ -8,15 +8,14 @@ use kiln_attest::{
     Product as BillProduct, Provenance, RpmArchitecture, RunRecord, Software, StepOrigin, Subject,
     SystemLibrary, sbom_formats,
 };
-use kiln_image::TreeEntryKind;
 use kiln_model::recipe::{Choice, Distribution};
-use kiln_model::{Digest, Line, LockedSource, Recipe, STEP_RUNNER_VERSION, Sha512};
-use kiln_rpm::RpmFile;
+use kiln_model::{Digest, Line, LockedSource, PackageName, Recipe, STEP_RUNNER_VERSION, Sha512};
+use kiln_rpm::{PackagedFileKind, RpmFile};
 
 use crate::compile::StepRecord;
 use crate::error::BuildError;
 use crate::graph::NodeId;
-use crate::package::PackagedProduct;
+use crate::package::{PackagedProduct, PackagedRpm};
 use crate::rootfs::Rootfs;
 use crate::stage::Product;
 use crate::workshop::{KILN_VERSION, Workshop};
@@ -29,6 +28,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) shop: &'a Workshop<'a>,
     pub(crate) product: &'a Product<'a>,
     pub(crate) packaged: &'a PackagedProduct,
+    /// The packages, read back, in the order of `packaged`.
+    pub(crate) rpms: &'a [RpmFile],
     pub(crate) rootfs: &'a BTreeMap<NodeId, Rootfs>,
     /// When this run began, for the run record.
     pub(crate) started: &'a str,
@@ -82,12 +83,8 @@ fn contents(facts: &Facts<'_>) -> Result<Contents, BuildError> {
     let recipe = facts.recipe();
     let author = author(facts)?;
     let vendor = vendor_word(author.name.as_str());
-    let rpms = facts
-        .packaged
-        .packaged
-        .rpms
-        .iter()
-        .map(|rpm| output_rpm(facts, rpm));
+    let rpms = facts.packaged.packaged.rpms.iter().zip(facts.rpms);
+    let rpms = rpms.map(|rpm| output_rpm(facts, rpm));
     Ok(Contents {
         author: author.clone(),
         kiln_version: facts.line(KILN_VERSION)?,
@@ -123,24 +120,34 @@ fn author(facts: &Facts<'_>) -> Result<Organization, BuildError> {
     Organization::try_from(settings).map_err(|error| facts.error(error))
 }
 
+/// Reads back what rpmbuild wrote.
+///
+/// # Errors
+/// `Rpm` when one is not what kiln's own strict reader accepts.
+pub(crate) fn read_rpms(
+    shop: &Workshop<'_>,
+    recipe: &Recipe,
+    packaged: &PackagedProduct,
+) -> Result<Vec<RpmFile>, BuildError> {
+    let read = |rpm: &PackagedRpm| {
+        let bytes = shop.store.read_blob(&rpm.sha256)?;
+        RpmFile::parse(&bytes).map_err(|error| BuildError::Rpm {
+            recipe: recipe.name.to_string(),
+            file: rpm.file.clone(),
+            reason: error.to_string(),
+        })
+    };
+    packaged.packaged.rpms.iter().map(read).collect()
+}
+
 fn output_rpm(
     facts: &Facts<'_>,
-    rpm: &crate::package::PackagedRpm,
+    (rpm, read): (&PackagedRpm, &RpmFile),
 ) -> Result<OutputRpm, BuildError> {
     let recipe = facts.recipe();
-    let bytes = facts.shop.store.read_blob(&rpm.sha256)?;
-    let unreadable = |reason: String| BuildError::Rpm {
-        recipe: recipe.name.to_string(),
-        file: rpm.file.clone(),
-        reason,
-    };
-    let read = RpmFile::parse(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let name = read.nevra().name().parse();
     Ok(OutputRpm {
-        name: read
-            .nevra()
-            .name()
-            .parse()
-            .map_err(|error| facts.error(error))?,
+        name: name.map_err(|error| facts.error(error))?,
         epoch: recipe.epoch,
         version: recipe.version.clone(),
         release: recipe.release.clone(),
@@ -209,7 +216,7 @@ fn libraries(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Library>, BuildErro
                     software: software(facts, &edge.node)?,
                     link: Link { linkage, packages },
                     decision,
-                    files: private_files(facts, &edge.node),
+                    files: private_files(facts, &edge.node)?,
                 }));
             }
             Choice::System { package } => {
@@ -234,31 +241,33 @@ fn libraries(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Library>, BuildErro
     Ok(libraries)
 }
 
-/// Returns the carried files of one bundled library with the package that each is in.
-fn private_files(facts: &Facts<'_>, node: &NodeId) -> Vec<PrivateFile> {
+/// Returns the carried files of one bundled library, as they are in the packages: stripped.
+fn private_files(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<PrivateFile>, BuildError> {
     let stage = &facts.packaged.stage;
+    let is_carried = |path: &str| {
+        let staged = stage.files.get(path);
+        staged.is_some_and(|staged| staged.library.as_ref() == Some(&node.recipe))
+    };
     let mut files = Vec::new();
-    for (package, owned) in &stage.owned {
-        for path in &owned.files {
-            let Some(staged) = stage.files.get(path) else {
-                continue;
-            };
-            let (TreeEntryKind::File { sha256, .. }, Some(library)) =
-                (&staged.kind, &staged.library)
-            else {
-                continue;
-            };
-            if *library == node.recipe {
+    for rpm in facts.rpms {
+        let package = rpm.nevra().name().parse::<PackageName>();
+        let package = package.map_err(|error| facts.error(error))?;
+        for file in rpm.files().iter().filter(|file| is_carried(&file.path)) {
+            if let PackagedFileKind::Regular {
+                digest: Some(sha256),
+            } = file.kind
+            {
+                let (path, package) = (file.path.clone(), package.clone());
                 files.push(PrivateFile {
-                    path: path.clone(),
-                    package: package.clone(),
-                    sha256: *sha256,
+                    path,
+                    package,
+                    sha256,
                     sha512: None,
                 });
             }
         }
     }
-    files
+    Ok(files)
 }
 
 fn distribution(facts: &Facts<'_>) -> Result<DistributionRelease, BuildError> {

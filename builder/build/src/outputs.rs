@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kiln_model::RecipeName;
 
 use crate::compile::is_product;
-use crate::documents::{Document, Facts, documents};
+use crate::documents::{Document, Facts, documents, read_rpms};
 use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::kiln_base::package_base;
@@ -99,8 +99,11 @@ fn product_output(shop: &Workshop<'_>, run: &Run<'_>, node: &NodeId) -> Result<O
         built: &run.finished.built,
     };
     let packaged = package(shop, &product, &run.plan.rootfs[node])?;
+    let recipe = &shop.project.recipes[&node.recipe].recipe;
+    let rpms = read_rpms(shop, recipe, &packaged)?;
     let facts = Facts {
         shop,
+        rpms: &rpms,
         product: &product,
         packaged: &packaged,
         rootfs: &run.plan.rootfs,

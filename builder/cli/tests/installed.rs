@@ -171,3 +171,33 @@ fn slow_debugger_finds_sources_in_the_debug_packages() {
         "{log}"
     );
 }
+
+#[test]
+fn slow_the_sbom_gives_private_files_the_digests_that_they_have_in_the_package() {
+    let Some(built) = built() else { return };
+    let sbom = fs_err::read(root().join("out/sbom/curl.cdx.json")).unwrap();
+    let sbom: serde_json::Value = serde_json::from_slice(&sbom).unwrap();
+    let rpm = fs_err::read(built.rpms.join("libcurl-7.88.1-1.x86_64.rpm")).unwrap();
+    let rpm = kiln_rpm::RpmFile::parse(&rpm).unwrap();
+    let mut compared = 0;
+    for component in sbom["components"].as_array().unwrap() {
+        let occurrences = component["evidence"]["occurrences"].as_array();
+        for occurrence in occurrences.into_iter().flatten() {
+            let path = occurrence["location"].as_str().unwrap();
+            let context = occurrence["additionalContext"].as_str().unwrap();
+            let file = rpm.files().iter().find(|file| file.path == path).unwrap();
+            let kiln_rpm::PackagedFileKind::Regular {
+                digest: Some(digest),
+            } = file.kind
+            else {
+                panic!("{path} is no file");
+            };
+            assert!(
+                context.contains(&digest.to_string()),
+                "{path}: {digest} is not in {context}"
+            );
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 3, "libcares, libcrypto and libssl");
+}
