@@ -15,7 +15,7 @@ use kiln_rpm::{PackagedFileKind, RpmFile};
 use crate::compile::StepRecord;
 use crate::error::BuildError;
 use crate::graph::NodeId;
-use crate::package::{PackagedProduct, PackagedRpm};
+use crate::package::{PackagedProduct, PackagedRpm, license};
 use crate::rootfs::Rootfs;
 use crate::stage::Product;
 use crate::workshop::{KILN_VERSION, Workshop};
@@ -157,7 +157,7 @@ fn output_rpm(
             RpmArchitecture::Machine(facts.shop.architecture)
         },
         summary: facts.line(read.summary().unwrap_or_default())?,
-        license: recipe.license.clone(),
+        license: license(facts.shop, facts.product)?,
         sha256: rpm.sha256,
         sha512: rpm.sha512,
         size: rpm.size,

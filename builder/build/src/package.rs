@@ -1,13 +1,13 @@
 //! From a staged destdir to RPMs: a spec, one sealed run of rpmbuild, and reading back what came out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kiln_image::{TreeEntryKind, layer_tree};
 use kiln_model::recipe::Scriptlet as When;
 use kiln_model::{
-    DiffId, Digest, Line, ManifestDigest, Mount, MountAccess, PackageName, Recipe, SandboxPath,
-    SealedStep, Sha512, SourceDateEpoch, StepEnd,
+    DiffId, Digest, LicenseExpression, Line, ManifestDigest, Mount, MountAccess, PackageName,
+    Recipe, SandboxPath, SealedStep, Sha512, SourceDateEpoch, StepEnd,
 };
 use kiln_rpm::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
@@ -22,6 +22,7 @@ use crate::buildinfo::build_info;
 use crate::compile::{Built, StepRecord};
 use crate::error::BuildError;
 use crate::evidence::Evidence;
+use crate::graph::NodeId;
 use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::log::StepLog;
 use crate::rootfs::Rootfs;
@@ -427,6 +428,45 @@ pub(crate) fn expected_rpms(shop: &Workshop<'_>, spec: &SpecInput) -> Vec<String
     files
 }
 
+/// Returns the licence of a product's packages: its own and those of everything that it bundles. All
+/// packages state the same one, since any may hold code of a library that was linked in.
+pub(crate) fn license(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+) -> Result<LicenseExpression, BuildError> {
+    let license = |node: &NodeId| &shop.project.recipes[&node.recipe].recipe.license;
+    let own = license(product.node).as_str();
+    let others: BTreeSet<&str> = product
+        .graph
+        .closure(product.node)
+        .iter()
+        .map(|node| license(node).as_str())
+        .collect();
+    let others = others.into_iter().filter(|text| *text != own);
+    let all: Vec<&str> = std::iter::once(own).chain(others).collect();
+    let text = match all.as_slice() {
+        [only] => (*only).to_owned(),
+        several => several
+            .iter()
+            .map(|text| in_conjunction(text))
+            .collect::<Vec<_>>()
+            .join(" AND "),
+    };
+    text.parse()
+        .map_err(|error: kiln_model::TextError| BuildError::Spec {
+            recipe: product.node.recipe.clone(),
+            reason: error.to_string(),
+        })
+}
+
+fn in_conjunction(license: &str) -> String {
+    if license.contains(" OR ") {
+        format!("({license})")
+    } else {
+        license.to_owned()
+    }
+}
+
 fn package_name(recipe: &Recipe) -> Result<PackageName, BuildError> {
     recipe
         .name
@@ -464,7 +504,7 @@ fn spec_input(
         release: recipe.release.clone(),
         summary: recipe.summary.to_string(),
         description: recipe.description.to_string(),
-        license: recipe.license.to_string(),
+        license: license(shop, product)?.to_string(),
         url: Some(recipe.homepage.to_string()),
         vendor: organization.name.clone(),
         packager: Some(format!("{} <{}>", organization.name, organization.email)),
