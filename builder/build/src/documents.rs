@@ -15,8 +15,9 @@ use kiln_rpm::{PackagedFileKind, RpmFile};
 use crate::compile::StepRecord;
 use crate::error::BuildError;
 use crate::graph::NodeId;
-use crate::package::{PackagedProduct, PackagedRpm, license};
+use crate::package::{PackagedProduct, PackagedRpm};
 use crate::rootfs::Rootfs;
+use crate::spec::license;
 use crate::stage::Product;
 use crate::workshop::{KILN_VERSION, Workshop};
 
@@ -364,7 +365,7 @@ fn run_record(facts: &Facts<'_>, provenance: &[u8]) -> Result<Vec<u8>, BuildErro
         } else {
             StepOrigin::Cached
         };
-        for record in facts.product.built[&node].records() {
+        for record in &facts.product.built[&node].steps {
             steps.push(step_record(facts, &node, record, origin)?);
         }
     }

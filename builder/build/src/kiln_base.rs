@@ -14,10 +14,10 @@ use walkdir::WalkDir;
 use crate::error::BuildError;
 use crate::folder::write_file;
 use crate::key::{KeyInputs, canonical_json};
-use crate::package::{
-    Packaged, RpmbuildRun, cached, expected_rpms, finish, packaging_inputs, run_rpmbuild,
-};
+use crate::package::{Packaged, cached, finish, packaging_inputs};
 use crate::rootfs::Rootfs;
+use crate::rpmbuild::{RpmbuildRun, run_rpmbuild};
+use crate::spec::expected_rpms;
 use crate::workshop::Workshop;
 
 /// Folders in which the loader of a Debian system looks by itself.
