@@ -191,10 +191,8 @@ fn a_supervisor_that_is_killed_leaves_nothing() {
         wait_until(&|| ticks.exists());
         // Our children are supervisors of this test and of others: ours has the daemon below it.
         let supervisor = ancestor_before_us(&ticks);
-        let killed = std::process::Command::new("kill")
-            .args(["-9", &supervisor])
-            .status();
-        assert!(killed.unwrap().success());
+        let supervisor = nix::unistd::Pid::from_raw(supervisor.parse().unwrap());
+        nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGKILL).unwrap();
         assert_eq!(running.join().unwrap().unwrap().0.end, StepEnd::Signaled(9));
     });
     assert!(!is_growing(&ticks));
