@@ -204,11 +204,11 @@ fn ancestor_before_us(file: &Path) -> String {
     let us = std::process::id().to_string();
     for entry in fs_err::read_dir("/proc").unwrap().flatten() {
         let table = fs_err::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
-        // The mount table has the place within the source's file system.
+        // The mount table has the place within the source's file system, which may be mounted by part.
         let is_inside = table.lines().any(|line| {
             let mut fields = line.split(' ').skip(3);
             let (root, point) = (fields.next().unwrap(), fields.next().unwrap());
-            point == "/build" && folder.ends_with(root)
+            point == "/build" && (folder.ends_with(root) || root.ends_with(folder))
         });
         let mut process = entry.file_name().to_string_lossy().into_owned();
         if !is_inside {
