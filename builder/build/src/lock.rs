@@ -189,11 +189,7 @@ impl Bench<'_> {
         if let Some(sources) = recipe.sources.iter().map(kept).collect::<Option<Vec<_>>>() {
             return Ok(sources);
         }
-        let requests: Vec<_> = recipe
-            .sources
-            .iter()
-            .map(|source| source_request(source, None))
-            .collect();
+        let requests: Vec<_> = recipe.sources.iter().map(source_request).collect();
         let infos = self
             .shop
             .fetcher

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{BaseName, RecipeLock};
+use kiln_model::BaseName;
 use kiln_store::{FetchLocation, FetchRequest};
 
 use crate::compile::{BuildInputs, Built, cached};
@@ -78,7 +78,7 @@ impl Plan {
             .map(|node| &shop.project.recipes[&node.recipe]);
         let mut requests: Vec<FetchRequest> = recipes
             .flat_map(|loaded| &loaded.recipe.sources)
-            .map(|source| source_request(source, None))
+            .map(source_request)
             .collect();
         requests.sort_by_key(|request| request.sha256);
         requests.dedup_by_key(|request| request.sha256);
@@ -99,17 +99,13 @@ impl Plan {
 }
 
 /// Asks for one source: upstream's address first, then its mirrors.
-pub(crate) fn source_request(
-    source: &kiln_model::recipe::Source,
-    lock: Option<&RecipeLock>,
-) -> FetchRequest {
-    let locked = lock.and_then(|lock| lock.sources.iter().find(|l| l.sha256 == source.sha256));
+pub(crate) fn source_request(source: &kiln_model::recipe::Source) -> FetchRequest {
     let locations = std::iter::once(&source.url).chain(&source.mirrors);
     FetchRequest {
         name: source.url.file_name().to_owned(),
         locations: locations.cloned().map(FetchLocation::Location).collect(),
         sha256: source.sha256,
-        size: locked.map(|locked| locked.size),
+        size: None,
     }
 }
 

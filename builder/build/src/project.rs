@@ -48,6 +48,12 @@ pub enum ProjectError {
     /// A file or folder can not be read; the error names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// A recipe is a link, a FIFO or a device: reading it could lead anywhere, or never end.
+    #[error("`{}` is no regular file", .file.display())]
+    NotAFile {
+        /// The file, relative to the project's root.
+        file: PathBuf,
+    },
     /// A recipe or base image file is wrong.
     #[error("{error}")]
     Yaml {
@@ -155,7 +161,14 @@ impl Project {
         let config = load_config(root).map_err(&mut keep).unwrap_or_default();
         let mut recipes = BTreeMap::new();
         for folder in sorted_entries(&recipes_folder) {
-            if !folder.join("recipe.yaml").is_file() {
+            let file = folder.join("recipe.yaml");
+            let Ok(metadata) = file.symlink_metadata() else {
+                continue;
+            };
+            if !metadata.is_file() {
+                keep(ProjectError::NotAFile {
+                    file: relative(root, &file),
+                });
                 continue;
             }
             match load_recipe(root, &folder) {

@@ -135,6 +135,11 @@ fn collect_rpms(
     run: &RpmbuildRun<'_>,
     folder: &SandboxPath,
 ) -> Result<Vec<PackagedRpm>, BuildError> {
+    let other = |actual: Vec<String>| BuildError::OtherRpms {
+        what: run.what.to_owned(),
+        expected: run.expected.clone(),
+        actual,
+    };
     let mut path = run.build.to_owned();
     let below = folder
         .as_str()
@@ -146,7 +151,7 @@ fn collect_rpms(
             .symlink_metadata()
             .is_ok_and(|metadata| metadata.is_dir())
         {
-            break;
+            return Err(other(Vec::new()));
         }
     }
     let mut rpms = Vec::new();
@@ -176,10 +181,5 @@ fn collect_rpms(
     if actual == run.expected {
         return Ok(rpms);
     }
-    let what = run.what.to_owned();
-    Err(BuildError::OtherRpms {
-        what,
-        expected: run.expected.clone(),
-        actual,
-    })
+    Err(other(actual))
 }

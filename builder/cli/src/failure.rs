@@ -201,6 +201,7 @@ fn project_text(error: &ProjectError) -> String {
             text.push_str("\nhint: run kiln in a project's folder, or name it with --project\n");
         }
         ProjectError::NameTaken { .. } => text.push_str("\nhint: rename one of the two\n"),
+        ProjectError::NotAFile { .. } => text.push_str("\nhint: put the recipe itself there\n"),
         ProjectError::Io(_) => {}
     }
     text

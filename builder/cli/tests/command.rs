@@ -173,6 +173,20 @@ fn a_store_that_can_not_be_used_is_named() {
 }
 
 #[test]
+fn a_recipe_that_is_no_regular_file_is_named_not_skipped() {
+    let folder = project(RECIPE);
+    let recipe = folder.path().join("recipes/demo/recipe.yaml");
+    fs_err::remove_file(&recipe).unwrap();
+    fs_err::os::unix::fs::symlink("/dev/zero", &recipe).unwrap();
+    let (code, _, stderr) = kiln(folder.path(), &["check"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        stderr,
+        "error: `recipes/demo/recipe.yaml` is no regular file\n\nhint: put the recipe itself there\n"
+    );
+}
+
+#[test]
 fn help_names_every_verb() {
     let folder = tempfile::tempdir().unwrap();
     let (code, stdout, _) = kiln(folder.path(), &["--help"]);
