@@ -144,7 +144,10 @@ fn preset_install(preset: Preset) -> Option<String> {
 fn preset_check(preset: Preset) -> Option<String> {
     Some(match preset {
         Preset::Autotools | Preset::Make => "make -j\"$KILN_JOBS\" check".to_owned(),
-        Preset::Cmake => "ctest --test-dir kiln-build --output-on-failure".to_owned(),
+        // Programs in the build folder look for libraries where they will be installed.
+        Preset::Cmake => "LD_LIBRARY_PATH=\"$DESTDIR$KILN_LIBDIR\" \\\n  \
+             ctest --test-dir kiln-build --output-on-failure -j \"$KILN_JOBS\""
+            .to_owned(),
         Preset::Meson => "meson test -C kiln-build".to_owned(),
         Preset::None => return None,
     })
