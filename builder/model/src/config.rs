@@ -71,8 +71,7 @@ pub struct SourceMirror {
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ConfigNetwork {
-    /// The proxy for http and https: `http://proxy.example:3128`. Better without a password: this
-    /// file is for everyone.
+    /// The proxy for http and https: `http://proxy.example:3128`.
     pub proxy: Option<String>,
     /// What is reached without the proxy: hosts, domains, addresses, networks such as `10.0.0.0/8`.
     pub no_proxy: Vec<String>,
@@ -100,7 +99,10 @@ impl fmt::Debug for ConfigNetwork {
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("pattern" = "^https?://[^/]+/"))]
+#[schemars(
+    description = "How addresses start: scheme, host and maybe a path, up to and with a `/`.",
+    extend("pattern" = "^https?://[^/]+/([^?#]*/)?$")
+)]
 pub struct AddressPrefix(String);
 
 impl AddressPrefix {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use kiln_model::{Location, SourceMirror};
+use kiln_model::{AddressPrefix, Location, SourceMirror};
 use reqwest::Url;
 
 use crate::fetch::error::{AttemptError, FetchError};
@@ -184,6 +184,26 @@ struct Mirror {
     to: Vec<Address>,
 }
 
+fn archive(text: &String) -> Result<Archive, FetchError> {
+    Archive::parse(text).map_err(|reason| FetchError::Archive {
+        address: shown(text),
+        reason,
+    })
+}
+
+fn mirror(given: &SourceMirror) -> Result<Mirror, FetchError> {
+    let address = |prefix: &AddressPrefix| {
+        Address::parse(prefix.as_str()).map_err(|reason| FetchError::Mirror {
+            address: shown(prefix.as_str()),
+            reason,
+        })
+    };
+    Ok(Mirror {
+        prefix: address(&given.prefix)?,
+        to: given.to.iter().map(address).collect::<Result<_, _>>()?,
+    })
+}
+
 /// Where files are asked for besides, or instead of, the addresses that recipes give.
 #[derive(Debug, Clone)]
 pub(crate) struct Mirrors {
@@ -199,30 +219,24 @@ impl Mirrors {
         sources: &[SourceMirror],
         upstream: Upstream,
     ) -> Result<Self, FetchError> {
-        let archive = |text: &String| {
-            Archive::parse(text).map_err(|reason| FetchError::Archive {
-                address: shown(text),
-                reason,
-            })
-        };
-        let address = |text: &str| {
-            Address::parse(text).map_err(|reason| FetchError::Mirror {
-                address: shown(text),
-                reason,
-            })
-        };
-        let source = |mirror: &SourceMirror| -> Result<Mirror, FetchError> {
-            let to = mirror.to.iter().map(|text| address(text.as_str()));
-            Ok(Mirror {
-                prefix: address(mirror.prefix.as_str())?,
-                to: to.collect::<Result<_, _>>()?,
-            })
-        };
         Ok(Self {
             archives: archives.iter().map(archive).collect::<Result<_, _>>()?,
-            sources: sources.iter().map(source).collect::<Result<_, _>>()?,
+            sources: sources.iter().map(mirror).collect::<Result<_, _>>()?,
             upstream,
         })
+    }
+
+    /// Reads those that can be fetched from: where nothing is fetched, the others harm nobody.
+    pub(crate) fn usable(
+        archives: &[String],
+        sources: &[SourceMirror],
+        upstream: Upstream,
+    ) -> Self {
+        Self {
+            archives: archives.iter().flat_map(archive).collect(),
+            sources: sources.iter().flat_map(mirror).collect(),
+            upstream,
+        }
     }
 
     /// Returns every address of `locations`, in order, each once.

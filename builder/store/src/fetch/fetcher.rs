@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use crate::blob::BlobInfo;
 use crate::error::StoreError;
-use crate::fetch::address::{Mirrors, shown};
+use crate::fetch::address::Mirrors;
 use crate::fetch::client;
 use crate::fetch::error::{FetchError, MissingBlob};
 use crate::fetch::job::{Job, fetch_index, fetch_jobs};
@@ -33,8 +33,8 @@ pub struct Fetcher {
 
 #[derive(Debug)]
 enum Connection {
-    /// The archives, as messages write them.
-    Offline { archives: Vec<String> },
+    /// Where it could be asked, for messages.
+    Offline { mirrors: Mirrors },
     Online {
         line: Arc<Line>,
         mirrors: Mirrors,
@@ -63,11 +63,11 @@ impl Fetcher {
     /// off.
     pub fn new(store: Store, settings: FetchSettings) -> Result<Self, FetchError> {
         if settings.network == Network::Offline {
-            let archives = settings.archives.iter().map(|text| shown(text)).collect();
+            let mirrors = Mirrors::usable(&settings.archives, &settings.mirrors, settings.upstream);
             return Ok(Self {
                 store,
                 stop: Stop::default(),
-                connection: Connection::Offline { archives },
+                connection: Connection::Offline { mirrors },
             });
         }
         let mirrors = Mirrors::parse(&settings.archives, &settings.mirrors, settings.upstream)?;
@@ -141,7 +141,7 @@ impl Fetcher {
         missing.sort_by_key(|(file, _)| file.place);
         if !missing.is_empty() {
             match &self.connection {
-                Connection::Offline { archives } => return Err(offline(&missing, archives)),
+                Connection::Offline { mirrors } => return Err(offline(&missing, mirrors)),
                 Connection::Online {
                     line,
                     mirrors,
@@ -289,27 +289,13 @@ fn check_sizes(
     Ok(())
 }
 
-fn offline(missing: &[(&Wanted, Option<PathBuf>)], archives: &[String]) -> FetchError {
+fn offline(missing: &[(&Wanted, Option<PathBuf>)], mirrors: &Mirrors) -> FetchError {
     let describe = |(file, damaged): &(&Wanted, Option<PathBuf>)| {
-        let mut locations = Vec::new();
-        for location in &file.locations {
-            let path = match location {
-                FetchLocation::Location(location) => location.pool_path(),
-                FetchLocation::ArchivePath(path) => Some(path.clone()),
-            };
-            match path {
-                Some(path) if !archives.is_empty() => locations.extend(
-                    archives
-                        .iter()
-                        .map(|archive| format!("{}/{path}", archive.trim_end_matches('/'))),
-                ),
-                _ => locations.push(location.to_string()),
-            }
-        }
+        let candidates = mirrors.candidates(&file.locations).into_iter();
         MissingBlob {
             name: file.name.clone(),
             sha256: file.sha256,
-            locations,
+            locations: candidates.map(|candidate| candidate.shown).collect(),
             damaged: damaged.clone(),
         }
     };

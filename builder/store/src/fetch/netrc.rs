@@ -12,9 +12,13 @@
 //! as in curl. Anything else is an error: a password must not be taken for something it is not.
 
 use std::fmt;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::fetch::error::{AttemptError, FetchError};
 use crate::fetch::settings::NetrcFile;
@@ -64,11 +68,11 @@ impl Netrc {
             line: None,
             reason,
         };
-        let opened = match fs_err::File::open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_be_there => {
-                return Ok(Self::default());
-            }
-            opened => opened.map_err(|error| failed(error.to_string()))?,
+        // A FIFO must not block.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = match rustix::fs::open(path, flags, Mode::empty()) {
+            Err(Errno::NOENT) if !must_be_there => return Ok(Self::default()),
+            opened => File::from(opened.map_err(|error| failed(error.to_string()))?),
         };
         let found = opened.metadata();
         let found = found.map_err(|error| failed(error.to_string()))?;
@@ -311,8 +315,12 @@ mod tests {
         let missing = Netrc::read(&NetrcFile::IfThere(path.clone())).unwrap();
         assert_eq!(missing, Netrc::default());
         assert!(refused(NetrcFile::At(path.clone())).contains("No such file"));
-        let is_folder = refused(NetrcFile::IfThere(folder.path().to_owned()));
-        assert_eq!(is_folder, "it is no regular file");
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for other in [folder.path(), &fifo] {
+            let reason = refused(NetrcFile::IfThere(other.to_owned()));
+            assert_eq!(reason, "it is no regular file");
+        }
         let mode = |mode| {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             Netrc::read(&NetrcFile::At(path.clone())).unwrap()
