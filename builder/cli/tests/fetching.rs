@@ -82,8 +82,9 @@ fn answer(
     seen.lock().unwrap().push(head.to_lowercase());
     let (bytes, stalls) = reply(&head.to_lowercase());
     let _ = stream.write_all(&bytes);
-    while stalls {
-        std::thread::sleep(Duration::from_secs(60));
+    if stalls {
+        // The client is killed long before.
+        std::thread::sleep(Duration::from_secs(600));
     }
 }
 
@@ -403,6 +404,28 @@ fn the_proxy_is_the_environments_and_its_password_nobodys() {
     assert!(
         stderr.contains(reason) && !stderr.contains("s3cret"),
         "{stderr}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_the_way_to_the_network_is_shown() {
+    let check = |config: &str, expected: &str| {
+        let (code, stderr) = Project::new("http://up.example", config).lock(&[]);
+        assert_eq!((code, stderr.as_str()), (Some(2), expected));
+    };
+    check(
+        "[network]\nca = \"site.pem\"\n",
+        "error: can not read the trusted roots `PROJECT/site.pem`\n  cause     failed to open file \
+         `PROJECT/site.pem`: No such file or directory (os error 2)\n",
+    );
+    check(
+        "[network]\nproxy = \"http://me:s3cret@proxy/path\"\n",
+        "error: `http://proxy/path` (from kiln.toml) can not be used as a proxy: it has a path\n",
+    );
+    check(
+        "[mirrors]\nsources = [{prefix = \"https://github.com\", to = []}]\n",
+        "error: expected an address that ends in `/`\n  --> kiln.toml:2:22\n  |\n\
+         2 | sources = [{prefix = \"https://github.com\", to = []}]\n  |                      ^\n",
     );
 }
 

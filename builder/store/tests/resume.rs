@@ -350,7 +350,9 @@ fn who_is_asked_to_stop_stops_and_keeps_the_beginning() {
     assert!(matches!(error, FetchError::Cancelled), "{error}");
     assert_eq!(setup.partials(), [&BODY[..10]]);
     // Who was asked before does not even begin.
-    let error = fetcher.fetch_all(&[request.clone()], &Silent).unwrap_err();
+    let error = fetcher
+        .fetch_all(std::slice::from_ref(&request), &Silent)
+        .unwrap_err();
     assert!(matches!(error, FetchError::Cancelled), "{error}");
     let error = setup
         .fetcher(&[&stalls], limits())

@@ -184,7 +184,7 @@ struct Mirror {
     to: Vec<Address>,
 }
 
-fn archive(text: &String) -> Result<Archive, FetchError> {
+fn archive(text: &str) -> Result<Archive, FetchError> {
     Archive::parse(text).map_err(|reason| FetchError::Archive {
         address: shown(text),
         reason,
@@ -220,7 +220,10 @@ impl Mirrors {
         upstream: Upstream,
     ) -> Result<Self, FetchError> {
         Ok(Self {
-            archives: archives.iter().map(archive).collect::<Result<_, _>>()?,
+            archives: archives
+                .iter()
+                .map(|text| archive(text))
+                .collect::<Result<_, _>>()?,
             sources: sources.iter().map(mirror).collect::<Result<_, _>>()?,
             upstream,
         })
@@ -233,7 +236,7 @@ impl Mirrors {
         upstream: Upstream,
     ) -> Self {
         Self {
-            archives: archives.iter().flat_map(archive).collect(),
+            archives: archives.iter().flat_map(|text| archive(text)).collect(),
             sources: sources.iter().flat_map(mirror).collect(),
             upstream,
         }

@@ -86,7 +86,8 @@ pub struct FetchLimits {
     pub rate_window: Duration,
     /// Bytes per second, on average over each window, below which a mirror is given up.
     pub minimum_rate: u64,
-    /// Further tries at one address after a lost connection, a time-out or a server's error.
+    /// Further tries at one address after a lost connection, a time-out or a server's error; one that
+    /// brought a mebibyte or more is not counted.
     pub retries: u32,
     /// Wait before the first further try; it doubles with each. A server's own wish is ignored.
     pub backoff: Duration,
