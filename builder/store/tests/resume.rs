@@ -324,6 +324,28 @@ impl FetchProgress for StopAtBytes {
 }
 
 #[test]
+fn an_endless_body_stops_when_asked() {
+    let endless = Server::asked_for(|_| {
+        vec![
+            Part::Bytes(with_headers("200 OK", "X-Nothing: 1", b"")),
+            Part::Endless(vec![0; 65_536]),
+        ]
+    });
+    let setup = Setup::new();
+    let flag = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&flag);
+    let without_end = FetchLimits {
+        size_limit: u64::MAX,
+        ..limits()
+    };
+    let fetcher = setup
+        .fetcher(&[], without_end)
+        .stop_when(move || asked.load(Ordering::SeqCst));
+    let error = fetcher.fetch_all(&[request(vec![endless.web("x")])], &StopAtBytes(flag));
+    assert!(matches!(error, Err(FetchError::Cancelled)), "{error:?}");
+}
+
+#[test]
 fn who_is_asked_to_stop_stops_and_keeps_the_beginning() {
     let stalls = Server::asked_for(|_| {
         vec![

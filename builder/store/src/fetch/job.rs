@@ -86,16 +86,17 @@ pub(crate) async fn fetch_jobs(
     loop {
         let joined = tokio::select! {
             biased;
-            Some(event) = heard.recv() => {
-                event.tell(progress);
-                continue;
-            }
-            joined = running.join_next() => joined,
+            // First: a fast line gives no other a turn.
             () = stop.raised() => {
                 // What came so far is kept: each download is dropped on its own thread.
                 running.shutdown().await;
                 return Err(FetchError::Cancelled);
             }
+            Some(event) = heard.recv() => {
+                event.tell(progress);
+                continue;
+            }
+            joined = running.join_next() => joined,
         };
         match joined {
             None => break,
@@ -352,8 +353,9 @@ pub(crate) async fn fetch_index(
     candidates: Vec<Candidate>,
 ) -> Result<Vec<u8>, FetchError> {
     tokio::select! {
-        fetched = try_indexes(line, path, limit, candidates) => fetched,
+        biased;
         () = stop.raised() => Err(FetchError::Cancelled),
+        fetched = try_indexes(line, path, limit, candidates) => fetched,
     }
 }
 
