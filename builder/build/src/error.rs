@@ -235,7 +235,7 @@ pub enum BuildError {
     Store(#[from] kiln_store::StoreError),
     /// A file could not be fetched.
     #[error(transparent)]
-    Fetch(#[from] kiln_store::FetchError),
+    Fetch(kiln_store::FetchError),
     /// A root file system could not be made.
     #[error("{what}: {source}")]
     Image {
@@ -258,6 +258,15 @@ pub enum BuildError {
         /// Its digest.
         digest: DiffId,
     },
+}
+
+impl From<kiln_store::FetchError> for BuildError {
+    fn from(error: kiln_store::FetchError) -> Self {
+        match error {
+            kiln_store::FetchError::Cancelled => Self::Cancelled,
+            error => Self::Fetch(error),
+        }
+    }
 }
 
 impl From<ProjectError> for BuildError {

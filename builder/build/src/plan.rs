@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::BaseName;
+use kiln_model::{BaseName, Digest};
 use kiln_store::{FetchLocation, FetchRequest};
 
 use crate::compile::{BuildInputs, Built, cached};
@@ -25,6 +25,8 @@ pub struct Plan {
     pub(crate) rootfs: BTreeMap<NodeId, Rootfs>,
     /// Finished builds that the store has.
     pub(crate) built: BTreeMap<NodeId, Built>,
+    /// The locked size of each source: no server can send more of it, or less.
+    sizes: BTreeMap<Digest, u64>,
 }
 
 impl Plan {
@@ -35,10 +37,16 @@ impl Plan {
     pub fn new(shop: &Workshop<'_>, graph: Graph) -> Result<Self, BuildError> {
         let mut rootfs = BTreeMap::new();
         let mut built: BTreeMap<NodeId, Built> = BTreeMap::new();
+        let mut sizes = BTreeMap::new();
         for node in &graph.order {
             let loaded = &shop.project.recipes[&node.recipe];
             loaded.check_patches()?;
             let lock = checked_lock(shop.project, loaded, shop.architecture)?;
+            sizes.extend(
+                lock.sources
+                    .iter()
+                    .map(|source| (source.sha256, source.size)),
+            );
             rootfs.insert(node.clone(), Rootfs::new(shop, &loaded.recipe, &lock)?);
             let Some(bundled) = bundled_builds(&graph, node, &built) else {
                 continue;
@@ -57,6 +65,7 @@ impl Plan {
             graph,
             rootfs,
             built,
+            sizes,
         })
     }
 
@@ -78,7 +87,10 @@ impl Plan {
             .map(|node| &shop.project.recipes[&node.recipe]);
         let mut requests: Vec<FetchRequest> = recipes
             .flat_map(|loaded| &loaded.recipe.sources)
-            .map(source_request)
+            .map(|source| FetchRequest {
+                size: self.sizes.get(&source.sha256).copied(),
+                ..source_request(source)
+            })
             .collect();
         requests.sort_by_key(|request| request.sha256);
         requests.dedup_by_key(|request| request.sha256);
@@ -98,7 +110,7 @@ impl Plan {
     }
 }
 
-/// Asks for one source: upstream's address first, then its mirrors.
+/// Asks for one source, of whatever size: upstream's address first, then its mirrors.
 pub(crate) fn source_request(source: &kiln_model::recipe::Source) -> FetchRequest {
     let locations = std::iter::once(&source.url).chain(&source.mirrors);
     FetchRequest {

@@ -106,7 +106,7 @@ impl Rootfs {
         match (&self.base.origin, &self.base_lock) {
             (BaseOrigin::Archive(archive), Some(lock)) => {
                 let wrap = |error: PrepareError| match error {
-                    PrepareError::Fetch(error) => BuildError::Fetch(error),
+                    PrepareError::Fetch(error) => error.into(),
                     other => BuildError::image(&name)(other.into()),
                 };
                 let request = PrepareBase {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use kiln_build::{BuildError, GraphError, ProjectError};
+use kiln_model::mask_credentials;
 
 /// A run's end that is not success.
 #[derive(Debug, PartialEq, Eq)]
@@ -186,7 +187,8 @@ fn project_text(error: &ProjectError) -> String {
             text.push_str(
                 &Snippet {
                     file,
-                    text: content,
+                    // An address in it may hold a password.
+                    text: &mask_credentials(content),
                     line,
                     column,
                 }

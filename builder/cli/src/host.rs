@@ -17,6 +17,15 @@ pub fn facts() -> Host {
     }
 }
 
+/// What reads an environment variable: unset, empty and unreadable are the same.
+pub type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Reads a variable of the environment.
+#[expect(clippy::disallowed_methods, reason = "only cli reads the environment")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Returns the time as RFC 3339 in whole seconds.
 #[expect(
     clippy::disallowed_methods,

@@ -4,6 +4,7 @@ mod arguments;
 mod failure;
 mod host;
 mod interrupt;
+mod network;
 mod print;
 mod report;
 mod session;

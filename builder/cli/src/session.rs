@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use kiln_build::{Project, Workshop};
-use kiln_model::{Architecture, BaseOrigin};
+use kiln_model::Architecture;
 use kiln_sandbox::{Cancel, EmbeddedEngine, InitProgram};
-use kiln_store::{FetchSettings, Fetcher, Network, Store, TrustedRoots};
+use kiln_store::{Fetcher, Network, Store};
 
 use crate::SANDBOX_INIT;
 use crate::arguments::{Common, path};
@@ -41,17 +41,16 @@ impl Session {
         } else {
             Network::Online
         };
-        let mut settings = FetchSettings::new(archives(common, &project), network);
-        if let Some(bundle) = path(common.trusted_roots.as_ref()) {
-            settings.roots = TrustedRoots::Bundle(bundle);
-        }
-        let fetcher =
-            Fetcher::new(store.clone(), settings).map_err(|error| Failure::host(error.into()))?;
+        let cancel = Cancel::new();
+        let settings = crate::network::settings(common, &project, network);
+        let stop = cancel.clone();
+        let fetcher = Fetcher::new(store.clone(), settings)
+            .map_err(|error| Failure::host(error.into()))?
+            .stop_when(move || stop.is_cancelled());
         let init = InitProgram {
             program: PathBuf::from("/proc/self/exe"),
             arguments: vec![SANDBOX_INIT.to_owned()],
         };
-        let cancel = Cancel::new();
         interrupt::watch(&cancel, first);
         let jobs = common
             .jobs
@@ -106,24 +105,4 @@ pub fn load(common: &Common) -> Result<Project, Failure> {
     let root =
         fs_err::canonicalize(&common.project).map_err(|error| Failure::host(error.into()))?;
     Project::load(&root).map_err(|errors| Failure::project(&errors))
-}
-
-/// The command line and environment first, then `kiln.toml`, then the host's apt.
-fn archives(common: &Common, project: &Project) -> Vec<String> {
-    let given = common
-        .debian_archive
-        .iter()
-        .filter(|address| !address.is_empty());
-    let given: Vec<String> = given.cloned().collect();
-    if !given.is_empty() {
-        return given;
-    }
-    if !project.config.mirrors.debian.is_empty() {
-        return project.config.mirrors.debian.clone();
-    }
-    let suite = project.bases.values().find_map(|base| match &base.origin {
-        BaseOrigin::Archive(archive) => Some(archive.suite.as_str()),
-        BaseOrigin::Layout { .. } => None,
-    });
-    suite.map(host::apt_archives).unwrap_or_default()
 }

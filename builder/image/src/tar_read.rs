@@ -56,18 +56,24 @@ pub enum TarError {
         offset: u64,
     },
     /// The stream is bigger than allowed.
-    #[error("`{archive}` was refused: {limit}")]
+    #[error("`{archive}` was refused at byte {offset} of the tar stream, {place}: {limit}")]
     Limit {
         /// The archive's name.
         archive: String,
+        /// Bytes of the tar stream read before it.
+        offset: u64,
+        /// Where that is: `in the entry x`.
+        place: String,
         /// The limit that was passed.
         limit: StreamLimit,
     },
     /// There are more entries than allowed.
-    #[error("`{archive}` has more than {limit} entries")]
+    #[error("`{archive}` has more than {limit} entries (at byte {offset} of the tar stream)")]
     TooManyEntries {
         /// The archive's name.
         archive: String,
+        /// Offset after the header block of the first entry too many.
+        offset: u64,
         /// The limit.
         limit: u64,
     },
@@ -266,6 +272,7 @@ impl<R: Read> TarReader<R> {
         if self.entries > self.limits.entries {
             return Err(TarError::TooManyEntries {
                 archive: self.archive.clone(),
+                offset: self.offset,
                 limit: self.limits.entries,
             });
         }
@@ -311,6 +318,8 @@ impl<R: Read> TarReader<R> {
     fn limit_error(&self, limit: StreamLimit) -> TarError {
         TarError::Limit {
             archive: self.archive.clone(),
+            offset: self.offset,
+            place: self.place(),
             limit,
         }
     }
@@ -319,11 +328,15 @@ impl<R: Read> TarReader<R> {
         TarError::Truncated {
             archive: self.archive.clone(),
             offset: self.offset,
-            place: if self.entry.is_empty() {
-                "before the two zero blocks that end an archive".to_owned()
-            } else {
-                format!("in or after the entry `{}`", self.entry)
-            },
+            place: self.place(),
+        }
+    }
+
+    fn place(&self) -> String {
+        if self.entry.is_empty() {
+            "before the two zero blocks that end an archive".to_owned()
+        } else {
+            format!("in or after the entry `{}`", self.entry)
         }
     }
 

@@ -1,5 +1,8 @@
 //! `kiln.toml`: who we are and where our mirrors stand. Everything has a working default.
 
+use std::fmt;
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +15,8 @@ pub struct Config {
     pub organization: Organization,
     /// Where files are fetched from.
     pub mirrors: Mirrors,
+    /// The way to the network.
+    pub network: ConfigNetwork,
     /// What a step may use up.
     pub limits: ConfigLimits,
     /// What the host must offer beyond the isolation that is always required.
@@ -46,6 +51,146 @@ impl Default for Organization {
 pub struct Mirrors {
     /// Base addresses of Debian archives, tried in order; default: those of the host's apt.
     pub debian: Vec<String>,
+    /// Mirrors of sources, by the start of their address; tried before the address itself.
+    pub sources: Vec<SourceMirror>,
+    /// Never ask a source's own address: what no mirror has can not be fetched.
+    pub only: bool,
+}
+
+/// Mirrors of all addresses that start alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SourceMirror {
+    /// How the addresses start: `https://github.com/`.
+    pub prefix: AddressPrefix,
+    /// What is put in its place, tried in order: `https://mirror.example/github/`.
+    pub to: Vec<AddressPrefix>,
+}
+
+/// The way to the network. Environment variables and options come before it.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ConfigNetwork {
+    /// The proxy for http and https: `http://proxy.example:3128`.
+    pub proxy: Option<String>,
+    /// What is reached without the proxy: hosts, domains, addresses, networks such as `10.0.0.0/8`.
+    pub no_proxy: Vec<String>,
+    /// PEM file, from this file's folder, of authorities that are trusted besides the host's.
+    pub ca: Option<String>,
+}
+
+impl fmt::Debug for ConfigNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigNetwork")
+            .field("proxy", &self.proxy.as_deref().map(mask_credentials))
+            .field("no_proxy", &self.no_proxy)
+            .field("ca", &self.ca)
+            .finish()
+    }
+}
+
+/// How addresses start: scheme, host and maybe a path, up to and with a `/`.
+///
+/// ```
+/// use kiln_model::AddressPrefix;
+/// let prefix: AddressPrefix = "https://github.com/libevent/".parse().unwrap();
+/// assert_eq!(prefix.as_str(), "https://github.com/libevent/");
+/// assert!("https://github.com".parse::<AddressPrefix>().is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(
+    description = "How addresses start: scheme, host and maybe a path, up to and with a `/`.",
+    extend("pattern" = "^https?://[^/]+/([^?#]*/)?$")
+)]
+pub struct AddressPrefix(String);
+
+impl AddressPrefix {
+    /// Returns the text; it may carry credentials, which must not be shown.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AddressPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mask_credentials(&self.0))
+    }
+}
+
+/// Says why a text is not the start of addresses. It never repeats the text, which may hold a
+/// password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressPrefixError {
+    /// The scheme is neither `https:` nor `http:`.
+    #[error("expected an address that starts with `https://` or `http://`")]
+    Scheme,
+    /// There is no host.
+    #[error("expected a host after `//`")]
+    Host,
+    /// It does not end in `/`, so that other hosts or folders could start like it.
+    #[error("expected an address that ends in `/`")]
+    End,
+    /// A character is not allowed.
+    #[error("character {0:?} is not allowed in the start of an address")]
+    Character(char),
+}
+
+impl FromStr for AddressPrefix {
+    type Err = AddressPrefixError;
+
+    fn from_str(text: &str) -> Result<Self, AddressPrefixError> {
+        let refused = |c: &char| !c.is_ascii_graphic() || "\"'<>\\^`{|}?#".contains(*c);
+        if let Some(character) = text.chars().find(refused) {
+            return Err(AddressPrefixError::Character(character));
+        }
+        let rest = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        let rest = rest.ok_or(AddressPrefixError::Scheme)?;
+        let host = rest.split('/').next().unwrap_or_default();
+        if host.rsplit('@').next().unwrap_or_default().is_empty() {
+            return Err(AddressPrefixError::Host);
+        }
+        if !text.ends_with('/') {
+            return Err(AddressPrefixError::End);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for AddressPrefix {
+    type Error = AddressPrefixError;
+
+    fn try_from(text: String) -> Result<Self, AddressPrefixError> {
+        text.parse()
+    }
+}
+
+impl From<AddressPrefix> for String {
+    fn from(prefix: AddressPrefix) -> Self {
+        prefix.0
+    }
+}
+
+/// Returns a text with a `*` for every character of the credentials in its addresses, to show it:
+/// `http://me:secret@host/` becomes `http://*********@host/`.
+#[must_use]
+pub fn mask_credentials(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(place) = rest.find("://") {
+        let (before, after) = rest.split_at(place + 3);
+        masked.push_str(before);
+        let end = after.find(['/', '?', '#', '"', '\'', '\\', ' ', '\t', '\n', ',', '`']);
+        let authority = &after[..end.unwrap_or(after.len())];
+        let secret = authority.rfind('@').unwrap_or(0);
+        masked.extend(authority[..secret].chars().map(|_| '*'));
+        rest = &after[secret..];
+    }
+    masked.push_str(rest);
+    masked
 }
 
 /// What a step may use up.
@@ -101,7 +246,8 @@ impl Config {
     /// What the TOML parser says, unknown keys included.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| ConfigError {
-            reason: error.message().to_owned(),
+            // The parser repeats what it did not expect, which may be an address with a password.
+            reason: mask_credentials(error.message()),
             offset: error.span().map_or(0, |span| span.start),
         })
     }
@@ -123,5 +269,68 @@ mod tests {
         let error = Config::parse("[mirror]\ndebian = []\n").unwrap_err();
         assert!(error.reason.contains("unknown field `mirror`"), "{error}");
         assert_eq!(error.offset, 1);
+    }
+
+    #[test]
+    fn mirrors_and_proxies_are_read() {
+        let text = "[mirrors]\nonly = true\n\
+            sources = [{prefix = \"https://github.com/\", to = [\"http://m.example/gh/\"]}]\n\
+            [network]\nproxy = \"http://me:s3cret@proxy:3128\"\nno-proxy = [\".lan\"]\n\
+            ca = \"site.pem\"\n";
+        let config = Config::parse(text).unwrap();
+        assert!(config.mirrors.only);
+        let [mirror] = config.mirrors.sources.as_slice() else {
+            panic!("expected one mirror, got {:?}", config.mirrors.sources);
+        };
+        assert_eq!(mirror.prefix.as_str(), "https://github.com/");
+        assert_eq!(mirror.to[0].as_str(), "http://m.example/gh/");
+        assert_eq!(config.network.no_proxy, [".lan"]);
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_start_of_addresses_is_a_whole_one() {
+        let check = |text: &str, expected: AddressPrefixError| {
+            assert_eq!(text.parse::<AddressPrefix>(), Err(expected), "{text}");
+        };
+        check("github.com/", AddressPrefixError::Scheme);
+        check("ftp://github.com/", AddressPrefixError::Scheme);
+        check("https:///x/", AddressPrefixError::Host);
+        check("https://me:s3cret@/", AddressPrefixError::Host);
+        check("https://github.com", AddressPrefixError::End);
+        check("https://github.com/a", AddressPrefixError::End);
+        check(
+            "https://github.com/?q=/",
+            AddressPrefixError::Character('?'),
+        );
+        check(
+            "https://github.com/a b/",
+            AddressPrefixError::Character(' '),
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_passwords() {
+        for (text, reason) in [
+            (
+                "[mirrors]\ndebian = \"http://me:s3cret@host/\"",
+                "invalid type: string \"http://*********@host/\", expected a sequence",
+            ),
+            (
+                "[mirrors]\nsources = [{prefix = \"http://a/\", to = [\"http://me:s3cret@b\"]}]",
+                "expected an address that ends in `/`",
+            ),
+        ] {
+            let error = Config::parse(text).unwrap_err();
+            assert_eq!(error.reason, reason);
+        }
+        for (text, masked) in [
+            ("no address", "no address"),
+            ("a://b@c@d/e@f", "a://***@d/e@f"),
+            ("x http://a:b@c, http://d@e", "x http://***@c, http://*@e"),
+            ("http://host/a@b", "http://host/a@b"),
+        ] {
+            assert_eq!(mask_credentials(text), masked);
+        }
     }
 }

@@ -16,7 +16,10 @@ mod text;
 mod time;
 
 pub use base_image::{ArchiveBase, BASE_IMAGE_SCHEMA, BaseImage, BaseOrigin};
-pub use config::{Config, ConfigError, ConfigLimits, Mirrors, Organization, Require};
+pub use config::{
+    AddressPrefix, AddressPrefixError, Config, ConfigError, ConfigLimits, ConfigNetwork, Mirrors,
+    Organization, Require, SourceMirror, mask_credentials,
+};
 pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};
 pub use lockfile::{
     BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedPackage, LockedSource,

@@ -1,7 +1,7 @@
 //! Writing and verifying blobs: bytes are hashed while they pass, and named only afterwards.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use kiln_model::{Digest, Sha512};
@@ -52,13 +52,59 @@ impl BlobWriter {
         })
     }
 
+    /// Goes on with the bytes in `file`, which has the name `path`: all of them are hashed again.
+    pub(crate) fn take_up(store: Store, file: File, path: &Path) -> Result<Self, StoreError> {
+        let path = tempfile::TempPath::try_from_path(path)
+            .map_err(|error| StoreError::from_io("open", path, error))?;
+        let mut writer = Self {
+            store,
+            file: NamedTempFile::from_parts(file, path),
+            buffer: Vec::with_capacity(BUFFER),
+            hashers: Hashers::default(),
+        };
+        let mut piece = vec![0; BUFFER];
+        loop {
+            match writer.file.as_file_mut().read(&mut piece) {
+                Ok(0) => return Ok(writer),
+                Ok(count) => writer.hashers.update(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(StoreError::from_io("read", writer.file.path(), error)),
+            }
+        }
+    }
+
+    /// Says whether the file stays when the writer is dropped unfinished.
+    pub(crate) fn keep_unfinished(&mut self, keep: bool) {
+        self.file.disable_cleanup(keep);
+    }
+
+    /// Returns the bytes so far.
+    pub(crate) const fn size(&self) -> u64 {
+        self.hashers.size + self.buffer.len() as u64
+    }
+
+    /// Returns the digest of the bytes so far.
+    pub(crate) fn digest_so_far(&mut self) -> Result<Digest, StoreError> {
+        self.flush_buffer()?;
+        Ok(self.hashers.finish().digest)
+    }
+
+    /// Forgets all bytes.
+    pub(crate) fn restart(&mut self) -> Result<(), StoreError> {
+        self.buffer.clear();
+        self.hashers = Hashers::default();
+        let file = self.file.as_file_mut();
+        let outcome = file.set_len(0).and_then(|()| file.rewind());
+        outcome.map_err(|error| StoreError::from_io("write", self.file.path(), error))
+    }
+
     /// Appends `bytes`.
     ///
     /// # Errors
     /// `DiskFull`, `NotWritable` or `Io`; the writer is of no use afterwards.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         if self.buffer.len() + bytes.len() > BUFFER {
-            self.write_out()?;
+            self.flush_buffer()?;
         }
         if bytes.len() >= BUFFER {
             self.hashers.update(bytes);
@@ -85,7 +131,7 @@ impl BlobWriter {
     }
 
     fn finish_checked(mut self, expected: Option<Digest>) -> Result<BlobInfo, StoreError> {
-        self.write_out()?;
+        self.flush_buffer()?;
         let info = self.hashers.finish();
         if let Some(expected) = expected.filter(|expected| *expected != info.digest) {
             return Err(StoreError::Mismatch {
@@ -107,7 +153,7 @@ impl BlobWriter {
         Ok(info)
     }
 
-    fn write_out(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn flush_buffer(&mut self) -> Result<(), StoreError> {
         let buffer = std::mem::take(&mut self.buffer);
         self.hashers.update(&buffer);
         self.write_file(&buffer)?;

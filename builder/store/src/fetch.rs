@@ -2,18 +2,26 @@
 //!
 //! A mirror is never trusted: what it sends is hashed while it is written, and only bytes with the
 //! expected digest get a name. One that refuses, lies or stalls is passed over for the next, and is
-//! named with its reason if none has the bytes. Downloads are not resumed.
+//! named with its reason if none has the bytes. A download that breaks off goes on where it ended, at
+//! the same mirror or another, in this run or the next; the digest of the whole decides.
 
 mod address;
 mod client;
 mod error;
 mod fetcher;
 mod job;
+mod netrc;
+mod proxy;
+mod range;
 mod request;
 mod settings;
+mod stop;
 mod transfer;
 
 pub use error::{Attempt, AttemptError, BodyKind, FailedFetch, FetchError, MissingBlob, Received};
 pub use fetcher::Fetcher;
 pub use request::{FetchLocation, FetchOrigin, FetchProgress, FetchRequest, Silent};
-pub use settings::{FetchLimits, FetchSettings, Network, TrustedRoots};
+pub use settings::{
+    FetchLimits, FetchSettings, NetrcFile, Network, ProxyAddress, ProxySettings, TrustedRoots,
+    Upstream,
+};

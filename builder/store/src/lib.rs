@@ -9,6 +9,7 @@ mod error;
 mod fetch;
 mod image_index;
 mod layout;
+mod partial;
 mod publish;
 mod record;
 mod remove;
@@ -20,8 +21,8 @@ pub use blob::{BlobInfo, BlobWriter};
 pub use error::{StoreError, WriteTreeError};
 pub use fetch::{
     Attempt, AttemptError, BodyKind, FailedFetch, FetchError, FetchLimits, FetchLocation,
-    FetchOrigin, FetchProgress, FetchRequest, FetchSettings, Fetcher, MissingBlob, Network,
-    Received, Silent, TrustedRoots,
+    FetchOrigin, FetchProgress, FetchRequest, FetchSettings, Fetcher, MissingBlob, NetrcFile,
+    Network, ProxyAddress, ProxySettings, Received, Silent, TrustedRoots, Upstream,
 };
 pub use layout::STORE_FORMAT;
 pub use record::RecordKind;

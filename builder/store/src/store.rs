@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::blob::{BlobInfo, BlobWriter, Observed, Wanted, observe};
 use crate::error::StoreError;
 use crate::layout;
+use crate::partial::remove_stale;
 use crate::publish::{Published, publish, rename_noreplace};
 use crate::temporary::{ScratchDir, Session, remove_leftovers};
 
@@ -79,6 +80,7 @@ impl Store {
         let tmp = root.join("tmp");
         let session = Arc::new(Session::start(&tmp)?);
         remove_leftovers(&tmp);
+        remove_stale(&tmp, &root.join("blobs/sha256"), session.began()?);
         let store = Self {
             inner: Arc::new(Inner {
                 root,

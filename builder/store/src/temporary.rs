@@ -3,6 +3,7 @@
 //! ```text
 //! tmp/kiln-XXXXXX.lock   flocked for as long as its kiln lives; the kernel releases it on death
 //! tmp/kiln-XXXXXX/       everything that this kiln has not published yet
+//! tmp/partial-<hex>      a download that the next kiln goes on with; see `partial`
 //! ```
 //!
 //! The lock is made before its folder and removed after it. So a folder without a lock belongs to
@@ -29,7 +30,7 @@ const PREFIX: &str = "kiln-";
 pub(crate) struct Session {
     folder: PathBuf,
     lock_path: PathBuf,
-    _lock: OwnedFd,
+    lock: OwnedFd,
 }
 
 impl Session {
@@ -67,13 +68,20 @@ impl Session {
         Ok(Some(Self {
             folder,
             lock_path,
-            _lock: lock,
+            lock,
         }))
     }
 
     /// Returns the folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Returns when the session began, by its file system's clock: seconds since 1970.
+    pub(crate) fn began(&self) -> Result<i64, StoreError> {
+        let stat = rustix::fs::fstat(&self.lock);
+        stat.map(|stat| stat.st_mtime)
+            .map_err(|error| StoreError::from_io("read", &self.lock_path, error))
     }
 
     /// Makes an empty folder with an unpredictable name in this one.
@@ -98,7 +106,7 @@ impl Drop for Session {
 }
 
 /// Takes the lock; `false` when it is another's or `path` no longer names it.
-fn take_lock(lock: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
+pub(crate) fn take_lock(lock: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
     match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Ok(false),

@@ -2,10 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+mod tls;
+
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kiln_model::Digest;
@@ -13,61 +12,13 @@ use kiln_store::{
     AttemptError, FetchError, FetchLocation, FetchRequest, FetchSettings, Fetcher, Network, Silent,
     Store, TrustedRoots,
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::CertificateParams;
 use tempfile::TempDir;
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+use tls::{authority, loopback, serve};
 
-fn authority(name: &str) -> Authority {
-    let mut params = CertificateParams::new(vec![]).unwrap();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// Serves `reply` over TLS with a certificate of `authority`; returns the base address.
-fn serve(authority: &Authority, params: CertificateParams, reply: String) -> String {
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.signed_by(&key, authority).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-        )
-        .unwrap();
-    let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!(
-        "https://127.0.0.1:{}",
-        listener.local_addr().unwrap().port()
-    );
-    // Ends with the test's process.
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-            let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
-            let mut head = [0; 4096];
-            // A client that refuses the certificate ends the connection here.
-            if stream.read(&mut head).is_ok() {
-                let _ = stream.write_all(reply.as_bytes());
-                stream.conn.send_close_notify();
-                let _ = stream.flush();
-            }
-        }
-    });
-    base
-}
-
-fn loopback() -> CertificateParams {
-    CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap()
-}
-
-fn ok() -> String {
-    "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody".to_owned()
+fn ok() -> Vec<u8> {
+    b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody".to_vec()
 }
 
 struct Setup {
@@ -120,7 +71,7 @@ impl Setup {
 #[test]
 fn only_the_named_roots_are_trusted() {
     let (ours, other) = (authority("ours"), authority("other"));
-    let base = serve(&ours, loopback(), ok());
+    let base = serve(&ours, loopback(), &ok());
     let setup = Setup::new();
     let refused = |roots| {
         let reason = setup.fetch(roots, &base).unwrap_err();
@@ -144,7 +95,7 @@ fn certificates_of_another_host_or_time_are_refused() {
     let ours = authority("ours");
     let check = |params: CertificateParams, expected: &str| {
         let setup = Setup::new();
-        let base = serve(&ours, params, ok());
+        let base = serve(&ours, params, &ok());
         let reason = setup.fetch(setup.bundle(&ours.pem()), &base).unwrap_err();
         assert!(
             matches!(&reason, AttemptError::Connect { reason } if reason.contains(expected)),
@@ -164,7 +115,7 @@ fn a_redirect_out_of_encryption_is_refused() {
     let ours = authority("ours");
     let target = "http://127.0.0.1:1/x";
     let reply = format!("HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n");
-    let base = serve(&ours, loopback(), reply);
+    let base = serve(&ours, loopback(), reply.as_bytes());
     let setup = Setup::new();
     let expected = AttemptError::Redirect {
         target: target.to_owned(),

@@ -2,244 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+mod support;
+
 use std::time::Duration;
 
 use kiln_model::{Digest, Location, Sha512};
 use kiln_store::{
-    Attempt, AttemptError, BlobInfo, BodyKind, FetchError, FetchLimits, FetchLocation, FetchOrigin,
-    FetchProgress, FetchRequest, FetchSettings, Fetcher, Network, Received, Silent, Store,
-    StoreError,
+    AttemptError, BlobInfo, BodyKind, FetchError, FetchLocation, FetchRequest, FetchSettings,
+    Fetcher, Network, Received, Silent, StoreError,
 };
-use tempfile::TempDir;
 
-/// What a server does with one request: it sends the parts, waits where it is told, and closes.
-enum Part {
-    Bytes(Vec<u8>),
-    Pause(Duration),
-    /// The bytes, over and over, until the client has enough.
-    Endless(Vec<u8>),
-}
-
-type Reply = Vec<Part>;
-
-/// An HTTP server on loopback that is as rude as the test wants.
-struct Server {
-    base: String,
-    /// The head of every request so far.
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    /// `reply` gets the path and how many requests came before.
-    fn start(reply: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&heads);
-        let reply = Arc::new(reply);
-        // Ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (seen, reply) = (Arc::clone(&seen), Arc::clone(&reply));
-                std::thread::spawn(move || serve(stream.unwrap(), &seen, &*reply));
-            }
-        });
-        Self { base, heads }
-    }
-
-    /// Serves the same for every path.
-    fn always(text: impl Into<Vec<u8>>) -> Self {
-        let text = text.into();
-        Self::start(move |_, _| vec![Part::Bytes(text.clone())])
-    }
-
-    fn asked(&self) -> usize {
-        self.heads.lock().unwrap().len()
-    }
-
-    fn web(&self, path: &str) -> FetchLocation {
-        let text = format!("{}/{path}", self.base);
-        FetchLocation::Location(text.parse().unwrap())
-    }
-}
-
-fn serve(
-    mut stream: TcpStream,
-    seen: &Mutex<Vec<String>>,
-    reply: &(dyn Fn(&str, usize) -> Reply + Send + Sync),
-) {
-    let mut head = String::new();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).unwrap_or(0) == 0 {
-            return;
-        }
-    }
-    let path = head.split(' ').nth(1).unwrap().to_owned();
-    let before = {
-        let mut seen = seen.lock().unwrap();
-        seen.push(head);
-        seen.len() - 1
-    };
-    for part in reply(&path, before) {
-        match part {
-            Part::Bytes(bytes) => {
-                if stream.write_all(&bytes).is_err() {
-                    return;
-                }
-            }
-            Part::Pause(time) => std::thread::sleep(time),
-            Part::Endless(bytes) => while stream.write_all(&bytes).is_ok() {},
-        }
-    }
-}
-
-fn ok(body: &[u8]) -> Vec<u8> {
-    with_headers("200 OK", &format!("Content-Length: {}", body.len()), body)
-}
-
-fn status(line: &str) -> Vec<u8> {
-    with_headers(line, "Content-Length: 0", b"")
-}
-
-fn with_headers(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {line}\r\nConnection: close\r\n{headers}\r\n\r\n");
-    [head.as_bytes(), body].concat()
-}
-
-/// A port on which nobody listens.
-fn nobody() -> FetchLocation {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let text = format!("http://{}/x", listener.local_addr().unwrap());
-    FetchLocation::Location(text.parse().unwrap())
-}
-
-const BODY: &[u8] = b"the bytes of a source tarball";
-
-fn request(locations: Vec<FetchLocation>) -> FetchRequest {
-    FetchRequest {
-        name: "x-1.0.tar.gz".to_owned(),
-        locations,
-        sha256: Digest::of(BODY),
-        size: None,
-    }
-}
-
-fn limits() -> FetchLimits {
-    FetchLimits {
-        backoff: Duration::from_millis(1),
-        ..FetchLimits::standard()
-    }
-}
-
-struct Setup {
-    _folder: TempDir,
-    store: Store,
-}
-
-impl Setup {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store")).unwrap();
-        Self {
-            _folder: folder,
-            store,
-        }
-    }
-
-    fn fetcher(&self, archives: &[&Server], limits: FetchLimits) -> Fetcher {
-        let archives = archives
-            .iter()
-            .map(|server| format!("{}/debian/", server.base));
-        let mut settings = FetchSettings::new(archives.collect(), Network::Online);
-        settings.limits = limits;
-        Fetcher::new(self.store.clone(), settings).unwrap()
-    }
-
-    fn offline(&self) -> Fetcher {
-        let archives = vec!["http://user:secret@mirror.example/debian/".to_owned()];
-        let settings = FetchSettings::new(archives, Network::Offline);
-        Fetcher::new(self.store.clone(), settings).unwrap()
-    }
-
-    /// Checks that nothing was published and nothing unfinished remains.
-    fn check_empty(&self) {
-        let below = |name: &str, depth| {
-            let folder = walkdir::WalkDir::new(self.store.root().join(name));
-            let entries = folder.min_depth(depth).into_iter().flatten();
-            entries.map(|entry| entry.into_path()).collect::<Vec<_>>()
-        };
-        assert_eq!(below("blobs/sha256", 1), Vec::<std::path::PathBuf>::new());
-        assert_eq!(below("tmp", 2), Vec::<std::path::PathBuf>::new());
-    }
-}
-
-/// Fetches one file and returns why each location failed.
-fn attempts(fetcher: &Fetcher, request: FetchRequest) -> Vec<Attempt> {
-    match fetcher.fetch_all(&[request], &Silent).unwrap_err() {
-        FetchError::Failed { mut failures } => {
-            assert_eq!(failures.len(), 1);
-            let failed = failures.remove(0);
-            assert_eq!(failed.name, "x-1.0.tar.gz");
-            failed.attempts
-        }
-        other => panic!("expected a failed fetch, got {other}"),
-    }
-}
-
-/// Fetches from one server, which fails; checks that nothing is kept.
-fn reason(server: &Server, limits: FetchLimits, size: Option<u64>) -> AttemptError {
-    let setup = Setup::new();
-    let mut request = request(vec![server.web("x")]);
-    request.size = size;
-    let mut attempts = attempts(&setup.fetcher(&[], limits), request);
-    setup.check_empty();
-    assert_eq!(attempts.len(), 1);
-    let attempt = attempts.remove(0);
-    assert_eq!(attempt.address, format!("{}/x", server.base));
-    assert_eq!(attempt.tries as usize, server.asked());
-    attempt.reason
-}
-
-/// Writes down what it hears.
-#[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
-
-impl Heard {
-    fn lines(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-
-    fn note(&self, line: String) {
-        self.0.lock().unwrap().push(line);
-    }
-}
-
-impl FetchProgress for Heard {
-    fn started(&self, name: &str, size: Option<u64>) {
-        self.note(format!("started {name} {size:?}"));
-    }
-
-    fn advanced(&self, name: &str, bytes: u64) {
-        self.note(format!("advanced {name} {bytes}"));
-    }
-
-    fn passed_over(&self, name: &str, address: &str, reason: &AttemptError) {
-        let path = address.rsplit('/').next().unwrap();
-        self.note(format!("passed over {name} {path}: {reason}"));
-    }
-
-    fn finished(&self, name: &str, info: &BlobInfo, origin: FetchOrigin) {
-        let origin = match origin {
-            FetchOrigin::Store => "the store".to_owned(),
-            FetchOrigin::Network { address } => address.rsplit('/').next().unwrap().to_owned(),
-        };
-        self.note(format!("finished {name} {} from {origin}", info.size));
-    }
-}
+use support::{
+    BODY, Heard, Part, Server, Setup, attempts, limits, nobody, ok, reason, request, status,
+    with_headers,
+};
 
 #[test]
 fn a_file_is_fetched_once_and_then_taken_from_the_store() {
@@ -476,32 +252,28 @@ fn a_body_of_unknown_size_is_bounded() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_asked_for_again_and_never_kept() {
+fn a_body_that_breaks_off_is_asked_for_again_and_is_no_blob() {
     let broken = Server::always(with_headers("200 OK", "Content-Length: 1000", BODY));
-    let found = reason(&broken, limits(), None);
+    let setup = Setup::new();
+    let mut request = request(vec![broken.web("x")]);
+    request.sha256 = Digest::of(b"a whole of which this is no beginning");
+    let failed = attempts(&setup.fetcher(&[], limits()), request);
     assert!(
         matches!(
-            found,
+            failed[0].reason,
             AttemptError::Broken {
                 received: 29,
                 announced: Some(1000),
                 ..
             }
         ),
-        "{found}"
+        "{}",
+        failed[0].reason
     );
-    assert_eq!(broken.asked(), 3);
-    let mended = Server::start(|_, before| {
-        let short = with_headers("200 OK", "Content-Length: 29", &BODY[..10]);
-        vec![Part::Bytes(if before == 0 { short } else { ok(BODY) })]
-    });
-    let setup = Setup::new();
-    let request = request(vec![mended.web("x")]);
-    setup
-        .fetcher(&[], limits())
-        .fetch_all(&[request], &Silent)
-        .unwrap();
-    assert_eq!(setup.store.read_blob(&Digest::of(BODY)).unwrap(), BODY);
+    assert_eq!((failed[0].tries, broken.asked()), (3, 3));
+    assert_eq!(setup.partials(), [BODY]);
+    let blobs = walkdir::WalkDir::new(setup.store.root().join("blobs/sha256")).min_depth(1);
+    assert_eq!(blobs.into_iter().count(), 0);
 }
 
 #[test]
@@ -581,13 +353,24 @@ fn redirects_are_followed_so_far_and_only_on_the_web() {
         request(vec![circle.web("x")]),
     );
     assert_eq!(failed[0].reason, AttemptError::Redirects { limit: 5 });
-    for target in ["ftp://127.0.0.1/x", "file:///etc/passwd"] {
+    let scheme = "only `http:` and `https:` are fetched";
+    for (target, shown, reason) in [
+        ("ftp://127.0.0.1/x", "ftp://127.0.0.1/x", scheme),
+        ("file:///etc/passwd", "file:///etc/passwd", scheme),
+        ("javascript:alert(1)", "javascript:alert(1)", scheme),
+        (
+            "http://me:secret@127.0.0.1/x",
+            "http://127.0.0.1/x",
+            "it carries credentials",
+        ),
+        ("http://[", "http://[", "it is not an address"),
+    ] {
         let server = Server::start(move |_, _| redirect(target));
         let expected = AttemptError::Redirect {
-            target: target.to_owned(),
-            reason: "only `http:` and `https:` are fetched",
+            target: shown.to_owned(),
+            reason,
         };
-        assert_eq!(reason(&server, limits(), None), expected);
+        assert_eq!(self::reason(&server, limits(), None), expected);
     }
     let nowhere = Server::always(status("302 Found"));
     assert_eq!(
@@ -665,6 +448,65 @@ fn a_trickle_is_given_up() {
     };
     assert_eq!(window, Duration::from_millis(250));
     assert!(actual < 100, "{actual}");
+}
+
+#[test]
+fn a_length_that_lies_ends_where_it_says() {
+    // More bytes than announced are not read; they are another file then.
+    for (length, taken) in [(10, &BODY[..10]), (0, &BODY[..0])] {
+        let headers = format!("Content-Length: {length}");
+        let server = Server::always(with_headers("200 OK", &headers, BODY));
+        let expected = AttemptError::Mismatch {
+            expected: Digest::of(BODY),
+            actual: Digest::of(taken),
+            kind: BodyKind::Other,
+        };
+        assert_eq!(reason(&server, limits(), None), expected);
+    }
+    for headers in [
+        "Content-Length: 29\r\nContent-Length: 10",
+        "Content-Length: -1",
+        "Content-Length: 99999999999999999999999999",
+    ] {
+        let server = Server::always(with_headers("200 OK", headers, BODY));
+        let found = reason(&server, limits(), None);
+        assert!(
+            matches!(found, AttemptError::Answer { .. }),
+            "{headers}: {found}"
+        );
+    }
+}
+
+#[test]
+fn a_head_without_end_is_given_up() {
+    for line in ["X-Header: value\r\n", "x"] {
+        let server = Server::start(move |_, _| {
+            vec![
+                Part::Bytes(b"HTTP/1.1 200 OK\r\n".to_vec()),
+                Part::Endless(line.repeat(1000).into_bytes()),
+            ]
+        });
+        let found = reason(&server, limits(), None);
+        assert!(
+            matches!(found, AttemptError::Answer { .. }),
+            "{line}: {found}"
+        );
+    }
+}
+
+#[test]
+fn an_encoded_bomb_is_not_even_read() {
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..64 {
+        std::io::Write::write_all(&mut bomb, &[0; 1024 * 1024]).unwrap();
+    }
+    let headers = "Content-Encoding: gzip\r\nContent-Type: application/x-tar";
+    let server = Server::always(with_headers("200 OK", headers, &bomb.finish().unwrap()));
+    let encoding = "gzip".to_owned();
+    assert_eq!(
+        reason(&server, limits(), None),
+        AttemptError::Encoding { encoding }
+    );
 }
 
 #[test]

@@ -8,7 +8,8 @@ use super::*;
 use crate::compression::StreamLimit;
 use crate::hand_deb::compress;
 use crate::hand_tar::{HandTar, listing};
-use crate::tar_header::SpecialKind;
+use crate::rooted::MAX_DEPTH;
+use crate::tar_header::{HeaderProblem, SpecialKind};
 
 fn unpack(archive: &[u8]) -> Result<Vec<String>, UnpackError> {
     unpack_within(archive, UnpackLimits::SOURCE)
@@ -186,6 +187,249 @@ fn links_must_stay_in_the_tree() {
 }
 
 #[test]
+fn nothing_is_written_through_a_link_however_it_is_reached() {
+    let new = HandTar::new;
+    let rows: [HandTar; 8] = [
+        // Links in a row, in a circle, to themselves, and to the folder that they are in.
+        new()
+            .dir("d")
+            .symlink("a", "b")
+            .symlink("b", "d")
+            .file("a/x", ""),
+        new().symlink("a", "b").symlink("b", "a").file("a/x", ""),
+        new().symlink("a", "a").file("a/x", ""),
+        new().dir("d").symlink("d/l", ".").file("d/l/x", ""),
+        new().dir("d").symlink("d/l", "..").file("d/l/d/x", ""),
+        // Through a link in the middle, by every kind of entry.
+        new().dir("d/e").symlink("l", "d").symlink("l/e/x", "y"),
+        new()
+            .dir("d/e")
+            .file("f", "")
+            .symlink("l", "d")
+            .hard_link("l/e/x", "f"),
+        new()
+            .dir("d")
+            .file("d/f", "")
+            .symlink("l", "d")
+            .hard_link("h", "l/f"),
+    ];
+    for tar in rows {
+        let found = problem(tar.clone());
+        assert_eq!(found, EntryProblem::ThroughSymlink, "{tar:?}");
+    }
+    // A link in the place of a folder is another thing, not the way into its target.
+    let swapped = new().dir("d").symlink("l", "d").dir("l").file("l/x", "");
+    let expected = EntryProblem::Duplicate {
+        first: "a symbolic link",
+        second: "a folder",
+    };
+    assert_eq!(problem(swapped), expected);
+}
+
+#[test]
+fn names_that_look_alike_are_kept_apart_and_exactly() {
+    let odd = |bytes: &'static [u8]| {
+        HandTar::new()
+            .dir("x")
+            .patched("x/", EntryType::Regular, 0o644, "", b"1", |header| {
+                header.as_old_mut().name[..bytes.len()].copy_from_slice(bytes);
+            })
+    };
+    let names = |tar: HandTar| {
+        let folder = tempfile::tempdir().unwrap();
+        unpack_source(
+            &mut tar.end().as_slice(),
+            "x",
+            folder.path(),
+            UnpackLimits::SOURCE,
+        )
+        .unwrap();
+        let names = walkdir::WalkDir::new(folder.path())
+            .min_depth(1)
+            .sort_by_file_name();
+        let names = names
+            .into_iter()
+            .map(|entry| entry.unwrap().file_name().to_owned());
+        names
+            .map(std::os::unix::ffi::OsStringExt::into_vec)
+            .collect::<Vec<Vec<u8>>>()
+    };
+    let alike = HandTar::new()
+        .file("x/Readme", "1")
+        .file("x/README", "2")
+        .file("x/a.", "3")
+        .file("x/a", "4")
+        .file("x/gr\u{fc}n", "5")
+        .file("x/gru\u{308}n", "6")
+        .file("x/b\\c", "7")
+        .file("x/...", "8")
+        .file("x/ ", "9");
+    assert_eq!(names(alike).len(), 9);
+    assert_eq!(names(odd(b"x/\xff\xfe")), [b"\xff\xfe"]);
+    assert_eq!(
+        names(odd("x/\u{202e}gpj".as_bytes())),
+        ["\u{202e}gpj".as_bytes()]
+    );
+    for control in [b"x/\x1b[2J".as_slice(), b"x/\r", b"x/\x7f"] {
+        assert_eq!(problem(odd(control)), EntryProblem::ControlCharacter);
+    }
+    let folder_as_file = HandTar::new().dir("x/a").file("x/a/.", "");
+    let expected = EntryProblem::Duplicate {
+        first: "a folder",
+        second: "a file",
+    };
+    assert_eq!(problem(folder_as_file), expected);
+}
+
+fn header_problem(tar: HandTar) -> HeaderProblem {
+    match unpack(&tar.end()) {
+        Err(UnpackError::Tar(TarError::Header {
+            archive, problem, ..
+        })) => {
+            assert_eq!(archive, "x-1.tar.gz");
+            problem
+        }
+        other => panic!("expected a refused header, got {other:?}"),
+    }
+}
+
+#[test]
+fn headers_that_readers_disagree_on_or_choke_on_are_refused() {
+    let new = HandTar::new;
+    let pax = |key: &str, value: &str| new().pax(b'x', &[(key, value)]).file("a", "").file("b", "");
+    let number = |field: &'static str, text: &str| HeaderProblem::Number {
+        field,
+        text: text.to_owned(),
+    };
+    let global = |key: &str| {
+        let tar = new().pax(b'g', &[(key, "1")]).file("a", "");
+        assert_eq!(
+            header_problem(tar),
+            HeaderProblem::GlobalKey {
+                key: key.to_owned()
+            }
+        );
+    };
+    for key in ["path", "linkpath", "size", "uid", "gid", "mtime"] {
+        global(key);
+    }
+    let large = "x".repeat((1 << 20) + 1);
+    let rows: [(HandTar, HeaderProblem); 13] = [
+        // Two in a row, alike or not.
+        (
+            new()
+                .pax(b'x', &[("path", "a")])
+                .pax(b'x', &[("size", "0")])
+                .file("a", ""),
+            HeaderProblem::ExtensionTwice,
+        ),
+        (
+            new().long(b'K', "a").long(b'K', "b").symlink("l", "c"),
+            HeaderProblem::ExtensionTwice,
+        ),
+        (
+            new()
+                .pax(b'x', &[("path", "a")])
+                .pax(b'g', &[("comment", "x")])
+                .file("a", ""),
+            HeaderProblem::ExtensionAlone,
+        ),
+        // Larger than any honest one.
+        (
+            new().pax(b'x', &[("comment", &large)]).file("a", ""),
+            HeaderProblem::ExtensionTooLarge {
+                limit: 1 << 20,
+                actual: (1 << 20) + 18,
+            },
+        ),
+        (
+            new().long(b'L', &large).file("a", ""),
+            HeaderProblem::ExtensionTooLarge {
+                limit: 1 << 20,
+                actual: (1 << 20) + 2,
+            },
+        ),
+        (
+            new().long(b'L', &"x".repeat(65_537)).file("a", ""),
+            HeaderProblem::NameTooLong {
+                limit: 65_536,
+                actual: 65_537,
+            },
+        ),
+        (
+            new().pax(b'x', &vec![("a", "b"); 4097]).file("a", ""),
+            HeaderProblem::TooManyRecords { limit: 4096 },
+        ),
+        // Numbers that are none, or that no one can be.
+        (
+            pax("uid", "9223372036854775808"),
+            number("uid", "9223372036854775808"),
+        ),
+        (pax("gid", "2147483648000"), number("gid", "2147483648000")),
+        (pax("mtime", "nan"), number("mtime", "nan")),
+        (pax("size", "-1"), number("size", "-1")),
+        (pax("size", "0x10"), number("size", "0x10")),
+        (pax("GNU.sparse.map", "0,1"), HeaderProblem::Sparse),
+    ];
+    for (tar, expected) in rows {
+        assert_eq!(header_problem(tar), expected);
+    }
+    // What no reader minds stays unminded.
+    let unknown = pax("SCHILY.xattr.security.selinux", "a=b\nc=d");
+    assert_eq!(unpack(&unknown.end()).unwrap().len(), 2);
+    // 2^31 is a user like any other; the archive's users are not kept.
+    assert_eq!(unpack(&pax("uid", "2147483648").end()).unwrap().len(), 2);
+}
+
+#[test]
+fn nobody_gets_more_than_the_right_to_read_and_run() {
+    for mode in [0o4755, 0o2755, 0o1755, 0o7777] {
+        let tar = HandTar::new()
+            .node("x/a", EntryType::Regular, mode, "", b"")
+            .node("x/d", EntryType::Directory, mode, "", b"")
+            .end();
+        assert_eq!(unpack(&tar).unwrap(), ["a 755 @1000 ", "d/ 755 @1000"]);
+    }
+}
+
+#[test]
+fn depth_and_numbers_of_entries_are_limited() {
+    let deep = "d/".repeat(100_000 / 4);
+    let tar = HandTar::new().pax(b'x', &[("path", &deep)]).dir("x");
+    assert_eq!(problem(tar), EntryProblem::TooDeep { limit: MAX_DEPTH });
+    let limits = UnpackLimits {
+        entries: 1000,
+        ..UnpackLimits::SOURCE
+    };
+    let mut many = HandTar::new();
+    for number in 0..1001 {
+        many = many.file(&format!("x/{number}"), "");
+    }
+    let result = unpack_within(&many.end(), limits);
+    assert!(
+        matches!(
+            &result,
+            Err(UnpackError::Tar(TarError::TooManyEntries { archive, limit: 1000, offset: 512_512 }))
+                if archive == "x-1.tar.gz"
+        ),
+        "{result:?}"
+    );
+    // A file that says it has 8 EiB has not.
+    let huge = HandTar::new().patched("x/a", EntryType::Regular, 0o644, "", b"", |header| {
+        header.set_size((1 << 63) - 1);
+    });
+    let result = unpack(&huge.end());
+    assert!(
+        matches!(
+            &result,
+            Err(UnpackError::Tar(TarError::Limit { place, offset: 512, .. }))
+                if place == "in or after the entry `x/a`"
+        ),
+        "{result:?}"
+    );
+}
+
+#[test]
 fn a_name_comes_twice_only_where_every_unpacker_agrees() {
     let twice = HandTar::new()
         .dir("x")
@@ -350,6 +594,32 @@ fn bombs_are_stopped() {
         ),
         "{result:?}"
     );
+}
+
+#[test]
+fn a_dictionary_beyond_the_limit_is_refused() {
+    // The stream's and the block's header (xz file format 2.1.1, 3.1): one LZMA2 filter whose
+    // dictionary has this size: 40 is 4 GiB - 1, 30 is 128 MiB.
+    let stream = |size: u8| {
+        let sum = |bytes: &[u8]| {
+            let mut sum = flate2::Crc::new();
+            sum.update(bytes);
+            sum.sum().to_le_bytes()
+        };
+        let mut bytes = b"\xfd7zXZ\0\0\x04".to_vec();
+        bytes.extend(sum(&[0, 4]));
+        let block = [2, 0, 0x21, 1, size, 0, 0, 0];
+        bytes.extend(block);
+        bytes.extend(sum(&block));
+        bytes
+    };
+    let refused = |size| match unpack(&stream(size)) {
+        Err(UnpackError::Tar(TarError::Read { source, .. })) => source.to_string(),
+        Err(UnpackError::Tar(TarError::Truncated { .. })) => "truncated".to_owned(),
+        other => panic!("expected a refused stream, got {other:?}"),
+    };
+    assert_eq!(refused(30), "truncated");
+    assert!(refused(40).contains("memory"), "{}", refused(40));
 }
 
 #[test]

@@ -539,7 +539,11 @@ fn depth_entries_and_bytes_are_limited() {
     let result = unpack_layer(&mut tar.as_slice(), "layer", folder.path(), limits);
     assert!(matches!(
         result,
-        Err(UnpackError::Tar(TarError::TooManyEntries { limit: 2, .. }))
+        Err(UnpackError::Tar(TarError::TooManyEntries {
+            limit: 2,
+            offset: 1536,
+            ..
+        }))
     ));
 }
 

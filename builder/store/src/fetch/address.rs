@@ -1,12 +1,14 @@
 //! Addresses that may be fetched, and how messages write them: without credentials.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use kiln_model::Location;
+use kiln_model::{AddressPrefix, Location, SourceMirror};
 use reqwest::Url;
 
-use crate::fetch::error::AttemptError;
+use crate::fetch::error::{AttemptError, FetchError};
 use crate::fetch::request::FetchLocation;
+use crate::fetch::settings::Upstream;
 
 /// An `http:` or `https:` address.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,15 +48,63 @@ impl Address {
     /// Returns where a redirect from here leads, if it may be followed.
     pub(crate) fn redirected(&self, target: &str) -> Result<Self, AttemptError> {
         let refused = |target: String, reason| AttemptError::Redirect { target, reason };
-        let Ok(url) = self.0.join(target) else {
+        let Ok(url) = without_credentials(&self.0).join(target) else {
             return Err(refused(shortened(target), "it is not an address"));
         };
         let shown = shortened(without_credentials(&url).as_str());
-        let next = Self::from_url(url).map_err(|reason| refused(shown.clone(), reason))?;
+        let mut next = Self::from_url(url).map_err(|reason| refused(shown.clone(), reason))?;
         if self.is_encrypted() && !next.is_encrypted() {
             return Err(refused(shown, "it leads from `https:` to `http:`"));
         }
+        if next.has_credentials() {
+            return Err(refused(shown, "it carries credentials"));
+        }
+        if next.is_near() && !self.is_near() {
+            let reason = "it leads from the network to this machine or its link";
+            return Err(refused(shown, reason));
+        }
+        if next.has_origin_of(self) {
+            // Both only refuse addresses that can carry no credentials.
+            let _ = next.0.set_username(self.0.username());
+            let _ = next.0.set_password(self.0.password());
+        }
         Ok(next)
+    }
+
+    /// Returns whether it carries a name or a password itself.
+    pub(crate) fn has_credentials(&self) -> bool {
+        !self.0.username().is_empty() || self.0.password().is_some()
+    }
+
+    /// Returns whether scheme, host and port are the same: what was meant for one is not told to
+    /// another.
+    pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
+        self.0.origin() == other.0.origin()
+    }
+
+    /// Returns whether it names this machine, or something on its link such as a cloud's metadata
+    /// service: no business of a server elsewhere. Names are not looked up.
+    pub(crate) fn is_near(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let host = host.trim_matches(['[', ']']).trim_end_matches('.');
+        match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Ok(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
+            Ok(IpAddr::V6(v6)) => {
+                v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified()
+            }
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        }
+    }
+
+    /// Returns whether it names this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self
+            .0
+            .host_str()
+            .unwrap_or_default()
+            .trim_matches(['[', ']']);
+        let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+        host == "localhost" || host.parse().is_ok_and(is_loopback)
     }
 }
 
@@ -127,45 +177,138 @@ impl Archive {
     }
 }
 
+/// A mirror of all addresses that start alike.
+#[derive(Debug, Clone)]
+struct Mirror {
+    prefix: Address,
+    to: Vec<Address>,
+}
+
+fn archive(text: &str) -> Result<Archive, FetchError> {
+    Archive::parse(text).map_err(|reason| FetchError::Archive {
+        address: shown(text),
+        reason,
+    })
+}
+
+fn mirror(given: &SourceMirror) -> Result<Mirror, FetchError> {
+    let address = |prefix: &AddressPrefix| {
+        Address::parse(prefix.as_str()).map_err(|reason| FetchError::Mirror {
+            address: shown(prefix.as_str()),
+            reason,
+        })
+    };
+    Ok(Mirror {
+        prefix: address(&given.prefix)?,
+        to: given.to.iter().map(address).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Where files are asked for besides, or instead of, the addresses that recipes give.
+#[derive(Debug, Clone)]
+pub(crate) struct Mirrors {
+    archives: Vec<Archive>,
+    sources: Vec<Mirror>,
+    upstream: Upstream,
+}
+
+impl Mirrors {
+    /// Reads them; refuses what can not be fetched from.
+    pub(crate) fn parse(
+        archives: &[String],
+        sources: &[SourceMirror],
+        upstream: Upstream,
+    ) -> Result<Self, FetchError> {
+        Ok(Self {
+            archives: archives
+                .iter()
+                .map(|text| archive(text))
+                .collect::<Result<_, _>>()?,
+            sources: sources.iter().map(mirror).collect::<Result<_, _>>()?,
+            upstream,
+        })
+    }
+
+    /// Reads those that can be fetched from: where nothing is fetched, the others harm nobody.
+    pub(crate) fn usable(
+        archives: &[String],
+        sources: &[SourceMirror],
+        upstream: Upstream,
+    ) -> Self {
+        Self {
+            archives: archives.iter().flat_map(|text| archive(text)).collect(),
+            sources: sources.iter().flat_map(mirror).collect(),
+            upstream,
+        }
+    }
+
+    /// Returns every address of `locations`, in order, each once.
+    pub(crate) fn candidates(&self, locations: &[FetchLocation]) -> Vec<Candidate> {
+        let mut found: Vec<Candidate> = Vec::new();
+        for location in locations {
+            for candidate in self.of_location(location) {
+                if !found.iter().any(|known| known.shown == candidate.shown) {
+                    found.push(candidate);
+                }
+            }
+        }
+        found
+    }
+
+    fn of_location(&self, location: &FetchLocation) -> Vec<Candidate> {
+        let (path, name) = match location {
+            FetchLocation::Location(Location::Web(text)) => return self.of_web(text),
+            FetchLocation::Location(pool) => {
+                (pool.pool_path().unwrap_or_default(), pool.to_string())
+            }
+            FetchLocation::ArchivePath(path) => (path.clone(), path.clone()),
+        };
+        if self.archives.is_empty() {
+            return vec![Candidate {
+                shown: name,
+                address: Err(AttemptError::NoArchive),
+            }];
+        }
+        self.archives
+            .iter()
+            .map(|archive| candidate(archive.join(&path), &name))
+            .collect()
+    }
+
+    fn of_web(&self, text: &str) -> Vec<Candidate> {
+        let parsed = Address::parse(text);
+        let mut found = Vec::new();
+        if let Ok(address) = &parsed {
+            // Parsing has resolved what `..` there was.
+            for mirror in &self.sources {
+                let rest = address
+                    .url()
+                    .as_str()
+                    .strip_prefix(mirror.prefix.url().as_str());
+                for to in rest.iter().flat_map(|_| &mirror.to) {
+                    let joined = format!("{}{}", to.url(), rest.unwrap_or_default());
+                    found.push(candidate(Address::parse(&joined), &joined));
+                }
+            }
+        }
+        match (self.upstream, found.is_empty(), &parsed) {
+            (Upstream::AfterMirrors, ..) | (_, _, Err(_)) => found.push(candidate(parsed, text)),
+            (Upstream::Never, true, _) => found.push(Candidate {
+                shown: shown(text),
+                address: Err(AttemptError::NotMirrored),
+            }),
+            (Upstream::Never, false, _) => {}
+        }
+        found
+    }
+}
+
 /// An address to try, or why a location gives none.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     /// What messages call it.
     pub(crate) shown: String,
     pub(crate) address: Result<Address, AttemptError>,
-}
-
-/// Returns every address of `locations`, in order, each once.
-pub(crate) fn candidates(locations: &[FetchLocation], archives: &[Archive]) -> Vec<Candidate> {
-    let mut found: Vec<Candidate> = Vec::new();
-    for location in locations {
-        for candidate in of_location(location, archives) {
-            if !found.iter().any(|known| known.shown == candidate.shown) {
-                found.push(candidate);
-            }
-        }
-    }
-    found
-}
-
-fn of_location(location: &FetchLocation, archives: &[Archive]) -> Vec<Candidate> {
-    let (path, name) = match location {
-        FetchLocation::Location(Location::Web(text)) => {
-            return vec![candidate(Address::parse(text), text)];
-        }
-        FetchLocation::Location(pool) => (pool.pool_path().unwrap_or_default(), pool.to_string()),
-        FetchLocation::ArchivePath(path) => (path.clone(), path.clone()),
-    };
-    if archives.is_empty() {
-        return vec![Candidate {
-            shown: name,
-            address: Err(AttemptError::NoArchive),
-        }];
-    }
-    archives
-        .iter()
-        .map(|archive| candidate(archive.join(&path), &name))
-        .collect()
 }
 
 fn candidate(parsed: Result<Address, String>, text: &str) -> Candidate {
@@ -219,6 +362,69 @@ mod tests {
     }
 
     #[test]
+    fn credentials_stay_where_they_belong() {
+        let from = Address::parse("http://me:secret@a:81/x").unwrap();
+        let follow = |target: &str| from.redirected(target).unwrap();
+        for target in ["/y", "http://a:81/y", "//A:81/y"] {
+            assert_eq!(follow(target).url().as_str(), "http://me:secret@a:81/y");
+        }
+        for target in ["http://a/y", "https://a:81/y", "http://b:81/y"] {
+            assert!(!follow(target).has_credentials(), "{target}");
+        }
+    }
+
+    fn mirrors(upstream: Upstream) -> Mirrors {
+        let mirror = |prefix: &str, to: &[&str]| SourceMirror {
+            prefix: prefix.parse().unwrap(),
+            to: to.iter().map(|text| text.parse().unwrap()).collect(),
+        };
+        let sources = [
+            mirror(
+                "https://github.com/",
+                &["https://me:secret@m.example/github/", "http://n.example/"],
+            ),
+            mirror("https://github.com/libevent/", &["http://o.example/"]),
+        ];
+        Mirrors::parse(&[], &sources, upstream).unwrap()
+    }
+
+    #[test]
+    fn mirrors_come_before_upstream_or_instead() {
+        let check = |upstream, text: &str, expected: &[&str]| {
+            let location = FetchLocation::Location(Location::Web(text.to_owned()));
+            let found = mirrors(upstream).candidates(&[location]);
+            let shown: Vec<_> = found.iter().map(|found| found.shown.as_str()).collect();
+            assert_eq!(shown, expected, "{text}");
+            found
+        };
+        let (after, never) = (Upstream::AfterMirrors, Upstream::Never);
+        let three = [
+            "https://m.example/github/libevent/x.tgz?a=b",
+            "http://n.example/libevent/x.tgz?a=b",
+            "http://o.example/x.tgz?a=b",
+        ];
+        let text = "https://github.com:443/libevent/x.tgz?a=b";
+        let own = "https://github.com/libevent/x.tgz?a=b";
+        check(after, text, &[&three[..], &[own]].concat());
+        let found = check(never, text, &three);
+        let first = found[0].address.as_ref().unwrap();
+        assert_eq!(first.url().password(), Some("secret"));
+        // What only looks as if it were below the prefix is not mirrored.
+        for text in [
+            "https://github.com.evil.example/x",
+            "http://github.com/x",
+            "https://github.com:444/x",
+        ] {
+            check(after, text, &[text]);
+            let found = check(never, text, &[text]);
+            assert_eq!(found[0].address, Err(AttemptError::NotMirrored));
+        }
+        let climbing = "https://github.com/a/%2e%2E/../../x";
+        let climbed = ["https://m.example/github/x", "http://n.example/x"];
+        check(never, climbing, &climbed);
+    }
+
+    #[test]
     fn redirects_do_not_leave_the_web_or_encryption() {
         let follow = |from: &str, target: &str| {
             let from = Address::parse(from).unwrap();
@@ -252,6 +458,29 @@ mod tests {
             follow("https://a/x", "http://me:secret@b/"),
             refused("http://b/", downgrade)
         );
+        assert_eq!(
+            follow("https://a/x", "https://me:secret@b/"),
+            refused("https://b/", "it carries credentials")
+        );
+        let near = "it leads from the network to this machine or its link";
+        for (target, shown) in [
+            (
+                "http://169.254.169.254/latest",
+                "http://169.254.169.254/latest",
+            ),
+            ("http://2852039166/", "http://169.254.169.254/"),
+            ("http://[::ffff:169.254.1.1]/", "http://[::ffff:a9fe:101]/"),
+            ("http://[fe80::1]/", "http://[fe80::1]/"),
+            ("http://127.1:8080/", "http://127.0.0.1:8080/"),
+            ("http://0/", "http://0.0.0.0/"),
+            ("http://[::1]/", "http://[::1]/"),
+            ("http://LocalHost./", "http://localhost./"),
+            ("http://x.localhost/", "http://x.localhost/"),
+        ] {
+            assert_eq!(follow("http://a/x", target), refused(shown, near));
+        }
+        assert!(follow("http://localhost/x", "http://127.0.0.1/").is_ok());
+        assert!(follow("http://a/x", "http://10.0.0.1/").is_ok());
         assert_eq!(
             follow("http://a/x", "http://["),
             refused("http://[", "it is not an address")

@@ -1,16 +1,18 @@
-//! The HTTP client: no proxy, no cookies, no decoding, no redirects of its own, and no look at the
-//! environment.
+//! The HTTP client: no proxy but those that it is told of, no cookies, no decoding, no redirects of
+//! its own, and no look at the environment.
 //!
 //! reqwest's own way to trusted roots (`rustls-platform-verifier`) reads `SSL_CERT_FILE`; so the
 //! roots are read here and given to it as the only ones. The one TLS provider in the tree is
 //! aws-lc-rs, which reqwest installs for its own clients.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use reqwest::Certificate;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue};
 
 use crate::fetch::error::FetchError;
+use crate::fetch::proxy::Proxies;
 use crate::fetch::settings::{FetchSettings, TrustedRoots};
 
 /// Where distributions keep the bundle of trusted roots: Debian, Red Hat, SUSE, Alpine.
@@ -30,12 +32,18 @@ pub(crate) enum Roots {
 }
 
 /// Makes the client.
-pub(crate) fn build(settings: &FetchSettings) -> Result<(reqwest::Client, Roots), FetchError> {
+pub(crate) fn build(
+    settings: &FetchSettings,
+    proxies: &Arc<Proxies>,
+) -> Result<(reqwest::Client, Roots), FetchError> {
     let found_at = match &settings.roots {
         TrustedRoots::Bundle(path) => Some(path.as_path()),
         TrustedRoots::System => BUNDLES.iter().map(Path::new).find(|path| path.is_file()),
     };
-    let roots = found_at.map_or_else(|| Ok(Vec::new()), read_bundle)?;
+    let mut roots = found_at.map_or_else(|| Ok(Vec::new()), read_bundle)?;
+    if let Some(path) = &settings.more_roots {
+        roots.extend(read_bundle(path)?);
+    }
     let found = if roots.is_empty() {
         Roots::NotFound
     } else {
@@ -44,8 +52,13 @@ pub(crate) fn build(settings: &FetchSettings) -> Result<(reqwest::Client, Roots)
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let lead = Arc::clone(proxies);
+    let proxy =
+        reqwest::Proxy::custom(move |url| lead.lead_to(url).map(|proxy| proxy.url().clone()));
     let client = reqwest::Client::builder()
+        // Without this the environment is read.
         .no_proxy()
+        .proxy(proxy)
         .tls_certs_only(roots)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)

@@ -19,6 +19,37 @@ pub enum FetchError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A mirror's address, or the one that it stands for, can not be used.
+    #[error("`{address}` can not be used as a mirror's address: {reason}")]
+    Mirror {
+        /// The address that was given, without credentials.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A proxy's address can not be used.
+    #[error("`{address}` (from {origin}) can not be used as a proxy: {reason}")]
+    Proxy {
+        /// The address that was given, without credentials.
+        address: String,
+        /// Where it was given.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file of credentials can not be used.
+    #[error("can not read credentials from `{}`{}: {reason}", .path.display(), line_text(*.line))]
+    Netrc {
+        /// The file.
+        path: PathBuf,
+        /// The line, if it was read so far.
+        line: Option<usize>,
+        /// What is wrong with it; holds nothing of the file.
+        reason: String,
+    },
+    /// Someone asked to stop.
+    #[error("interrupted")]
+    Cancelled,
     /// The file of trusted roots can not be read.
     #[error("can not read the trusted roots `{path}`")]
     Roots {
@@ -163,6 +194,28 @@ pub enum AttemptError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Only mirrors may be asked, and none stands for this address.
+    #[error("no mirror stands for it, and `kiln.toml` allows only mirrors (`[mirrors]`)")]
+    NotMirrored,
+    /// The file that has credentials for this host can be read by others.
+    #[error(
+        "`{}` has a password for this host, but others can read it (mode {mode:03o}); \
+         run `chmod 600` on it", .path.display()
+    )]
+    NetrcExposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The way through a proxy did not stand.
+    #[error("can not go through the proxy `{proxy}`: {reason}")]
+    Proxy {
+        /// The proxy, without credentials.
+        proxy: String,
+        /// What the HTTP library says.
+        reason: String,
+    },
     /// `https:` needs trusted roots, and the host has none where they are looked for.
     #[error("no trusted roots were found on this host; name a PEM bundle")]
     NoRoots,
@@ -267,6 +320,7 @@ impl AttemptError {
     pub(crate) const fn is_passing(&self) -> bool {
         match self {
             Self::Connect { .. }
+            | Self::Proxy { .. }
             | Self::Answer { .. }
             | Self::Idle { .. }
             | Self::Broken { .. } => true,
@@ -274,6 +328,38 @@ impl AttemptError {
             _ => false,
         }
     }
+}
+
+impl AttemptError {
+    /// Returns whether the bytes themselves are refused, so that a beginning of them is worth nothing.
+    pub(crate) const fn is_about_bytes(&self) -> bool {
+        matches!(
+            self,
+            Self::Length { .. } | Self::Limit { .. } | Self::Mismatch { .. }
+        )
+    }
+
+    /// Returns what a user may do about it, where that is not in the message.
+    const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Mismatch { .. } | Self::Length { .. } => {
+                Some("upstream may have re-released the file; inspect it, then pin it anew")
+            }
+            Self::Status { status: 401 | 403 } => Some(
+                "if the server wants to know who asks, put a name and a password into ~/.netrc \
+                 (docs/fetching.md)",
+            ),
+            Self::Status { status: 407 } => Some(
+                "the proxy wants to know who asks: HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT \
+                 (docs/fetching.md)",
+            ),
+            _ => None,
+        }
+    }
+}
+
+fn line_text(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(", line {line}"))
 }
 
 fn announced_text(announced: Option<u64>) -> String {
@@ -315,12 +401,6 @@ fn describe_failures(failures: &[FailedFetch]) -> String {
     for failed in failures {
         let mut text = format!("no location gave `{}`", failed.name);
         text.push_str(&describe_attempts(&failed.attempts));
-        let mismatched = |attempt: &Attempt| {
-            matches!(
-                attempt.reason,
-                AttemptError::Mismatch { .. } | AttemptError::Length { .. }
-            )
-        };
         if !failed
             .attempts
             .iter()
@@ -329,10 +409,9 @@ fn describe_failures(failures: &[FailedFetch]) -> String {
         {
             text.push_str(&format!("\n  expected  {}", failed.expected));
         }
-        if failed.attempts.iter().any(mismatched) {
-            text.push_str(
-                "\n\nhint: upstream may have re-released the file; inspect it, then pin it anew",
-            );
+        let hints = failed.attempts.iter();
+        if let Some(hint) = hints.filter_map(|attempt| attempt.reason.hint()).next() {
+            text.push_str(&format!("\n\nhint: {hint}"));
         }
         texts.push(text);
     }

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kiln_model::Digest;
 use tokio::runtime::Runtime;
 
 use crate::blob::BlobInfo;
 use crate::error::StoreError;
-use crate::fetch::address::{Archive, candidates, shown};
+use crate::fetch::address::Mirrors;
 use crate::fetch::client;
 use crate::fetch::error::{FetchError, MissingBlob};
 use crate::fetch::job::{Job, fetch_index, fetch_jobs};
+use crate::fetch::netrc::Netrc;
+use crate::fetch::proxy::Proxies;
 use crate::fetch::request::{FetchLocation, FetchOrigin, FetchProgress, FetchRequest};
-use crate::fetch::settings::{FetchSettings, Network};
+use crate::fetch::settings::{FetchSettings, NetrcFile, Network};
+use crate::fetch::stop::Stop;
 use crate::fetch::transfer::Line;
 use crate::store::Store;
 
@@ -24,16 +27,18 @@ use crate::store::Store;
 #[derive(Debug)]
 pub struct Fetcher {
     store: Store,
-    archives: Vec<Archive>,
+    stop: Stop,
     connection: Connection,
 }
 
 #[derive(Debug)]
 enum Connection {
-    /// The archives, as messages write them.
-    Offline { archives: Vec<String> },
+    /// Where it could be asked, for messages.
+    Offline { mirrors: Mirrors },
     Online {
         line: Arc<Line>,
+        mirrors: Mirrors,
+        netrc: NetrcFile,
         /// `None` only while it is dropped.
         runtime: Option<Runtime>,
     },
@@ -54,25 +59,20 @@ impl Fetcher {
     /// Makes a fetcher.
     ///
     /// # Errors
-    /// `Archive`, `Roots` or `Client`; none of them when the network is switched off.
+    /// `Archive`, `Mirror`, `Proxy`, `Roots` or `Client`; none of them when the network is switched
+    /// off.
     pub fn new(store: Store, settings: FetchSettings) -> Result<Self, FetchError> {
         if settings.network == Network::Offline {
-            let archives = settings.archives.iter().map(|text| shown(text)).collect();
+            let mirrors = Mirrors::usable(&settings.archives, &settings.mirrors, settings.upstream);
             return Ok(Self {
                 store,
-                archives: Vec::new(),
-                connection: Connection::Offline { archives },
+                stop: Stop::default(),
+                connection: Connection::Offline { mirrors },
             });
         }
-        let parse = |text: &String| {
-            Archive::parse(text).map_err(|reason| FetchError::Archive {
-                address: shown(text),
-                reason,
-            })
-        };
-        let archives = settings.archives.iter().map(parse);
-        let archives = archives.collect::<Result<Vec<_>, _>>()?;
-        let (client, roots) = client::build(&settings)?;
+        let mirrors = Mirrors::parse(&settings.archives, &settings.mirrors, settings.upstream)?;
+        let proxies = Arc::new(Proxies::parse(&settings.proxies)?);
+        let (client, roots) = client::build(&settings, &proxies)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("kiln-fetch")
@@ -83,16 +83,30 @@ impl Fetcher {
             })?;
         Ok(Self {
             store,
-            archives,
+            stop: Stop::default(),
             connection: Connection::Online {
                 line: Arc::new(Line {
                     client,
                     roots,
+                    proxies,
+                    netrc: OnceLock::new(),
                     limits: settings.limits,
                 }),
+                mirrors,
+                netrc: settings.netrc,
                 runtime: Some(runtime),
             },
         })
+    }
+
+    /// Ends whatever it fetches soon after `question` is answered with yes: with `Cancelled`, and
+    /// with what came so far kept for the next time.
+    #[must_use]
+    pub fn stop_when(self, question: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            stop: Stop::when(question),
+            ..self
+        }
     }
 
     /// Sees to it that every file is in the store; returns what is known of each, in order.
@@ -102,7 +116,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// `Offline` with everything that is missing, `Failed` with every location that was tried,
-    /// `Size` when a stated size contradicts its digest, or `Store`.
+    /// `Size` when a stated size contradicts its digest, `Netrc`, `Cancelled`, or `Store`.
     pub fn fetch_all(
         &self,
         requests: &[FetchRequest],
@@ -112,6 +126,9 @@ impl Fetcher {
         let mut found = BTreeMap::new();
         let mut missing = Vec::new();
         for file in wanted.values() {
+            if self.stop.is_raised() {
+                return Err(FetchError::Cancelled);
+            }
             match self.look_up(file)? {
                 Presence::There(info) => {
                     progress.finished(&file.name, &info, FetchOrigin::Store);
@@ -124,12 +141,20 @@ impl Fetcher {
         missing.sort_by_key(|(file, _)| file.place);
         if !missing.is_empty() {
             match &self.connection {
-                Connection::Offline { archives } => return Err(offline(&missing, archives)),
-                Connection::Online { line, runtime } => {
+                Connection::Offline { mirrors } => return Err(offline(&missing, mirrors)),
+                Connection::Online {
+                    line,
+                    mirrors,
+                    netrc,
+                    runtime,
+                } => {
                     let runtime = runtime.as_ref().expect("only dropping takes it");
-                    let jobs = missing.iter().map(|(file, _)| self.job(line, file));
-                    let fetched =
-                        run_apart(|| runtime.block_on(fetch_jobs(jobs.collect(), line, progress)))?;
+                    read_netrc(line, netrc)?;
+                    let jobs = missing
+                        .iter()
+                        .map(|(file, _)| self.job(line, mirrors, file));
+                    let jobs = fetch_jobs(jobs.collect(), line, &self.stop, progress);
+                    let fetched = run_apart(|| runtime.block_on(jobs))?;
                     found.extend(fetched);
                 }
             }
@@ -145,17 +170,29 @@ impl Fetcher {
     /// all. The caller verifies a signature over it: it is not stored.
     ///
     /// # Errors
-    /// `OfflineIndex`, or `Index` with every archive that was tried.
+    /// `OfflineIndex`, `Index` with every archive that was tried, `Netrc`, or `Cancelled`.
     pub fn fetch_unpinned(&self, path: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
-        let Connection::Online { line, runtime } = &self.connection else {
+        let Connection::Online {
+            line,
+            mirrors,
+            netrc,
+            runtime,
+        } = &self.connection
+        else {
             return Err(FetchError::OfflineIndex {
                 path: path.to_owned(),
             });
         };
         let runtime = runtime.as_ref().expect("only dropping takes it");
         let location = FetchLocation::ArchivePath(path.to_owned());
-        let candidates = candidates(&[location], &self.archives);
-        run_apart(|| runtime.block_on(fetch_index(line, path, limit, candidates)))
+        read_netrc(line, netrc)?;
+        let index = fetch_index(
+            line,
+            &self.stop,
+            (path, limit),
+            mirrors.candidates(&[location]),
+        );
+        run_apart(|| runtime.block_on(index))
     }
 
     fn look_up(&self, file: &Wanted) -> Result<Presence, StoreError> {
@@ -171,16 +208,27 @@ impl Fetcher {
         }
     }
 
-    fn job(&self, line: &Arc<Line>, file: &Wanted) -> Job {
+    fn job(&self, line: &Arc<Line>, mirrors: &Mirrors, file: &Wanted) -> Job {
         Job {
             line: Arc::clone(line),
             store: self.store.clone(),
             name: file.name.clone(),
             sha256: file.sha256,
             size: file.size,
-            candidates: candidates(&file.locations, &self.archives),
+            candidates: mirrors.candidates(&file.locations),
         }
     }
+}
+
+/// Reads the credentials the first time that somebody may ask for them: a broken file is no trouble
+/// to those who fetch nothing.
+fn read_netrc(line: &Line, file: &NetrcFile) -> Result<(), FetchError> {
+    if line.netrc.get().is_none() {
+        let netrc = Netrc::read(file)?;
+        // Another thread may have read the same.
+        let _ = line.netrc.set(netrc);
+    }
+    Ok(())
 }
 
 /// Runs `work` on a thread of its own: the caller's may be one on which nothing may wait.
@@ -241,27 +289,13 @@ fn check_sizes(
     Ok(())
 }
 
-fn offline(missing: &[(&Wanted, Option<PathBuf>)], archives: &[String]) -> FetchError {
+fn offline(missing: &[(&Wanted, Option<PathBuf>)], mirrors: &Mirrors) -> FetchError {
     let describe = |(file, damaged): &(&Wanted, Option<PathBuf>)| {
-        let mut locations = Vec::new();
-        for location in &file.locations {
-            let path = match location {
-                FetchLocation::Location(location) => location.pool_path(),
-                FetchLocation::ArchivePath(path) => Some(path.clone()),
-            };
-            match path {
-                Some(path) if !archives.is_empty() => locations.extend(
-                    archives
-                        .iter()
-                        .map(|archive| format!("{}/{path}", archive.trim_end_matches('/'))),
-                ),
-                _ => locations.push(location.to_string()),
-            }
-        }
+        let candidates = mirrors.candidates(&file.locations).into_iter();
         MissingBlob {
             name: file.name.clone(),
             sha256: file.sha256,
-            locations,
+            locations: candidates.map(|candidate| candidate.shown).collect(),
             damaged: damaged.clone(),
         }
     };

@@ -14,8 +14,15 @@ use crate::error::StoreError;
 use crate::fetch::address::{Address, Candidate};
 use crate::fetch::error::{Attempt, AttemptError, BodyKind, FailedFetch, FetchError};
 use crate::fetch::request::{FetchOrigin, FetchProgress};
+use crate::fetch::settings::FetchLimits;
+use crate::fetch::stop::Stop;
 use crate::fetch::transfer::{Bound, Line, Sink, TransferError};
+use crate::partial::PartialBlob;
 use crate::store::Store;
+
+/// New bytes after which a try at an address counts as none: a line that breaks now and then gets a
+/// large file all the same, and a server that breaks it at will is given up after finitely many.
+const PROGRESS: u64 = 1024 * 1024;
 
 /// One file to fetch.
 pub(crate) struct Job {
@@ -60,6 +67,7 @@ enum JobError {
 pub(crate) async fn fetch_jobs(
     jobs: Vec<Job>,
     line: &Line,
+    stop: &Stop,
     progress: &dyn FetchProgress,
 ) -> Result<Vec<(Digest, BlobInfo)>, FetchError> {
     let places = Arc::new(Semaphore::new(line.limits.parallel.max(1)));
@@ -78,6 +86,12 @@ pub(crate) async fn fetch_jobs(
     loop {
         let joined = tokio::select! {
             biased;
+            // First: a fast line gives no other a turn.
+            () = stop.raised() => {
+                // What came so far is kept: each download is dropped on its own thread.
+                running.shutdown().await;
+                return Err(FetchError::Cancelled);
+            }
             Some(event) = heard.recv() => {
                 event.tell(progress);
                 continue;
@@ -122,8 +136,10 @@ impl Job {
         let tell = |event| drop(events.send(event));
         tell(Event::Started(self.name.clone(), self.size));
         let mut attempts = Vec::new();
+        // Kept from try to try, and from address to address: the digest says whose bytes are right.
+        let mut place = None;
         for candidate in &self.candidates {
-            match self.try_candidate(candidate, events).await {
+            match self.try_candidate(candidate, &mut place, events).await {
                 Ok(info) => {
                     let address = candidate.shown.clone();
                     tell(Event::Finished(self.name.clone(), info, address));
@@ -147,35 +163,97 @@ impl Job {
     async fn try_candidate(
         &self,
         candidate: &Candidate,
+        place: &mut Option<PartialBlob>,
         events: &UnboundedSender<Event>,
     ) -> Result<BlobInfo, Tried> {
         let mut tries = Tries::start(&self.line, candidate);
         let address = tries.address()?;
         loop {
-            match self.try_once(address, events).await {
+            match self.try_once(address, place, events).await {
                 Ok(info) => return Ok(info),
-                Err(error) => tries.again(error).await?,
+                Err(error) => {
+                    let held = place.as_ref().map_or(0, PartialBlob::held);
+                    tries.again(error, held).await?;
+                }
             }
         }
     }
 
+    /// Asks for what is missing; if that does not lead to the file, for all of it, once.
     async fn try_once(
         &self,
         address: &Address,
+        place: &mut Option<PartialBlob>,
         events: &UnboundedSender<Event>,
     ) -> Result<BlobInfo, TransferError> {
-        let bound = match self.size {
+        let mut partial = match place.take() {
+            Some(partial) => partial,
+            None => self.take_up().await?,
+        };
+        if partial.is_whole(&self.sha256)? {
+            return self.finish(partial, BodyKind::Other).await;
+        }
+        let held = partial.held();
+        let outcome = self.fill(address, partial, place, events).await;
+        match outcome {
+            Err(TransferError::Attempt(reason)) if held > 0 && reason.is_about_bytes() => {}
+            Err(TransferError::NotTheRest(_)) if held > 0 => {}
+            outcome => return outcome,
+        }
+        if let Some(partial) = place.take() {
+            partial.discard();
+        }
+        partial = self.take_up().await?;
+        self.fill(address, partial, place, events).await
+    }
+
+    /// Transfers into `partial`, and puts it into `place` if it is worth going on with.
+    async fn fill(
+        &self,
+        address: &Address,
+        mut partial: PartialBlob,
+        place: &mut Option<PartialBlob>,
+        events: &UnboundedSender<Event>,
+    ) -> Result<BlobInfo, TransferError> {
+        let advanced = |bytes| drop(events.send(Event::Advanced(self.name.clone(), bytes)));
+        let sink: &mut dyn Sink = &mut partial;
+        let outcome = self.line.transfer(address, self.bound(), sink, &advanced);
+        match outcome.await {
+            Ok(kind) => self.finish(partial, kind).await,
+            Err(TransferError::Attempt(reason)) if !reason.is_about_bytes() => {
+                *place = Some(partial);
+                Err(reason.into())
+            }
+            Err(error) => {
+                partial.discard();
+                Err(error)
+            }
+        }
+    }
+
+    fn bound(&self) -> Bound {
+        match self.size {
             Some(size) => Bound::Size(size),
             None => Bound::Limit(self.line.limits.size_limit),
-        };
-        let advanced = |bytes| drop(events.send(Event::Advanced(self.name.clone(), bytes)));
-        advanced(0);
-        let mut writer = self.store.blob_writer()?;
-        let sink: &mut dyn Sink = &mut writer;
-        let kind = self.line.transfer(address, bound, sink, &advanced).await?;
+        }
+    }
+
+    /// Waits for the disk, as [`Job::finish`] does, which the other downloads need not.
+    async fn take_up(&self) -> Result<PartialBlob, StoreError> {
+        let (store, digest) = (self.store.clone(), self.sha256);
+        let (Bound::Size(most) | Bound::Limit(most)) = self.bound();
+        let opened =
+            tokio::task::spawn_blocking(move || PartialBlob::open(&store, &digest, most)).await;
+        opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    async fn finish(
+        &self,
+        partial: PartialBlob,
+        kind: BodyKind,
+    ) -> Result<BlobInfo, TransferError> {
         let expected = self.sha256;
-        // Waits for the disk, which the other downloads need not.
-        let finished = tokio::task::spawn_blocking(move || writer.finish_expecting(&expected));
+        let finished = tokio::task::spawn_blocking(move || partial.finish_expecting(&expected));
         finish(finished.await, kind)
     }
 }
@@ -217,15 +295,20 @@ struct Tries<'a> {
     left: u32,
     done: u32,
     wait: Duration,
+    /// The most bytes that were there when a try counted.
+    mark: u64,
+    limits: &'a FetchLimits,
 }
 
 impl<'a> Tries<'a> {
-    fn start(line: &Line, candidate: &'a Candidate) -> Self {
+    fn start(line: &'a Line, candidate: &'a Candidate) -> Self {
         Self {
             candidate,
             left: line.limits.retries,
             done: 0,
             wait: line.limits.backoff,
+            mark: 0,
+            limits: &line.limits,
         }
     }
 
@@ -234,13 +317,16 @@ impl<'a> Tries<'a> {
         address.map_err(|reason| self.failed(reason.clone()))
     }
 
-    /// Returns after a while if the address is worth another try.
-    async fn again(&mut self, error: TransferError) -> Result<(), Tried> {
+    /// Returns after a while if the address is worth another try; `held` bytes are there.
+    async fn again(&mut self, error: TransferError, held: u64) -> Result<(), Tried> {
         self.done += 1;
         let reason = match error {
-            TransferError::Attempt(reason) => reason,
+            TransferError::Attempt(reason) | TransferError::NotTheRest(reason) => reason,
             TransferError::Store(error) => return Err(Tried::Store(error)),
         };
+        if held >= self.mark + PROGRESS {
+            (self.mark, self.left, self.wait) = (held, self.limits.retries, self.limits.backoff);
+        }
         if self.left == 0 || !reason.is_passing() {
             return Err(self.failed(reason).into());
         }
@@ -261,6 +347,19 @@ impl<'a> Tries<'a> {
 
 /// Tries an archive's index at every candidate.
 pub(crate) async fn fetch_index(
+    line: &Line,
+    stop: &Stop,
+    (path, limit): (&str, u64),
+    candidates: Vec<Candidate>,
+) -> Result<Vec<u8>, FetchError> {
+    tokio::select! {
+        biased;
+        () = stop.raised() => Err(FetchError::Cancelled),
+        fetched = try_indexes(line, path, limit, candidates) => fetched,
+    }
+}
+
+async fn try_indexes(
     line: &Line,
     path: &str,
     limit: u64,
@@ -288,7 +387,7 @@ async fn try_index(line: &Line, candidate: &Candidate, limit: u64) -> Result<Vec
         let bound = Bound::Limit(limit);
         match line.transfer(address, bound, &mut bytes, &|_| ()).await {
             Ok(_) => return Ok(bytes),
-            Err(error) => tries.again(error).await?,
+            Err(error) => tries.again(error, 0).await?,
         }
     }
 }

@@ -55,7 +55,7 @@ pub trait FetchProgress: Sync {
     /// A file is being asked for at its first location.
     fn started(&self, name: &str, size: Option<u64>);
 
-    /// `bytes` of the file have come so far from the present location; falls to 0 with the next.
+    /// `bytes` of the file are there, earlier runs' included; falls to 0 when it starts anew.
     fn advanced(&self, name: &str, bytes: u64);
 
     /// A location did not give the file; another may. `address` has no credentials.

@@ -1,32 +1,65 @@
 //! One try at one address: redirects, what the headers must say, and the body within its bounds.
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_ENCODING, LOCATION};
+use reqwest::header::{CONTENT_ENCODING, IF_RANGE, LOCATION, RANGE};
 use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout};
 
-use crate::blob::BlobWriter;
 use crate::error::StoreError;
 use crate::fetch::address::Address;
 use crate::fetch::client::{Roots, chain};
 use crate::fetch::error::{AttemptError, BodyKind, Received};
+use crate::fetch::netrc::{Login, Netrc};
+use crate::fetch::proxy::Proxies;
+use crate::fetch::range::{Rest, total_of_rest, validator};
 use crate::fetch::settings::FetchLimits;
+use crate::partial::{Origin, PartialBlob};
 
 /// Where a body goes.
 pub(crate) trait Sink: Send {
+    /// Returns what is to be asked for if a beginning is there; `address` is where.
+    fn rest(&self, address: &str) -> Option<Rest>;
+
+    /// Makes ready for bytes that start at `offset`: 0, or where the rest starts.
+    fn begin(&mut self, offset: u64, origin: Origin) -> Result<(), StoreError>;
+
     /// Takes the next bytes.
     fn take(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
 }
 
-impl Sink for BlobWriter {
+impl Sink for PartialBlob {
+    fn rest(&self, address: &str) -> Option<Rest> {
+        let validator = self
+            .origin()
+            .and_then(|origin| origin.validator_of(address));
+        (self.held() > 0).then(|| Rest {
+            offset: self.held(),
+            validator: validator.map(str::to_owned),
+        })
+    }
+
+    fn begin(&mut self, offset: u64, origin: Origin) -> Result<(), StoreError> {
+        Self::begin(self, offset, origin)
+    }
+
     fn take(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.append(bytes)
     }
 }
 
 impl Sink for Vec<u8> {
+    fn rest(&self, _address: &str) -> Option<Rest> {
+        None
+    }
+
+    fn begin(&mut self, _offset: u64, _origin: Origin) -> Result<(), StoreError> {
+        self.clear();
+        Ok(())
+    }
+
     fn take(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.extend_from_slice(bytes);
         Ok(())
@@ -46,6 +79,8 @@ pub(crate) enum Bound {
 #[derive(Debug)]
 pub(crate) enum TransferError {
     Attempt(AttemptError),
+    /// The rest was asked for, and is not what came: only from the start can this go on.
+    NotTheRest(AttemptError),
     Store(StoreError),
 }
 
@@ -62,17 +97,20 @@ impl From<StoreError> for TransferError {
 }
 
 /// What every try needs.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) client: reqwest::Client,
     pub(crate) roots: Roots,
+    pub(crate) proxies: Arc<Proxies>,
+    /// Read before the first try.
+    pub(crate) netrc: OnceLock<Netrc>,
     pub(crate) limits: FetchLimits,
 }
 
 impl Line {
     /// Sends the body at `address` to `sink`, within `bound`; says what it looked like.
     ///
-    /// `advanced` hears how many bytes have come.
+    /// `advanced` hears how many bytes of the file are there.
     pub(crate) async fn transfer(
         &self,
         address: &Address,
@@ -80,12 +118,17 @@ impl Line {
         sink: &mut dyn Sink,
         advanced: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<BodyKind, TransferError> {
-        let response = self.ask(address).await?;
-        check_headers(&response)?;
+        let shown = address.to_string();
+        let rest = sink.rest(&shown);
+        let response = self.ask(address, rest.as_ref()).await?;
+        let start = check_headers(&response, rest.as_ref())?;
+        sink.begin(start, Origin::new(&shown, validator(response.headers())))?;
+        advanced(start);
+        let announced = response.content_length();
         let mut body = Body {
-            announced: response.content_length(),
+            announced: announced.and_then(|length| length.checked_add(start)),
             response,
-            received: 0,
+            received: start,
             kind: BodyKind::Other,
             pace: Pace::start(&self.limits),
         };
@@ -102,11 +145,12 @@ impl Line {
         Ok(body.kind)
     }
 
-    /// Asks, and follows redirects.
-    async fn ask(&self, address: &Address) -> Result<Response, AttemptError> {
+    /// Asks, and follows redirects. Credentials go no further than to the place they are for.
+    async fn ask(&self, address: &Address, rest: Option<&Rest>) -> Result<Response, AttemptError> {
+        let mut login = self.login(address)?;
         let mut address = address.clone();
         for _ in 0..=self.limits.redirects {
-            let response = self.ask_once(&address).await?;
+            let response = self.ask_once(&address, login, rest).await?;
             let status = response.status();
             let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
             if !is_redirect {
@@ -115,57 +159,115 @@ impl Line {
             let Some(target) = response.headers().get(LOCATION) else {
                 return Ok(response);
             };
-            address = address.redirected(&String::from_utf8_lossy(target.as_bytes()))?;
+            let next = address.redirected(&String::from_utf8_lossy(target.as_bytes()))?;
+            if !next.has_origin_of(&address) {
+                login = None;
+            }
+            address = next;
         }
         Err(AttemptError::Redirects {
             limit: self.limits.redirects,
         })
     }
 
-    async fn ask_once(&self, address: &Address) -> Result<Response, AttemptError> {
+    /// Returns who we are there, if that may be said: an address with credentials of its own needs
+    /// no others, and a password from a file that names no scheme is not sent in the clear.
+    fn login(&self, address: &Address) -> Result<Option<&Login>, AttemptError> {
+        let is_private = address.is_encrypted() || address.is_loopback();
+        match (self.netrc.get(), address.url().host_str()) {
+            (Some(netrc), Some(host)) if is_private && !address.has_credentials() => {
+                netrc.login(host.trim_matches(['[', ']']))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn ask_once(
+        &self,
+        address: &Address,
+        login: Option<&Login>,
+        rest: Option<&Rest>,
+    ) -> Result<Response, AttemptError> {
         if address.is_encrypted() && self.roots == Roots::NotFound {
             return Err(AttemptError::NoRoots);
         }
+        let mut request = self.client.get(address.url().clone());
+        if let Some(login) = login {
+            request = request.basic_auth(&login.name, login.password.as_ref());
+        }
+        if let Some(rest) = rest {
+            request = request.header(RANGE, format!("bytes={}-", rest.offset));
+            if let Some(validator) = &rest.validator {
+                request = request.header(IF_RANGE, validator);
+            }
+        }
         let idle = self.limits.connect_timeout + self.limits.idle_timeout;
-        let asked = self.client.get(address.url().clone()).send();
-        match timeout(idle, asked).await {
+        match timeout(idle, request.send()).await {
             Err(_) => Err(AttemptError::Idle { idle }),
-            Ok(outcome) => outcome.map_err(|error| {
-                let is_connect = error.is_connect();
-                let reason = chain(&error.without_url());
-                if is_connect {
-                    AttemptError::Connect { reason }
-                } else {
-                    AttemptError::Answer { reason }
-                }
-            }),
+            Ok(outcome) => outcome.map_err(|error| self.not_answered(address, error)),
+        }
+    }
+
+    fn not_answered(&self, address: &Address, error: reqwest::Error) -> AttemptError {
+        let is_connect = error.is_connect();
+        let reason = chain(&error.without_url());
+        // A refused certificate is the server's: the way to it stood.
+        let is_certificate = reason.contains("certificate");
+        match self.proxies.lead_to(address.url()) {
+            Some(proxy) if is_connect && !is_certificate => AttemptError::Proxy {
+                proxy: proxy.to_string(),
+                reason,
+            },
+            _ if is_connect => AttemptError::Connect { reason },
+            _ => AttemptError::Answer { reason },
         }
     }
 }
 
-fn check_headers(response: &Response) -> Result<(), AttemptError> {
-    if response.status() != StatusCode::OK {
-        return Err(AttemptError::Status {
-            status: response.status().as_u16(),
-        });
-    }
+/// Returns where in the file the body starts.
+fn check_headers(response: &Response, rest: Option<&Rest>) -> Result<u64, TransferError> {
+    let status = response.status();
+    let start = match (status, rest) {
+        (StatusCode::OK, _) => 0,
+        (StatusCode::PARTIAL_CONTENT, Some(rest)) => {
+            let not_the_rest = || {
+                TransferError::NotTheRest(AttemptError::Status {
+                    status: status.as_u16(),
+                })
+            };
+            total_of_rest(response, rest.offset).ok_or_else(not_the_rest)?;
+            rest.offset
+        }
+        _ => {
+            let error = AttemptError::Status {
+                status: status.as_u16(),
+            };
+            return Err(match status {
+                StatusCode::RANGE_NOT_SATISFIABLE => TransferError::NotTheRest(error),
+                _ => error.into(),
+            });
+        }
+    };
     match response.headers().get(CONTENT_ENCODING) {
-        None => Ok(()),
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
+        None => Ok(start),
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(start),
         Some(value) => Err(AttemptError::Encoding {
             encoding: String::from_utf8_lossy(value.as_bytes())
                 .chars()
                 .filter(|c| !c.is_control())
                 .take(40)
                 .collect(),
-        }),
+        }
+        .into()),
     }
 }
 
 /// A body that is being read.
 struct Body {
     response: Response,
+    /// Bytes that the whole file has, as the server announced.
     announced: Option<u64>,
+    /// Bytes of the file that are there.
     received: u64,
     kind: BodyKind,
     pace: Pace,
