@@ -127,6 +127,8 @@ impl Fetcher {
                 Connection::Offline { archives } => return Err(offline(&missing, archives)),
                 Connection::Online { line, runtime } => {
                     let runtime = runtime.as_ref().expect("only dropping takes it");
+                    let bytes = missing.iter().map(|(file, _)| file.size).sum();
+                    progress.planned(missing.len(), bytes);
                     let jobs = missing.iter().map(|(file, _)| self.job(line, file));
                     let fetched =
                         run_apart(|| runtime.block_on(fetch_jobs(jobs.collect(), line, progress)))?;
