@@ -2,14 +2,16 @@
 //!
 //! The cursor always rests at the start of the line below what is drawn, and is never hidden: whatever
 //! ends the program leaves a usable terminal. Each change is one text, to be written at once: old lines
-//! are overwritten, not cleared first, so that nothing flickers. Only these commands are used:
+//! are overwritten, so that nothing flickers. Only these commands are used:
 //!
 //! ```text
 //! CR         to the start of the line
 //! ESC [ n A  up n lines
 //! ESC [ K    clear to the end of the line
-//! ESC [ J    clear to the end of the screen
 //! ```
+//!
+//! The screen is never cleared from the cursor on (`ESC [ J`): where that is all of it, tmux keeps what
+//! was there among the lines that scrolled away.
 
 use std::fmt::Write as _;
 
@@ -47,13 +49,16 @@ impl Screen {
         if self.drawn == lines {
             return String::new();
         }
-        let mut out = self.to_start(size);
+        let mut out = if self.rows(size) > lines.len() {
+            self.erase(size)
+        } else {
+            self.to_start(size)
+        };
         for line in &lines {
             let _ = write!(out, "{}\u{1b}[K\r\n", line.text);
         }
-        if self.rows(size) > lines.len() {
-            out.push_str("\u{1b}[J");
-        }
+        // What was typed meanwhile stands where the cursor rests.
+        out.push_str("\u{1b}[K");
         self.drawn = lines;
         out
     }
@@ -64,8 +69,7 @@ impl Screen {
         if self.drawn.is_empty() {
             return format!("{text}\n");
         }
-        let mut out = self.to_start(size);
-        out.push_str("\u{1b}[J");
+        let mut out = self.erase(size);
         for line in text.split('\n') {
             let _ = write!(out, "{line}\r\n");
         }
@@ -83,6 +87,13 @@ impl Screen {
     /// Forgets what is drawn: somebody else wrote to the terminal.
     pub fn forget(&mut self) {
         self.drawn.clear();
+    }
+
+    /// Empties the rows of what is drawn, and the one below, and returns to the first.
+    fn erase(&self, size: Size) -> String {
+        let start = self.to_start(size);
+        let rows = "\u{1b}[K\r\n".repeat(self.rows(size));
+        format!("{start}{rows}\u{1b}[K{start}")
     }
 
     fn to_start(&self, size: Size) -> String {

@@ -13,6 +13,8 @@ use crate::text::{count, cut, fit, seconds, size};
 const STATE: usize = 11;
 const TIME: usize = 12;
 const SIZE: usize = 11;
+/// The least columns that a name needs beside figures.
+const SHORTEST_NAME: usize = 24;
 
 /// What a build came to.
 #[derive(Debug)]
@@ -70,8 +72,11 @@ impl Table<'_> {
                     .with(Style::Plain, comma)
                     .with(*style, &format!("{number} {word}"));
             }
-            let written = count(self.summary.written, "file");
-            lines.push(line.with(Style::Plain, &format!("; {written} written ({elapsed}).")));
+            let written = match self.summary.written {
+                0 => "out/ is as it was".to_owned(),
+                files => format!("{} written", count(files, "file")),
+            };
+            lines.push(line.with(Style::Plain, &format!("; {written} ({elapsed}).")));
         }
         if rpms > 0 {
             let place = self.output.join("rpms");
@@ -168,20 +173,26 @@ fn row_line(row: &Row, columns: Option<usize>) -> Line {
     let files = row.rpms.map_or(String::new(), |rpms| {
         format!(", {}", count(rpms.files, "RPM"))
     });
-    let mut name = format!("{}{files}{reason}", row.work);
-    if let Some(columns) = columns {
-        let room = columns.saturating_sub(STATE + TIME + SIZE + 4);
-        // Of a reason the start says most; of a name both ends do.
-        name = if reason.is_empty() {
-            fit(&name, room)
-        } else {
-            cut(&name, room)
-        };
-    }
-    Line::new()
-        .with(style, &format!("{word:<STATE$}"))
-        .with(Style::Dim, &format!("{time:>TIME$}{bytes:>SIZE$}"))
-        .with(Style::Plain, &format!("  {name}"))
+    let name = format!("{}{files}{reason}", row.work);
+    let line = Line::new().with(style, &format!("{word:<STATE$}"));
+    let before = STATE + TIME + SIZE + 4;
+    let Some(columns) = columns else {
+        return line
+            .with(Style::Dim, &format!("{time:>TIME$}{bytes:>SIZE$}"))
+            .with(Style::Plain, &format!("  {name}"));
+    };
+    // A name says more than figures where there is room for one of them only.
+    let (figures, room) = match columns.checked_sub(before) {
+        Some(room) if room >= SHORTEST_NAME => (format!("{time:>TIME$}{bytes:>SIZE$}  "), room),
+        _ => (String::new(), columns.saturating_sub(STATE + 1)),
+    };
+    // Of a reason the start says most; of a name both ends do.
+    let name = if reason.is_empty() {
+        fit(&name, room)
+    } else {
+        cut(&name, room)
+    };
+    line.with(Style::Dim, &figures).with(Style::Plain, &name)
 }
 
 #[cfg(test)]

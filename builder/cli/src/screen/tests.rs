@@ -57,12 +57,6 @@ impl Terminal {
                             self.row = self.row.saturating_sub(up).max(self.top());
                         }
                         'K' => self.grid[self.row].truncate(self.column),
-                        'J' => {
-                            self.grid[self.row].truncate(self.column);
-                            for row in &mut self.grid[self.row + 1..] {
-                                row.clear();
-                            }
-                        }
                         other => panic!("an unknown command {other}"),
                     }
                 }
@@ -222,6 +216,19 @@ fn a_terminal_that_becomes_narrower_is_drawn_on_where_it_was() {
     setup.print("after");
     setup.clear();
     setup.check(&["before", "after"]);
+}
+
+#[test]
+fn what_is_typed_meanwhile_goes_away() {
+    let mut setup = Setup::new(30, 10);
+    setup.draw(&["running"]);
+    setup.terminal.write("^C");
+    setup.draw(&["stopping"]);
+    setup.check(&["stopping"]);
+    setup.terminal.write("^C");
+    setup.print("stopped");
+    setup.clear();
+    setup.check(&["stopped"]);
 }
 
 #[test]

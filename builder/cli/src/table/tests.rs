@@ -102,7 +102,7 @@ fn long_names_are_shortened_on_a_terminal_only() {
     ];
     let whole = format!("built             1.0 s             {long} for /usr/lib/x");
     let short = "built             1.0 s             a-library-with-a-name…-type for /usr/lib/x";
-    let narrow = "built             1.0 s             a…x";
+    let narrow = "built      a-library-with…or /usr/lib/x";
     for (columns, line) in [(None, &*whole), (Some(80), short), (Some(40), narrow)] {
         check(
             &summary,

@@ -9,6 +9,7 @@
 
 mod bases;
 mod builds;
+mod failures;
 mod interrupts;
 mod links;
 mod project;
