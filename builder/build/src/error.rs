@@ -62,7 +62,7 @@ pub enum BuildError {
         /// How.
         end: StepEnd,
         /// Where its log is, and how it ends.
-        log: LogEnd,
+        log: Box<LogEnd>,
     },
     /// Packaging ended badly.
     #[error("{what}: packaging failed: {}", describe_end(.end))]
@@ -72,7 +72,7 @@ pub enum BuildError {
         /// How.
         end: StepEnd,
         /// Where its log is, and how it ends.
-        log: LogEnd,
+        log: Box<LogEnd>,
     },
     /// The run was cancelled.
     #[error("interrupted")]

@@ -57,15 +57,15 @@ impl<'a> StepLog<'a> {
     }
 
     /// Returns where the log is and how it ends.
-    pub(crate) fn into_end(mut self) -> LogEnd {
+    pub(crate) fn into_end(mut self) -> Box<LogEnd> {
         if !self.line.is_empty() {
             self.end_line();
         }
-        LogEnd {
+        Box::new(LogEnd {
             log: self.path,
             command: self.command,
             tail: self.tail.into(),
-        }
+        })
     }
 
     fn end_line(&mut self) {

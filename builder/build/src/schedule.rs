@@ -296,9 +296,12 @@ impl Schedule<'_> {
             error: error.as_ref(),
         };
         self.shop.report.tell(&event);
-        guard
-            .failures
-            .extend(error.map(|error| (work.clone(), error)));
+        let Some(error) = error else { return };
+        guard.failures.push((work.clone(), error));
+        if self.on_failure == OnFailure::Stop && !guard.running.is_empty() {
+            let running: Vec<Work> = guard.running.iter().cloned().collect();
+            self.shop.report.tell(&Event::Finishing { work: &running });
+        }
     }
 
     /// Accounts for what was not begun, and puts everything in order.

@@ -240,6 +240,11 @@ pub enum Event<'a> {
         /// Why it failed.
         error: Option<&'a BuildError>,
     },
+    /// After a failure nothing new is started; what runs is waited for.
+    Finishing {
+        /// What runs.
+        work: &'a [Work],
+    },
     /// A step starts.
     StepStarted {
         /// Of what.

@@ -1,5 +1,6 @@
 //! Who is told what happens: people, as plain lines or on a live terminal, and programs, as JSON.
 
+mod event_line;
 mod frame;
 mod json;
 mod lines;
@@ -10,7 +11,8 @@ use std::io::IsTerminal as _;
 
 use kiln_build::{Event, Report};
 
-pub use json::{EventLine, PlannedNode, event_schema, milliseconds, print_event};
+pub use event_line::{EventLine, PlannedNode, event_schema, print_event};
+pub use json::milliseconds;
 
 use crate::arguments::{Common, Format};
 use crate::host;

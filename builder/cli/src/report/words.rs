@@ -64,6 +64,11 @@ pub fn line(event: &Event<'_>) -> Option<Line> {
             let text = format!("{}: {step} ({})", work.name(), seconds(*elapsed));
             (style, word, text)
         }
+        Event::Finishing { work } => {
+            let running: Vec<String> = work.iter().map(Work::to_string).collect();
+            let text = format!("{} before the end; Ctrl-C stops it", running.join(", "));
+            (Style::Odd, "finish", text)
+        }
         Event::CheckSkipped { recipe, reason } => {
             (Style::Dim, "no check", format!("{recipe}: {reason}"))
         }
@@ -198,6 +203,11 @@ pub mod tests {
                 error: Some(&BuildError::NoResourceLimits),
             },
             "failed     zlib: `kiln.toml` requires resource limits, but this host can not enforce them",
+        );
+        let running = [library("openssl", "/usr/lib/curl")];
+        check(
+            Event::Finishing { work: &running },
+            "finish     openssl for /usr/lib/curl before the end; Ctrl-C stops it",
         );
         check(Event::WorkStarted { work: &work }, "");
     }

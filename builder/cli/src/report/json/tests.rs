@@ -4,6 +4,7 @@ use kiln_build::{RpmTotals, StepName};
 use serde_json::Value;
 
 use super::*;
+use crate::report::event_line::{encode, event_schema};
 use crate::report::words::tests::{build, library};
 
 fn told(event: &Event<'_>) -> String {
@@ -112,11 +113,11 @@ fn work_that_ended_says_how() {
         node: zlib.node().unwrap().clone(),
         step: StepName::Build,
         end: StepEnd::Exited(2),
-        log: LogEnd {
+        log: Box::new(LogEnd {
             log: PathBuf::from("out/logs/zlib/build.log"),
             command: Some("make -j2".to_owned()),
             tail: vec!["no rule".to_owned()],
-        },
+        }),
     };
     check(
         row(Outcome::Failed, None),
