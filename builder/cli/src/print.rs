@@ -33,6 +33,13 @@ pub fn rendered_line(text: &str) {
     }
 }
 
+/// Prints a line for programs to standard output, which is no terminal that is drawn on. One that
+/// nobody reads is no reason to stop a build.
+pub fn event(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
 /// Prints text to standard error, made harmless; progress that nobody reads is no reason to stop a
 /// build.
 pub fn note(text: &str) {

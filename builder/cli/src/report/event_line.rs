@@ -334,5 +334,5 @@ pub fn encode(event: &EventLine) -> String {
 
 /// Prints one line.
 pub fn print_event(event: &EventLine) {
-    print::rendered_line(&encode(event));
+    print::event(&encode(event));
 }

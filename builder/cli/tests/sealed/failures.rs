@@ -128,6 +128,30 @@ fn slow_with_keep_going_the_good_branch_is_published_and_every_failure_told() {
 }
 
 #[test]
+fn slow_a_source_that_can_not_be_had_fails_only_who_needs_it() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let project = Project::new(&base, &server, DEMO);
+    project.write_sums();
+    project.done(&["lock"]);
+    let digest = kiln_model::Digest::of(&crate::upstream::sums()).to_hex();
+    fs_err::remove_file(project.store().join("blobs/sha256").join(digest)).unwrap();
+    let all = ["--offline", "build", "sums", "demo"];
+    let missing = "error: 1 file is missing from the store";
+    let ended = project.kiln(&all);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains(missing), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("demo: build"), "nothing is begun");
+    let ended = project.kiln(&[&all[..], &["--keep-going"]].concat());
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains(missing), "{}", ended.stderr);
+    let totals = "\n3 built, 1 failed; ";
+    assert!(ended.stdout.contains(totals), "{}", ended.stdout);
+    assert_eq!(project.rpm_names().len(), 6);
+    project.check_no_leftovers();
+}
+
+#[test]
 fn slow_without_it_nothing_is_published_and_the_rest_says_so() {
     let Some(base) = Base::find() else { return };
     let server = Server::start();
