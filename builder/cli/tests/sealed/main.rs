@@ -15,4 +15,5 @@ mod links;
 mod project;
 mod refusals;
 mod server;
+mod terminal;
 mod upstream;
