@@ -60,7 +60,7 @@ verify-twice: $(needs_kiln) ## build everything twice from nothing, as two users
 	@KILN=$(kiln) scripts/verify-twice
 
 schema: $(needs_kiln) ## write docs/schema/ anew from the types
-	@for file in recipe base-image config; do $(kiln) schema $$file > docs/schema/$$file.json; done
+	@for file in recipe base-image config events; do $(kiln) schema $$file > docs/schema/$$file.json; done
 
 clean: ## remove results; the store stays (it is .kiln/store)
 	@rm -rf out

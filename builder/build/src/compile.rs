@@ -20,10 +20,13 @@ use crate::folder::{create_folders, write_file};
 use crate::graph::{NodeId, Prefix};
 use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::log::StepLog;
+use crate::plan::source_request;
 use crate::project::LoadedRecipe;
 use crate::rootfs::Rootfs;
 use crate::script::{BUILD_ROOT, StepName, environment, step_script};
-use crate::workshop::{Event, Workshop};
+use crate::told::Told;
+use crate::work::Work;
+use crate::workshop::{Event, Running, Workshop};
 
 /// The format of the record of a finished build.
 const BUILT_FORMAT: u32 = 1;
@@ -134,6 +137,7 @@ pub(crate) fn compile(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<B
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
     check_overlap(shop, inputs)?;
+    fetch_missing(shop, inputs.recipe())?;
     prepare(shop, inputs, &build)?;
     let lower = lower_trees(shop, inputs)?;
     let mut steps = Vec::new();
@@ -182,6 +186,20 @@ fn tell_skipped(shop: &Workshop<'_>, recipe: &Recipe, step: StepName) {
         };
         shop.report.tell(&event);
     }
+}
+
+/// Asks once more for sources that could not be had before: with [`OnFailure::KeepGoing`] that did
+/// not end the run, and whoever needs them fails alone.
+///
+/// [`OnFailure::KeepGoing`]: crate::work::OnFailure::KeepGoing
+fn fetch_missing(shop: &Workshop<'_>, recipe: &Recipe) -> Result<(), BuildError> {
+    let requests = recipe.sources.iter().map(source_request);
+    let missing = requests.filter(|request| !shop.store.contains(&request.sha256));
+    let missing: Vec<_> = missing.collect();
+    if !missing.is_empty() {
+        shop.fetcher.fetch_all(&missing, &Told(shop.report))?;
+    }
+    Ok(())
 }
 
 /// Lays out `/build`: unpacked sources, patches, an empty destdir and home.
@@ -290,24 +308,19 @@ fn run_step(
         .output
         .join(Workshop::log_folder(node))
         .join(format!("{}.log", run.step));
-    let mut log = StepLog::create(&log)?;
-    shop.report.tell(&Event::StepStarted {
-        node,
+    let step = Running {
+        work: &Work::Build(node.clone()),
         step: run.step,
-    });
+    };
+    let mut log = StepLog::create(&log, step.listener(shop))?;
+    step.tell_start(shop);
     let started = Instant::now();
     let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
     if outcome.end != StepEnd::Cancelled {
         shop.check_isolation(&outcome.isolation)?;
     }
-    let (end, elapsed) = (outcome.end, started.elapsed());
-    shop.report.tell(&Event::StepEnded {
-        node,
-        step: run.step,
-        end: &end,
-        elapsed,
-    });
-    match end {
+    step.tell_end(shop, &outcome.end, started.elapsed());
+    match outcome.end {
         StepEnd::Exited(0) => Ok(StepRecord {
             label,
             elapsed_ms: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -315,16 +328,12 @@ fn run_step(
             isolation: outcome.isolation,
         }),
         StepEnd::Cancelled => Err(BuildError::Cancelled),
-        end => {
-            let (log, tail) = log.into_tail();
-            Err(BuildError::StepFailed {
-                node: node.clone(),
-                step: run.step,
-                end,
-                log,
-                tail,
-            })
-        }
+        end => Err(BuildError::StepFailed {
+            node: node.clone(),
+            step: run.step,
+            end,
+            log: log.into_end(),
+        }),
     }
 }
 

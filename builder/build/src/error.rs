@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use kiln_model::{DiffId, Digest, PackageName, RecipeName, StepEnd};
 
 use crate::graph::{GraphError, NodeId};
+use crate::log::LogEnd;
 use crate::project::ProjectError;
 use crate::script::StepName;
 
@@ -60,10 +61,8 @@ pub enum BuildError {
         step: StepName,
         /// How.
         end: StepEnd,
-        /// Where the whole log is.
-        log: PathBuf,
-        /// The log's last lines.
-        tail: Vec<String>,
+        /// Where its log is, and how it ends.
+        log: Box<LogEnd>,
     },
     /// Packaging ended badly.
     #[error("{what}: packaging failed: {}", describe_end(.end))]
@@ -72,10 +71,8 @@ pub enum BuildError {
         what: String,
         /// How.
         end: StepEnd,
-        /// Where the whole log is.
-        log: PathBuf,
-        /// The log's last lines.
-        tail: Vec<String>,
+        /// Where its log is, and how it ends.
+        log: Box<LogEnd>,
     },
     /// The run was cancelled.
     #[error("interrupted")]
@@ -300,10 +297,82 @@ fn describe_files(files: &[String]) -> String {
 
 fn describe_end(end: &StepEnd) -> String {
     match end {
-        StepEnd::Exited(status) => format!("exit status {status}"),
+        StepEnd::Exited(status) => match describe_status(*status) {
+            Some(meaning) => format!("exit status {status} ({meaning})"),
+            None => format!("exit status {status}"),
+        },
         StepEnd::Signaled(9) => "killed (signal 9; perhaps out of memory)".to_owned(),
-        StepEnd::Signaled(signal) => format!("killed by signal {signal}"),
+        StepEnd::Signaled(signal) => match describe_signal(*signal) {
+            Some(name) => format!("killed by signal {signal} ({name})"),
+            None => format!("killed by signal {signal}"),
+        },
         StepEnd::TimedOut => "time limit reached".to_owned(),
         StepEnd::Cancelled => "interrupted".to_owned(),
+    }
+}
+
+/// Says what a shell means by an exit status; others are the program's own.
+fn describe_status(status: i32) -> Option<String> {
+    match status {
+        126 => Some("a command can not be executed".to_owned()),
+        127 => Some("a command was not found".to_owned()),
+        137 => Some("a command was killed, perhaps for lack of memory".to_owned()),
+        129..=159 => {
+            describe_signal(status - 128).map(|name| format!("a command was killed: {name}"))
+        }
+        _ => None,
+    }
+}
+
+/// Names the signals that end programs by themselves.
+const fn describe_signal(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "hangup",
+        2 => "interrupt",
+        3 => "quit",
+        4 => "illegal instruction",
+        5 => "trap",
+        6 => "abort",
+        7 => "bus error",
+        8 => "arithmetic error",
+        9 => "kill",
+        11 => "segmentation fault",
+        13 => "broken pipe",
+        14 => "alarm",
+        15 => "termination",
+        24 => "processor time limit",
+        25 => "file size limit",
+        31 => "bad system call",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_told_in_words() {
+        for (end, expected) in [
+            (StepEnd::Exited(2), "exit status 2"),
+            (
+                StepEnd::Exited(127),
+                "exit status 127 (a command was not found)",
+            ),
+            (
+                StepEnd::Exited(139),
+                "exit status 139 (a command was killed: segmentation fault)",
+            ),
+            (StepEnd::Exited(150), "exit status 150"),
+            (StepEnd::Exited(-1), "exit status -1"),
+            (
+                StepEnd::Signaled(11),
+                "killed by signal 11 (segmentation fault)",
+            ),
+            (StepEnd::Signaled(40), "killed by signal 40"),
+            (StepEnd::TimedOut, "time limit reached"),
+        ] {
+            assert_eq!(describe_end(&end), expected);
+        }
     }
 }

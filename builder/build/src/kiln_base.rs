@@ -18,6 +18,7 @@ use crate::package::{Packaged, cached, finish, packaging_inputs};
 use crate::rootfs::Rootfs;
 use crate::rpmbuild::{RpmbuildRun, run_rpmbuild};
 use crate::spec::expected_rpms;
+use crate::work::Work;
 use crate::workshop::Workshop;
 
 /// Folders in which the loader of a Debian system looks by itself.
@@ -94,6 +95,7 @@ pub(crate) fn package_base(
     write_files(&build.join("destdir"), &package)?;
     let run = RpmbuildRun {
         what: &what,
+        work: &Work::BasePackage(base.clone()),
         log_folder: Path::new("logs").join(&what),
         rootfs,
         build: &build,

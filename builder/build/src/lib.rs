@@ -27,6 +27,8 @@ mod script;
 mod spec;
 mod split;
 mod stage;
+mod told;
+mod work;
 mod workshop;
 
 pub use buildinfo::BUILDINFO_FORMAT;
@@ -35,6 +37,7 @@ pub use error::BuildError;
 pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
+pub use log::LogEnd;
 pub use outputs::{Summary, products};
 pub use package::{Packaged, PackagedRpm};
 pub use pipeline::{build, fetch};
@@ -44,4 +47,5 @@ pub use publish::{Publication, publish};
 pub use script::{
     BUILD_ROOT, DESTDIR, SOURCE_ROOT, StepName, environment, fixed_environment, step_script,
 };
+pub use work::{OnFailure, Outcome, Row, RpmTotals, Work};
 pub use workshop::{Event, Host, KILN_VERSION, Report, Workshop};

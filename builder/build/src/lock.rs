@@ -19,7 +19,7 @@ use crate::graph::Graph;
 use crate::plan::source_request;
 use crate::project::{LoadedRecipe, Project, ProjectError};
 use crate::publish::{Publication, publish};
-use crate::rootfs::Told;
+use crate::told::{Told, TreeTold};
 use crate::workshop::{Event, Workshop};
 
 /// What `kiln lock` chooses anew.
@@ -84,10 +84,8 @@ impl Bench<'_> {
             }
             None => {
                 let shop = self.shop;
-                shop.report.tell(&Event::Assembling {
-                    what: name.as_str(),
-                });
-                let told = Told(shop.report);
+                let told = TreeTold::new(shop.report, name.as_str());
+                told.start();
                 let keys = shop.project.base_keys(base)?;
                 let lock = lock_base(&LockBase {
                     store: shop.store,
@@ -99,6 +97,7 @@ impl Bench<'_> {
                     progress: &told,
                 })
                 .map_err(|error| locking(name.as_str(), error))?;
+                told.finish();
                 write(shop, &path, &lock)?;
                 lock
             }
@@ -157,11 +156,12 @@ impl Bench<'_> {
         if let Some(tools) = kept.filter(|tools| tools.request == request) {
             return Ok(Some(tools.clone()));
         }
-        let told = Told(shop.report);
+        let name = loaded.recipe.name.as_str();
+        let told = TreeTold::new(shop.report, name);
         let keys = shop
             .project
             .base_keys(&shop.project.bases[&loaded.recipe.base])?;
-        lock_tools(&LockTools {
+        let tools = lock_tools(&LockTools {
             store: shop.store,
             fetcher: shop.fetcher,
             archive,
@@ -170,7 +170,9 @@ impl Bench<'_> {
             wanted: &wanted,
             progress: &told,
         })
-        .map_err(|error| locking(loaded.recipe.name.as_str(), error))
+        .map_err(|error| locking(name, error))?;
+        told.finish();
+        Ok(tools)
     }
 
     fn sources(

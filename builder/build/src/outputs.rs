@@ -1,11 +1,12 @@
-//! The last stations: packages every product, writes its documents, and puts all of it into `out/`.
+//! The last stations: the packages and documents of one product, and the way of all of them into
+//! `out/`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kiln_model::RecipeName;
+use kiln_model::{BaseName, RecipeName};
 
-use crate::compile::is_product;
+use crate::compile::Built;
 use crate::documents::{Document, Facts, documents, read_rpms};
 use crate::error::BuildError;
 use crate::graph::NodeId;
@@ -15,15 +16,18 @@ use crate::plan::Plan;
 use crate::publish::{Publication, publish};
 use crate::schedule::Finished;
 use crate::stage::Product;
+use crate::work::{OnFailure, Outcome, Row, RpmTotals, Work};
 use crate::workshop::Workshop;
 
-/// What a run did: the closing table.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What a run did: the closing table, and what went wrong.
+#[derive(Debug, Default)]
 pub struct Summary {
-    /// Nodes and packages that were made in this run.
-    pub built: Vec<String>,
-    /// Nodes and packages that the store had.
-    pub cached: Vec<String>,
+    /// Every piece of work, in build order.
+    pub rows: Vec<Row>,
+    /// Everything that failed, in the order in which it happened.
+    pub failures: Vec<BuildError>,
+    /// Whether the run was interrupted.
+    pub is_cancelled: bool,
     /// RPMs in `out/` by recipe or base image, with their bytes.
     pub rpms: BTreeMap<String, Vec<(PathBuf, u64)>>,
     /// Files in `out/` that were written.
@@ -34,71 +38,96 @@ impl Summary {
     /// Returns whether the run found everything done already.
     #[must_use]
     pub fn is_nothing_done(&self) -> bool {
-        self.built.is_empty() && self.written == 0
+        self.count(|outcome| *outcome == Outcome::Cached) == self.rows.len() && self.written == 0
+    }
+
+    /// Returns how many pieces of work came to what `is_counted` picks.
+    #[must_use]
+    pub fn count(&self, is_counted: impl Fn(&Outcome) -> bool) -> usize {
+        let rows = self.rows.iter();
+        rows.filter(|row| is_counted(&row.outcome)).count()
     }
 }
 
-/// Packages every product of the plan and, when all of them are whole, puts everything into `out/`.
+/// Puts what is whole into `out/`: everything, or with [`OnFailure::KeepGoing`] every product that
+/// did not fail.
 pub(crate) fn publish_products(
     shop: &Workshop<'_>,
-    plan: &Plan,
-    finished: &Finished,
-    started: &str,
+    finished: Finished,
+    on_failure: OnFailure,
 ) -> Result<Summary, BuildError> {
-    let mut summary = Summary::default();
-    for node in &plan.graph.order {
-        summary.note(finished.fresh.contains(node), node.to_string());
-    }
-    let run = Run {
-        plan,
-        finished,
-        started,
+    let is_whole = finished.failures.is_empty() && !finished.is_cancelled;
+    let has_product = finished
+        .outputs
+        .keys()
+        .any(|work| matches!(work, Work::Package(_)));
+    let mut summary = Summary {
+        rows: finished.rows,
+        failures: finished.failures,
+        is_cancelled: finished.is_cancelled,
+        ..Summary::default()
     };
-    let mut outputs = Vec::new();
-    for node in plan.graph.order.iter().filter(|node| is_product(node)) {
-        outputs.push(product_output(shop, &run, node)?);
-    }
-    if !outputs.is_empty() {
-        for (base, node) in plan.bases(shop) {
-            let packaged = package_base(shop, &base, &plan.rootfs[&node])?;
-            outputs.extend(packaged.map(|(packaged, is_cached)| Output {
-                name: format!("kiln-base-{base}"),
-                packaged,
-                is_cached,
-                documents: Vec::new(),
-            }));
+    let may_publish = is_whole || (on_failure == OnFailure::KeepGoing && !summary.is_cancelled);
+    if may_publish && has_product {
+        for output in finished.outputs.values() {
+            write_output(shop, output, &mut summary)?;
         }
-    }
-    for output in &outputs {
-        write_output(shop, output, &mut summary)?;
     }
     Ok(summary)
 }
 
-struct Run<'a> {
-    plan: &'a Plan,
-    finished: &'a Finished,
-    started: &'a str,
-}
-
 /// Everything that goes into `out/` for one recipe or base image.
-struct Output {
+#[derive(Debug)]
+pub(crate) struct Output {
     name: String,
     packaged: Packaged,
-    is_cached: bool,
+    pub(crate) is_cached: bool,
     documents: Vec<Document>,
 }
 
-fn product_output(shop: &Workshop<'_>, run: &Run<'_>, node: &NodeId) -> Result<Output, BuildError> {
+impl Output {
+    /// Returns how long packaging took, now or when it was done.
+    pub(crate) fn elapsed_ms(&self) -> u64 {
+        self.packaged.step.elapsed_ms
+    }
+
+    /// Adds up its RPMs.
+    pub(crate) fn totals(&self) -> RpmTotals {
+        let rpms = &self.packaged.rpms;
+        RpmTotals {
+            files: rpms.len(),
+            bytes: rpms.iter().map(|rpm| rpm.size).sum(),
+        }
+    }
+}
+
+/// What a product's packages and documents are made from.
+pub(crate) struct ProductInputs<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) node: &'a NodeId,
+    /// The product's own build and those of everything that it carries.
+    pub(crate) built: &'a BTreeMap<NodeId, Built>,
+    /// The nodes whose steps really ran in this run.
+    pub(crate) fresh: &'a [NodeId],
+    /// When this run began.
+    pub(crate) started: &'a str,
+}
+
+/// Packages a product and writes its documents.
+pub(crate) fn product_output(
+    shop: &Workshop<'_>,
+    inputs: &ProductInputs<'_>,
+) -> Result<Output, BuildError> {
     if shop.cancel.is_cancelled() {
         return Err(BuildError::Cancelled);
     }
+    let ProductInputs { plan, node, .. } = inputs;
     let product = Product {
         node,
-        graph: &run.plan.graph,
-        built: &run.finished.built,
+        graph: &plan.graph,
+        built: inputs.built,
     };
-    let packaged = package(shop, &product, &run.plan.rootfs[node])?;
+    let packaged = package(shop, &product, &plan.rootfs[*node])?;
     let recipe = &shop.project.recipes[&node.recipe].recipe;
     let rpms = read_rpms(shop, recipe, &packaged)?;
     let facts = Facts {
@@ -106,9 +135,9 @@ fn product_output(shop: &Workshop<'_>, run: &Run<'_>, node: &NodeId) -> Result<O
         rpms: &rpms,
         product: &product,
         packaged: &packaged,
-        rootfs: &run.plan.rootfs,
-        started: run.started,
-        fresh: &run.finished.fresh,
+        rootfs: &plan.rootfs,
+        started: inputs.started,
+        fresh: inputs.fresh,
     };
     let documents = documents(&facts)?;
     let is_cached = packaged.is_cached;
@@ -118,6 +147,24 @@ fn product_output(shop: &Workshop<'_>, run: &Run<'_>, node: &NodeId) -> Result<O
         is_cached,
         documents,
     })
+}
+
+/// Packages what a base image offers; `None` for one that brings its own package database.
+pub(crate) fn base_output(
+    shop: &Workshop<'_>,
+    plan: &Plan,
+    base: &BaseName,
+) -> Result<Option<Output>, BuildError> {
+    let Some(node) = plan.base_packages().get(base).copied() else {
+        return Ok(None);
+    };
+    let packaged = package_base(shop, base, &plan.rootfs[node])?;
+    Ok(packaged.map(|(packaged, is_cached)| Output {
+        name: format!("kiln-base-{base}"),
+        packaged,
+        is_cached,
+        documents: Vec::new(),
+    }))
 }
 
 fn write_output(
@@ -131,7 +178,6 @@ fn write_output(
         is_cached,
         documents,
     } = output;
-    summary.note(!is_cached, format!("{name} (package)"));
     let spec = shop.store.read_blob(&packaged.spec)?;
     summary.write(&shop.output.join(format!("specs/{name}.spec")), &spec)?;
     for rpm in &packaged.rpms {
@@ -162,14 +208,6 @@ fn write_output(
 }
 
 impl Summary {
-    fn note(&mut self, is_built: bool, what: String) {
-        if is_built {
-            self.built.push(what)
-        } else {
-            self.cached.push(what)
-        }
-    }
-
     fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
         let publication = publish(path, bytes)?;
         if publication == Publication::Written {

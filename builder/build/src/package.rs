@@ -16,6 +16,7 @@ use crate::rootfs::Rootfs;
 use crate::rpmbuild::{RpmbuildRun, run_rpmbuild, source_mounts};
 use crate::spec::{expected_rpms, spec_input};
 use crate::stage::{Product, Stage, path_taken};
+use crate::work::Work;
 use crate::workshop::Workshop;
 
 /// The format of the record of finished packages.
@@ -202,6 +203,7 @@ fn run(
     }
     let run = RpmbuildRun {
         what: recipe.name.as_str(),
+        work: &Work::Package(product.node.clone()),
         log_folder: Workshop::log_folder(product.node),
         rootfs,
         build: &build,

@@ -6,23 +6,34 @@ use crate::error::BuildError;
 use crate::graph::Graph;
 use crate::outputs::{Summary, publish_products};
 use crate::plan::Plan;
-use crate::schedule::build_all;
-use crate::workshop::{Event, Workshop};
+use crate::schedule::run_all;
+use crate::work::OnFailure;
+use crate::workshop::Workshop;
 
 /// Builds `wanted` and everything below it, and puts the results into `out/`.
 ///
+/// What failed is in the summary, with recipe and step. What was finished is kept in the store.
+///
 /// # Errors
-/// Whatever stopped the run, with recipe and step. What was finished by then is kept in the store.
-pub fn build(shop: &Workshop<'_>, wanted: &[RecipeName]) -> Result<Summary, BuildError> {
+/// Whatever kept the run from beginning, or its results from being put into `out/`.
+pub fn build(
+    shop: &Workshop<'_>,
+    wanted: &[RecipeName],
+    on_failure: OnFailure,
+) -> Result<Summary, BuildError> {
     let started = (shop.clock)();
     let graph = Graph::new(shop.project, wanted)?;
     let plan = Plan::new(shop, graph)?;
     if !plan.to_build().is_empty() {
         require_isolation(shop)?;
     }
-    fetch_sources(shop, &plan)?;
-    let finished = build_all(shop, &plan)?;
-    publish_products(shop, &plan, &finished, &started)
+    match fetch_sources(shop, &plan) {
+        // Who needs what could not be had asks once more, and fails alone.
+        Err(BuildError::Fetch(_)) if on_failure == OnFailure::KeepGoing => {}
+        fetched => fetched?,
+    }
+    let finished = run_all(shop, &plan, on_failure, &started);
+    publish_products(shop, finished, on_failure)
 }
 
 /// Fetches what `wanted` needs, and puts the root file systems together, without building.
@@ -45,16 +56,7 @@ fn require_isolation(shop: &Workshop<'_>) -> Result<(), BuildError> {
 }
 
 fn fetch_sources(shop: &Workshop<'_>, plan: &Plan) -> Result<(), BuildError> {
-    let requests = plan.source_requests(shop);
-    if requests
-        .iter()
-        .any(|request| !shop.store.contains(&request.sha256))
-    {
-        shop.report.tell(&Event::Fetching {
-            files: requests.len(),
-        });
-    }
-    shop.fetcher
-        .fetch_all(&requests, &crate::rootfs::Told(shop.report))?;
+    let told = crate::told::Told(shop.report);
+    shop.fetcher.fetch_all(&plan.source_requests(shop), &told)?;
     Ok(())
 }

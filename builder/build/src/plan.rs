@@ -97,16 +97,13 @@ impl Plan {
         requests
     }
 
-    /// Returns the base images in use, by name, with one node of each.
-    #[must_use]
-    pub fn bases(&self, shop: &Workshop<'_>) -> BTreeMap<BaseName, NodeId> {
-        let base = |node: &NodeId| {
-            (
-                shop.project.recipes[&node.recipe].recipe.base.clone(),
-                node.clone(),
-            )
-        };
-        self.graph.order.iter().map(base).collect()
+    /// Returns the base images in use of which a package can be made, with one node of each.
+    pub(crate) fn base_packages(&self) -> BTreeMap<BaseName, &NodeId> {
+        let of_archive = self.rootfs.iter().filter_map(|(node, rootfs)| {
+            let lock = rootfs.base_lock()?;
+            Some((lock.base.clone(), node))
+        });
+        of_archive.collect()
     }
 }
 

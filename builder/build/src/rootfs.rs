@@ -12,11 +12,11 @@ use kiln_model::{
     BaseImage, BaseLock, BaseOrigin, DiffId, DistributionPackage, LockedPackage, LockedTools,
     ManifestDigest, Recipe, RecipeLock,
 };
-use kiln_store::{BlobInfo, FetchOrigin, FetchProgress};
 
 use crate::error::BuildError;
 use crate::lock::checked_base_lock;
-use crate::workshop::{Event, Report, Workshop};
+use crate::told::TreeTold;
+use crate::workshop::Workshop;
 
 /// A recipe's root file system.
 #[derive(Debug)]
@@ -93,28 +93,31 @@ impl Rootfs {
     }
 
     fn prepare(&self, shop: &Workshop<'_>) -> Result<Vec<PathBuf>, BuildError> {
-        let told = Told(shop.report);
         let name = self.base.name.to_string();
-        let layers = self
-            .base_lock
-            .iter()
-            .map(|lock| &lock.layer)
-            .chain(&self.tools);
-        if layers.clone().count() == 0 || !layers.map(|l| l.0).all(|l| shop.store.contains(&l)) {
-            shop.report.tell(&Event::Assembling { what: &name });
-        }
+        let told = TreeTold::new(shop.report, &name);
+        let trees = self.trees_from(shop, &told)?;
+        told.finish();
+        Ok(trees)
+    }
+
+    fn trees_from(
+        &self,
+        shop: &Workshop<'_>,
+        told: &TreeTold<'_>,
+    ) -> Result<Vec<PathBuf>, BuildError> {
+        let name = told.what;
         match (&self.base.origin, &self.base_lock) {
             (BaseOrigin::Archive(archive), Some(lock)) => {
                 let wrap = |error: PrepareError| match error {
                     PrepareError::Fetch(error) => error.into(),
-                    other => BuildError::image(&name)(other.into()),
+                    other => BuildError::image(name)(other.into()),
                 };
                 let request = PrepareBase {
                     store: shop.store,
                     fetcher: shop.fetcher,
                     archive,
                     base: lock,
-                    progress: &told,
+                    progress: told,
                 };
                 let mut trees = Vec::new();
                 if let Some(tools) = &self.locked_tools {
@@ -124,35 +127,18 @@ impl Rootfs {
                 Ok(trees)
             }
             (BaseOrigin::Layout { path, digest }, _) => {
+                told.start();
                 let layout = shop.project.root.join(path);
                 let layers = import_layout(shop.store, &layout, digest, shop.architecture)
-                    .map_err(|error| BuildError::image(&name)(error.into()))?;
-                let tree = image_tree(shop.store, &layers)
-                    .map_err(|error| BuildError::image(&name)(error.into()))?;
+                    .map_err(|error| BuildError::image(name)(error.into()))?;
+                let tree = image_tree(shop.store, &layers, told)
+                    .map_err(|error| BuildError::image(name)(error.into()))?;
                 Ok(vec![tree])
             }
             (BaseOrigin::Archive(_), None) => {
-                let file = shop.project.lock_path(&name, shop.architecture);
+                let file = shop.project.lock_path(name, shop.architecture);
                 Err(BuildError::NotLocked { file })
             }
-        }
-    }
-}
-
-/// Passes on what is fetched.
-pub(crate) struct Told<'a>(pub(crate) &'a dyn Report);
-
-impl FetchProgress for Told<'_> {
-    fn started(&self, _name: &str, _size: Option<u64>) {}
-
-    fn advanced(&self, _name: &str, _bytes: u64) {}
-
-    fn finished(&self, name: &str, info: &BlobInfo, origin: FetchOrigin) {
-        if matches!(origin, FetchOrigin::Network { .. }) {
-            self.0.tell(&Event::Fetched {
-                name,
-                bytes: info.size,
-            });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One sealed run of rpmbuild, and what came out of it.
 
 use std::path::Path;
+use std::time::Instant;
 
 use kiln_image::layer_tree;
 use kiln_model::{DiffId, Mount, MountAccess, SandboxPath, SealedStep, StepEnd};
@@ -12,8 +13,9 @@ use crate::error::BuildError;
 use crate::log::StepLog;
 use crate::package::PackagedRpm;
 use crate::rootfs::Rootfs;
-use crate::script::{BUILD_ROOT, SOURCE_ROOT};
-use crate::workshop::{Event, Workshop};
+use crate::script::{BUILD_ROOT, SOURCE_ROOT, StepName};
+use crate::work::Work;
+use crate::workshop::{Running, Workshop};
 
 /// Source trees are mounted where the compiler saw them, so that debugedit finds them.
 pub(crate) fn source_mounts(
@@ -47,6 +49,7 @@ pub(crate) fn source_mounts(
 /// One sealed call of rpmbuild.
 pub(crate) struct RpmbuildRun<'a> {
     pub(crate) what: &'a str,
+    pub(crate) work: &'a Work,
     pub(crate) log_folder: std::path::PathBuf,
     pub(crate) rootfs: &'a Rootfs,
     /// The host's side of `/build`.
@@ -67,7 +70,6 @@ pub(crate) fn run_rpmbuild(
     if shop.cancel.is_cancelled() {
         return Err(BuildError::Cancelled);
     }
-    shop.report.tell(&Event::Packaging { what: run.what });
     let on_host = |path: &SandboxPath| {
         let below = path
             .as_str()
@@ -100,8 +102,16 @@ pub(crate) fn run_rpmbuild(
         user: run.step.user,
         limits: shop.limits(),
     };
-    let mut log = StepLog::create(&shop.output.join(&run.log_folder).join("package.log"))?;
+    let step = Running {
+        work: run.work,
+        step: StepName::Package,
+    };
+    let log = shop.output.join(&run.log_folder).join("package.log");
+    let mut log = StepLog::create(&log, step.listener(shop))?;
+    step.tell_start(shop);
+    let started = Instant::now();
     let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
+    step.tell_end(shop, &outcome.end, started.elapsed());
     if outcome.end != StepEnd::Cancelled {
         shop.check_isolation(&outcome.isolation)?;
     }
@@ -109,12 +119,10 @@ pub(crate) fn run_rpmbuild(
         StepEnd::Exited(0) => {}
         StepEnd::Cancelled => return Err(BuildError::Cancelled),
         end => {
-            let (log, tail) = log.into_tail();
             return Err(BuildError::PackagingFailed {
                 what: run.what.to_owned(),
                 end,
-                log,
-                tail,
+                log: log.into_end(),
             });
         }
     }

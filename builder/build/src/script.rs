@@ -19,7 +19,7 @@ pub const SOURCE_ROOT: &str = "/build/src";
 /// Where a build installs to in the sandbox.
 pub const DESTDIR: &str = "/build/destdir";
 
-/// The steps of a build, in order.
+/// The steps of a build, in order, and what comes after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StepName {
     /// After unpacking: patches, and what the recipe adds.
@@ -30,10 +30,12 @@ pub enum StepName {
     Install,
     /// Runs upstream's tests.
     Check,
+    /// Makes RPMs of what was installed: rpmbuild, not a script of the recipe.
+    Package,
 }
 
 impl StepName {
-    /// All steps in the order in which they run.
+    /// The steps that recipes and presets script, in the order in which they run.
     pub const ALL: [Self; 4] = [Self::Prep, Self::Build, Self::Install, Self::Check];
 }
 
@@ -44,6 +46,7 @@ impl fmt::Display for StepName {
             Self::Build => "build",
             Self::Install => "install",
             Self::Check => "check",
+            Self::Package => "package",
         })
     }
 }
@@ -67,6 +70,7 @@ pub fn step_script(recipe: &Recipe, step: StepName) -> Option<String> {
             Check::Preset => preset_check(steps.preset),
             Check::Skipped(_) => None,
         },
+        StepName::Package => None,
     };
     body.map(|body| format!("{PREAMBLE}{body}\n"))
 }

@@ -4,14 +4,17 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kiln_image::TreeStage;
 use kiln_model::{Architecture, Config, Isolation, Limits, Measured, RecipeName, StepEnd};
 use kiln_sandbox::{Cancel, Engine};
 use kiln_store::{Fetcher, Store};
 
 use crate::error::BuildError;
 use crate::graph::NodeId;
+use crate::log::Listener;
 use crate::project::Project;
 use crate::script::StepName;
+use crate::work::{Row, Work};
 
 /// Everything that a build uses besides its inputs. Shared by the threads of one run.
 pub struct Workshop<'a> {
@@ -106,16 +109,84 @@ impl Workshop<'_> {
 pub trait Report: Sync {
     /// Takes note of one event.
     fn tell(&self, event: &Event<'_>);
+
+    /// Returns whether [`Event::Output`] is of interest; steps print a lot.
+    fn wants_output(&self) -> bool {
+        false
+    }
+}
+
+/// A step that runs, as reports know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Running<'a> {
+    pub(crate) work: &'a Work,
+    pub(crate) step: StepName,
+}
+
+impl<'a> Running<'a> {
+    /// Returns who hears what the step prints, if anybody wants to.
+    pub(crate) fn listener(self, shop: &'a Workshop<'_>) -> Option<Listener<'a>> {
+        let Self { work, step } = self;
+        let tell = move |line: &str| shop.report.tell(&Event::Output { work, step, line });
+        shop.report
+            .wants_output()
+            .then(|| Box::new(tell) as Listener<'a>)
+    }
+
+    pub(crate) fn tell_start(self, shop: &Workshop<'_>) {
+        let Self { work, step } = self;
+        shop.report.tell(&Event::StepStarted { work, step });
+    }
+
+    pub(crate) fn tell_end(self, shop: &Workshop<'_>, end: &StepEnd, elapsed: Duration) {
+        let Self { work, step } = self;
+        shop.report.tell(&Event::StepEnded {
+            work,
+            step,
+            end,
+            elapsed,
+        });
+    }
 }
 
 /// Something that happened during a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// It is known what there is to do.
+    Planned {
+        /// All pieces of work, in build order.
+        work: &'a [Work],
+    },
     /// Files are about to be fetched.
     Fetching {
         /// How many.
         files: usize,
+        /// Their bytes together, if all are known.
+        bytes: Option<u64>,
+    },
+    /// One file is being asked for.
+    FetchStarted {
+        /// Its name.
+        name: &'a str,
+        /// Its bytes, if they are known.
+        size: Option<u64>,
+    },
+    /// Some of one file has come.
+    FetchAdvanced {
+        /// Its name.
+        name: &'a str,
+        /// Bytes so far; falls to 0 when another place is tried.
+        bytes: u64,
+    },
+    /// One place does not give a file; another may.
+    FetchPassedOver {
+        /// Its name.
+        name: &'a str,
+        /// The place, without credentials.
+        address: &'a str,
+        /// Why.
+        reason: &'a str,
     },
     /// One file was fetched.
     Fetched {
@@ -126,8 +197,26 @@ pub enum Event<'a> {
     },
     /// A root file system is being put together.
     Assembling {
-        /// Of which base image or recipe.
+        /// Of which base image.
         what: &'a str,
+    },
+    /// Some of a root file system is done.
+    AssemblyAdvanced {
+        /// Of which base image.
+        what: &'a str,
+        /// What is being done.
+        stage: TreeStage,
+        /// Bytes so far.
+        bytes: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// A root file system is ready.
+    Assembled {
+        /// Of which base image.
+        what: &'a str,
+        /// How long it took, fetching included.
+        elapsed: Duration,
     },
     /// A lockfile was written.
     Locked {
@@ -139,17 +228,43 @@ pub enum Event<'a> {
         /// The file.
         file: &'a Path,
     },
+    /// A piece of work begins: a worker prepares it, or finds it in the store.
+    WorkStarted {
+        /// Which.
+        work: &'a Work,
+    },
+    /// A piece of work is over, or will not be begun.
+    WorkEnded {
+        /// What came of it.
+        row: &'a Row,
+        /// Why it failed.
+        error: Option<&'a BuildError>,
+    },
+    /// After a failure nothing new is started; what runs is waited for.
+    Finishing {
+        /// What runs.
+        work: &'a [Work],
+    },
     /// A step starts.
     StepStarted {
         /// Of what.
-        node: &'a NodeId,
+        work: &'a Work,
         /// Which.
         step: StepName,
+    },
+    /// A step printed a line; told only to those who want it.
+    Output {
+        /// Of what.
+        work: &'a Work,
+        /// Which.
+        step: StepName,
+        /// The line, without control characters.
+        line: &'a str,
     },
     /// A step ended.
     StepEnded {
         /// Of what.
-        node: &'a NodeId,
+        work: &'a Work,
         /// Which.
         step: StepName,
         /// How.
@@ -163,15 +278,5 @@ pub enum Event<'a> {
         recipe: &'a RecipeName,
         /// Why.
         reason: &'a str,
-    },
-    /// Packaging starts.
-    Packaging {
-        /// The recipe or base image.
-        what: &'a str,
-    },
-    /// A result was taken from the store.
-    Cached {
-        /// Of what.
-        what: &'a str,
     },
 }

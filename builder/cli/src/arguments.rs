@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kiln_model::RecipeName;
 
+use crate::style::When;
+
 /// Builds RPMs from hash-pinned sources, sealed and reproducible.
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, max_term_width = 100)]
@@ -56,8 +58,26 @@ pub struct Common {
     #[arg(long, global = true, value_name = "FILE", env = "SSL_CERT_FILE")]
     pub trusted_roots: Option<OsString>,
     /// Say only what went wrong
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Show what steps print, as they print it
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// What standard output is for: people, or programs (docs/events.md)
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
+    pub format: Format,
+    /// Whether to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+}
+
+/// What standard output is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text for people
+    Human,
+    /// One JSON object a line for programs; text for people goes to standard error
+    Json,
 }
 
 /// Returns a path option as a path; an empty one, as an unset variable often is, is none.
@@ -77,7 +97,7 @@ pub enum Verb {
     /// Show what a build would do
     Plan(Names),
     /// Build recipes: RPMs, SBOMs and provenance appear in `out/`
-    Build(Names),
+    Build(Build),
     /// Say whether this host can isolate builds
     Doctor,
     /// Print a JSON Schema, for editors
@@ -90,6 +110,17 @@ pub struct Names {
     /// Recipes; default: all that yield packages
     #[arg(value_name = "RECIPE")]
     pub names: Vec<RecipeName>,
+}
+
+/// What to build.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Which recipes.
+    #[command(flatten)]
+    pub names: Names,
+    /// After a failure go on with everything that does not need what failed
+    #[arg(long, short)]
+    pub keep_going: bool,
 }
 
 /// What to lock.
@@ -110,7 +141,7 @@ pub struct Schema {
     pub file: SchemaFile,
 }
 
-/// A file that people write.
+/// What there is a schema of.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum SchemaFile {
     /// recipes/NAME/recipe.yaml
@@ -119,4 +150,6 @@ pub enum SchemaFile {
     BaseImage,
     /// kiln.toml
     Config,
+    /// One line of --format json
+    Events,
 }

@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use kiln_build::{BuildError, GraphError, ProjectError};
+use kiln_build::{BuildError, GraphError, LogEnd, ProjectError, Summary};
 use kiln_model::mask_credentials;
+
+use crate::report::EventLine;
 
 /// A run's end that is not success.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
-    text: String,
+    /// One text per thing that is wrong.
+    texts: Vec<String>,
     code: u8,
     /// Whether it is about the project's files, not about this host.
     is_finding: bool,
@@ -26,7 +29,7 @@ impl Failure {
     /// A host that can not do what is needed, or an input/output error.
     pub fn host(error: Box<dyn std::error::Error>) -> Self {
         Self {
-            text: chain(&*error),
+            texts: vec![chain(&*error)],
             code: TROUBLE,
             is_finding: false,
         }
@@ -34,12 +37,8 @@ impl Failure {
 
     /// Everything that is wrong with a project's files.
     pub fn project(errors: &[ProjectError]) -> Self {
-        let texts: Vec<String> = errors.iter().map(project_text).collect();
         Self {
-            text: texts.join(
-                "
-",
-            ),
+            texts: errors.iter().map(project_text).collect(),
             code: TROUBLE,
             is_finding: errors.iter().all(is_finding),
         }
@@ -65,7 +64,7 @@ impl Failure {
             _ => TROUBLE,
         };
         Self {
-            text: build_text(error),
+            texts: vec![build_text(error)],
             code,
             is_finding: !matches!(error, BuildError::Io(_)),
         }
@@ -82,20 +81,44 @@ impl Failure {
     /// Joins several failures into one; the first one's code counts.
     pub fn joined(failures: Vec<Self>) -> Option<Self> {
         let code = failures.first()?.code;
-        let texts: Vec<String> = failures.into_iter().map(|failure| failure.text).collect();
+        let texts = failures.into_iter().flat_map(|failure| failure.texts);
         Some(Self {
-            text: texts.join(
-                "
-",
-            ),
+            texts: texts.collect(),
             code,
             is_finding: true,
         })
     }
 
+    /// Returns everything that failed in a build; `None` when nothing did.
+    pub fn builds(summary: &Summary) -> Option<Self> {
+        let failures: Vec<Self> = summary.failures.iter().map(Self::build).collect();
+        let interrupted = summary
+            .is_cancelled
+            .then(|| Self::build(&BuildError::Cancelled));
+        // What could not be answered counts more than what was answered with no.
+        let codes = failures.iter().chain(&interrupted).map(Self::exit_code);
+        let code = codes.max()?;
+        let mut failure = Self::joined(failures.into_iter().chain(interrupted).collect())?;
+        failure.code = code;
+        Some(failure)
+    }
+
     /// Prints the failure to standard error.
     pub fn print(&self) {
-        crate::print::note(self.text.trim_end());
+        crate::print::note(self.texts.join("\n").trim_end());
+    }
+
+    /// Returns the failure for programs.
+    pub fn events(&self) -> Vec<EventLine> {
+        let event = |text: &String| {
+            let text = text.trim_end();
+            let first = text.lines().next().unwrap_or_default();
+            EventLine::Error {
+                message: first.trim_start_matches("error: ").to_owned(),
+                text: text.to_owned(),
+            }
+        };
+        self.texts.iter().map(event).collect()
     }
 
     /// Returns the process's exit code.
@@ -221,20 +244,35 @@ fn list<T: std::fmt::Display>(what: &str, items: &[T]) -> String {
     text
 }
 
+/// The command that failed, the end of the log, and where all of it is.
+fn log_text(end: &LogEnd) -> String {
+    let mut text = String::new();
+    if let Some(command) = &end.command {
+        let _ = writeln!(text, "  command   {command}");
+    }
+    text.push_str("\nlast lines of the log:\n");
+    for line in &end.tail {
+        let _ = writeln!(text, "  | {line}");
+    }
+    let _ = writeln!(text, "\nlog: {}", end.log.display());
+    text
+}
+
 fn build_text(error: &BuildError) -> String {
     if let BuildError::Project(error) = error {
         return project_text(error);
     }
     let mut text = chain(error);
     match error {
-        BuildError::StepFailed { log, tail, .. }
-        | BuildError::PackagingFailed { log, tail, .. } => {
-            text.push_str("\nlast lines of the log:\n");
-            for line in tail {
-                let _ = writeln!(text, "  | {line}");
-            }
-            let _ = writeln!(text, "\nlog: {}", log.display());
+        BuildError::StepFailed { log, node, .. } => {
+            text.push_str(&log_text(log));
+            let _ = writeln!(
+                text,
+                "\nhint: `kiln shell {}` opens a shell where the step failed",
+                node.recipe
+            );
         }
+        BuildError::PackagingFailed { log, .. } => text.push_str(&log_text(log)),
         BuildError::NotLocked { .. } | BuildError::StaleLock { .. } => {
             text.push_str(
                 "\nhint: run `kiln lock` on a machine with network, and commit the file\n",

@@ -6,6 +6,8 @@ use kiln_build::Host;
 use kiln_image::debian::archive_addresses;
 use kiln_model::Digest;
 
+use crate::style::Wishes;
+
 /// Returns the host's facts for run records.
 pub fn facts() -> Host {
     let names = rustix::system::uname();
@@ -57,4 +59,20 @@ pub fn apt_archives(suite: &str) -> Vec<String> {
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
     archive_addresses(&files, suite)
+}
+
+/// Returns what the environment says of colours.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cli reads the environment, and nothing of this reaches an output"
+)]
+pub fn colour_wishes() -> Wishes {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is = |name, expected: &str| std::env::var_os(name).is_some_and(|value| value == expected);
+    Wishes {
+        no_color: is_set("NO_COLOR"),
+        is_forced: is_set("CLICOLOR_FORCE") && !is("CLICOLOR_FORCE", "0"),
+        is_declined: is("CLICOLOR", "0"),
+        is_dumb: is("TERM", "dumb"),
+    }
 }

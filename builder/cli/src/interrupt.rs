@@ -9,6 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// 128 and SIGINT's number, for both signals.
 const INTERRUPTED: i32 = 130;
 
+/// The signal that lets a stopped process go on.
+const SIGCONT: i32 = 18;
+
 /// What the first signal does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstSignal {
@@ -29,9 +32,10 @@ pub fn watch(cancel: &Cancel, first: FirstSignal) {
             return;
         };
         runtime.block_on(async {
-            let (Ok(mut interrupt), Ok(mut terminate)) = (
+            let (Ok(mut interrupt), Ok(mut terminate), Ok(mut resume)) = (
                 signal(SignalKind::interrupt()),
                 signal(SignalKind::terminate()),
+                signal(SignalKind::from_raw(SIGCONT)),
             ) else {
                 return;
             };
@@ -39,6 +43,11 @@ pub fn watch(cancel: &Cancel, first: FirstSignal) {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = resume.recv() => {
+                        // After Ctrl-Z the shell wrote where progress is drawn.
+                        crate::print::forget();
+                        continue;
+                    }
                 }
                 if first == FirstSignal::Ends || cancel.is_cancelled() {
                     end();
@@ -51,6 +60,7 @@ pub fn watch(cancel: &Cancel, first: FirstSignal) {
 
 #[expect(clippy::disallowed_methods, reason = "only cli exits")]
 fn end() -> ! {
+    crate::print::close();
     crate::print::note("interrupted");
     std::process::exit(INTERRUPTED)
 }

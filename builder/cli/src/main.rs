@@ -7,13 +7,18 @@ mod interrupt;
 mod network;
 mod print;
 mod report;
+mod screen;
 mod session;
+mod style;
+mod table;
+mod text;
 mod verbs;
 
 use clap::Parser as _;
 
-use arguments::{Arguments, Verb};
+use arguments::{Arguments, Format, Verb};
 use failure::Failure;
+use report::{EventLine, print_event};
 
 /// What the sandbox re-executes this program with; see `kiln_sandbox::InitProgram`.
 const SANDBOX_INIT: &str = "sandbox-init";
@@ -25,14 +30,24 @@ fn main() -> std::process::ExitCode {
     {
         kiln_sandbox::sandbox_init();
     }
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print::close();
+        default(panic);
+    }));
     let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(code) => code.into(),
-        Err(failure) => {
-            failure.print();
-            failure.exit_code().into()
+    let is_json = arguments.common.format == Format::Json;
+    let exit = run(&arguments).unwrap_or_else(|failure| {
+        failure.print();
+        if is_json {
+            failure.events().iter().for_each(print_event);
         }
+        failure.exit_code()
+    });
+    if is_json {
+        print_event(&EventLine::Finished { exit });
     }
+    exit.into()
 }
 
 fn run(arguments: &Arguments) -> Result<u8, Failure> {
@@ -41,8 +56,8 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Lock(lock) => verbs::lock::run(&arguments.common, lock),
         Verb::Fetch(names) => verbs::fetch::run(&arguments.common, names),
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
-        Verb::Build(names) => verbs::build::run(&arguments.common, names),
-        Verb::Doctor => verbs::doctor::run(),
+        Verb::Build(build) => verbs::build::run(&arguments.common, build),
+        Verb::Doctor => verbs::doctor::run(&arguments.common),
         Verb::Schema(schema) => verbs::schema::run(schema),
     }
 }

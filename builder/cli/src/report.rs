@@ -1,104 +1,160 @@
-//! Progress as plain lines on standard error: what happens, when it happens.
+//! Who is told what happens: people, as plain lines or on a live terminal, and programs, as JSON.
 
-use std::time::Duration;
+mod event_line;
+mod frame;
+mod json;
+mod lines;
+mod live;
+pub mod words;
+
+use std::io::IsTerminal as _;
 
 use kiln_build::{Event, Report};
-use kiln_model::StepEnd;
 
-use crate::print::note;
+pub use event_line::{EventLine, PlannedNode, event_schema, print_event};
+pub use json::milliseconds;
 
-/// Prints one line per event.
-#[derive(Debug)]
-pub struct Lines {
-    is_quiet: bool,
+use crate::arguments::{Common, Format};
+use crate::host;
+use crate::style::Colours;
+
+use self::json::Events;
+use self::lines::Lines;
+use self::live::Live;
+
+/// Tells people and programs.
+pub struct Reporter {
+    people: Option<Box<dyn People>>,
+    events: Option<Events>,
+    wants_output: bool,
 }
 
-impl Lines {
-    /// Returns a reporter; a quiet one says nothing.
-    pub const fn new(is_quiet: bool) -> Self {
-        Self { is_quiet }
-    }
+/// Tells people.
+trait People: Sync + Send {
+    fn tell(&self, event: &Event<'_>);
 }
 
-impl Report for Lines {
-    fn tell(&self, event: &Event<'_>) {
-        if self.is_quiet {
-            return;
+/// How a run tells what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Silent,
+    Lines,
+    Live,
+}
+
+/// Where the two streams lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Streams {
+    is_error_terminal: bool,
+    is_output_terminal: bool,
+    /// `TERM` is `dumb`.
+    is_dumb: bool,
+}
+
+impl Manner {
+    fn choose(common: &Common, streams: Streams) -> Self {
+        // Events and a picture that is drawn over would mix on one terminal.
+        let is_shared = common.format == Format::Json && streams.is_output_terminal;
+        if common.quiet {
+            Self::Silent
+        } else if streams.is_error_terminal && !streams.is_dumb && !is_shared {
+            Self::Live
+        } else {
+            Self::Lines
         }
-        let line = match event {
-            Event::Fetching { files: 1 } => "fetch      1 file".to_owned(),
-            Event::Fetching { files } => format!("fetch      {files} files"),
-            Event::Fetched { name, bytes } => format!("fetched    {name} ({})", size(*bytes)),
-            Event::Assembling { what } => format!("assemble   root file system of {what}"),
-            Event::Locked { file } => format!("locked     {}", file.display()),
-            Event::LockUnchanged { file } => format!("unchanged  {}", file.display()),
-            Event::StepStarted { node, step } => format!("{step:<10} {node}"),
-            Event::StepEnded {
-                node,
-                step,
-                end,
-                elapsed,
-            } => {
-                let how = match end {
-                    StepEnd::Exited(0) => "done",
-                    StepEnd::Cancelled => "stopped",
-                    _ => "failed",
-                };
-                format!("{how:<10} {node}: {step} ({})", seconds(*elapsed))
-            }
-            Event::CheckSkipped { recipe, reason } => {
-                format!("no check   {recipe}: {reason}")
-            }
-            Event::Packaging { what } => format!("package    {what}"),
-            Event::Cached { what } => format!("cached     {what}"),
-            _ => return,
+    }
+}
+
+impl Reporter {
+    /// Returns what the command line asks for. Nothing is drawn before something is told.
+    pub fn new(common: &Common) -> Self {
+        let wishes = host::colour_wishes();
+        let streams = Streams {
+            is_error_terminal: std::io::stderr().is_terminal(),
+            is_output_terminal: std::io::stdout().is_terminal(),
+            is_dumb: wishes.is_dumb,
         };
-        note(&line);
+        let colours = Colours::choose(common.color, wishes, streams.is_error_terminal);
+        let people: Option<Box<dyn People>> = match Manner::choose(common, streams) {
+            Manner::Silent => None,
+            Manner::Lines => Some(Box::new(Lines::new(colours))),
+            Manner::Live => Some(Box::new(Live::start(colours))),
+        };
+        let events = (common.format == Format::Json).then(Events::start);
+        Self {
+            people,
+            events,
+            wants_output: common.verbose,
+        }
+    }
+
+    /// Takes away what is drawn; nothing is told any more.
+    pub fn finish(&mut self) {
+        self.people = None;
     }
 }
 
-/// Returns a duration as people read it: `3.4 s`, `2 min 05 s`.
-pub fn seconds(duration: Duration) -> String {
-    if duration < Duration::from_secs(60) {
-        return format!("{:.1} s", duration.as_secs_f64());
+impl Report for Reporter {
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(people) = &self.people {
+            people.tell(event);
+        }
+        if let Some(events) = &self.events {
+            events.tell(event);
+        }
     }
-    format!(
-        "{} min {:02} s",
-        duration.as_secs() / 60,
-        duration.as_secs() % 60
-    )
-}
 
-/// Returns a size as people read it: `4.1 MiB`.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
+    fn wants_output(&self) -> bool {
+        self.wants_output
     }
-    let mut value = bytes / 1024 * 10 + bytes % 1024 * 10 / 1024;
-    let mut unit = 0;
-    while value >= 10 * 1024 && unit + 1 < UNITS.len() {
-        value /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", value / 10, value % 10, UNITS[unit])
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::arguments::Arguments;
 
     #[test]
-    fn sizes_and_durations_read_well() {
-        for (bytes, expected) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1536, "1.5 KiB"),
-            (15_292_815, "14.5 MiB"),
+    fn only_a_terminal_of_its_own_is_drawn_on() {
+        let terminal = Streams {
+            is_error_terminal: true,
+            is_output_terminal: true,
+            is_dumb: false,
+        };
+        let piped = Streams {
+            is_error_terminal: false,
+            ..terminal
+        };
+        let output_piped = Streams {
+            is_output_terminal: false,
+            ..terminal
+        };
+        let dumb = Streams {
+            is_dumb: true,
+            ..terminal
+        };
+        for (arguments, streams, expected) in [
+            (&["kiln", "build"][..], terminal, Manner::Live),
+            (&["kiln", "build"], piped, Manner::Lines),
+            (&["kiln", "build"], dumb, Manner::Lines),
+            (&["kiln", "build", "--quiet"], terminal, Manner::Silent),
+            (&["kiln", "build", "--verbose"], terminal, Manner::Live),
+            (
+                &["kiln", "build", "--format", "json"],
+                terminal,
+                Manner::Lines,
+            ),
+            (
+                &["kiln", "--format=json", "build"],
+                output_piped,
+                Manner::Live,
+            ),
         ] {
-            assert_eq!(size(bytes), expected);
+            let common = Arguments::parse_from(arguments).common;
+            let chosen = Manner::choose(&common, streams);
+            assert_eq!(chosen, expected, "{arguments:?} {streams:?}");
         }
-        assert_eq!(seconds(Duration::from_millis(3400)), "3.4 s");
-        assert_eq!(seconds(Duration::from_secs(125)), "2 min 05 s");
     }
 }

@@ -13,7 +13,7 @@ use crate::arguments::{Common, path};
 use crate::failure::Failure;
 use crate::host;
 use crate::interrupt::{self, FirstSignal};
-use crate::report::Lines;
+use crate::report::Reporter;
 
 /// Everything that a verb works with.
 pub struct Session {
@@ -21,7 +21,7 @@ pub struct Session {
     store: Store,
     fetcher: Fetcher,
     engine: EmbeddedEngine,
-    report: Lines,
+    report: Reporter,
     cancel: Cancel,
     jobs: NonZeroUsize,
     pub output: PathBuf,
@@ -30,6 +30,7 @@ pub struct Session {
 impl Session {
     /// Reads the project and opens the store.
     pub fn open(common: &Common, first: FirstSignal) -> Result<Self, Failure> {
+        let report = Reporter::new(common);
         let project = load(common)?;
         let root = &project.root;
         let store_folder = path(common.store.as_ref()).unwrap_or_else(|| root.join(".kiln/store"));
@@ -60,11 +61,16 @@ impl Session {
             store,
             fetcher,
             engine: EmbeddedEngine::new(init),
-            report: Lines::new(common.quiet),
+            report,
             cancel,
             jobs: jobs.unwrap_or(NonZeroUsize::MIN),
             output,
         })
+    }
+
+    /// Takes away what progress drew, before something else is printed.
+    pub fn finish_report(&mut self) {
+        self.report.finish();
     }
 
     /// Returns what a build is done with.

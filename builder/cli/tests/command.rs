@@ -187,6 +187,51 @@ fn a_recipe_that_is_no_regular_file_is_named_not_skipped() {
 }
 
 #[test]
+fn programs_are_told_what_is_wrong_and_people_on_the_other_stream() {
+    let folder = project(RECIPE);
+    let text = "no lockfile `PROJECT/lockfiles/demo-x86_64.lock`";
+    let hint = "hint: run `kiln lock` on a machine with network, and commit the file";
+    let error = format!(
+        "{{\"event\":\"error\",\"message\":\"{text}\",\"text\":\"error: {text}\\n\\n{hint}\"}}\n"
+    );
+    let started = format!(
+        "{{\"event\":\"started\",\"format\":1,\"kiln\":\"{}\"}}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for (verb, start, exit) in [
+        ("check", "", 1),
+        ("build", &*started, 2),
+        ("plan", &started, 2),
+    ] {
+        let (code, stdout, stderr) = kiln(folder.path(), &["--format", "json", verb]);
+        let finished = format!("{{\"event\":\"finished\",\"exit\":{exit}}}\n");
+        assert_eq!(code, exit);
+        assert_eq!(stdout, format!("{start}{error}{finished}"));
+        assert_eq!(stderr, format!("error: {text}\n\n{hint}\n"));
+    }
+}
+
+#[test]
+fn foreign_text_reaches_no_terminal_as_it_is() {
+    let folder = project(RECIPE);
+    let (code, _, stderr) = kiln(
+        folder.path(),
+        &["--project", "no\u{1b}[2J\u{202e}where", "plan"],
+    );
+    assert_eq!(code, 2);
+    assert!(stderr.contains("no\u{fffd}[2J\u{fffd}where"), "{stderr:?}");
+    assert!(!stderr.contains('\u{1b}'), "{stderr:?}");
+}
+
+#[test]
+fn quiet_and_verbose_exclude_each_other() {
+    let folder = project(RECIPE);
+    let (code, _, stderr) = kiln(folder.path(), &["--quiet", "--verbose", "check"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
+}
+
+#[test]
 fn help_names_every_verb() {
     let folder = tempfile::tempdir().unwrap();
     let (code, stdout, _) = kiln(folder.path(), &["--help"]);
@@ -205,7 +250,7 @@ fn help_names_every_verb() {
 fn committed_schemas_are_the_types_schemas() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = tempfile::tempdir().unwrap();
-    for file in ["recipe", "base-image", "config"] {
+    for file in ["recipe", "base-image", "config", "events"] {
         let (code, stdout, _) = kiln(folder.path(), &["schema", file]);
         assert_eq!(code, 0);
         let path = root.join(format!("docs/schema/{file}.json"));

@@ -17,10 +17,11 @@ use kiln_store::{
 };
 use serde::Serialize;
 
+use crate::advance::PrepareProgress;
 use crate::debian::{Essential, IndexError, ReleaseError, ResolveError, ResolveRequest, resolve};
 use crate::layer::{AssembleError, LayerKind, LayerRequest, assemble_layer};
 use crate::oci::{ImageError, canonical_json, image_layers, write_image};
-use crate::rootfs::{RootfsError, layer_tree};
+use crate::rootfs::{RootfsError, layer_tree_told};
 
 use self::archive::{Index, fetch_index};
 
@@ -115,8 +116,8 @@ pub struct LockBase<'a> {
     pub keys: &'a [Vec<u8>],
     /// The machine architecture.
     pub architecture: Architecture,
-    /// Hears how fetching goes.
-    pub progress: &'a dyn FetchProgress,
+    /// Hears how fetching and assembling go.
+    pub progress: &'a dyn PrepareProgress,
 }
 
 /// What to lock a recipe's tools from.
@@ -134,8 +135,8 @@ pub struct LockTools<'a> {
     pub base: &'a BaseLock,
     /// What the recipe needs beside the base image.
     pub wanted: &'a [DistributionPackage],
-    /// Hears how fetching goes.
-    pub progress: &'a dyn FetchProgress,
+    /// Hears how fetching and assembling go.
+    pub progress: &'a dyn PrepareProgress,
 }
 
 macro_rules! debug_by_hand {
@@ -224,7 +225,9 @@ pub fn lock_base(request: &LockBase<'_>) -> Result<BaseLock, LockBaseError> {
     )?;
     drop(index);
     fetch_packages(request.fetcher, &packages, request.progress)?;
-    let layer = assemble(request.store, request.archive, &packages, LayerKind::Base)?;
+    let kind = LayerKind::Base;
+    let (archive, progress) = (request.archive, request.progress);
+    let layer = assemble(request.store, archive, &packages, kind, progress)?;
     let manifest = write_image(request.store, &[layer], request.architecture)?;
     Ok(BaseLock {
         format: LOCK_FORMAT,
@@ -277,7 +280,8 @@ pub fn lock_tools(request: &LockTools<'_>) -> Result<Option<LockedTools>, LockBa
     }
     fetch_packages(request.fetcher, &packages, request.progress)?;
     let kind = LayerKind::Addition;
-    let layer = assemble(request.store, request.archive, &packages, kind)?;
+    let (archive, progress) = (request.archive, request.progress);
+    let layer = assemble(request.store, archive, &packages, kind, progress)?;
     Ok(Some(LockedTools {
         request: tools_request(request.archive, request.wanted),
         layer,
@@ -345,8 +349,8 @@ pub struct PrepareBase<'a> {
     pub archive: &'a ArchiveBase,
     /// The base image's lock.
     pub base: &'a BaseLock,
-    /// Hears how fetching goes.
-    pub progress: &'a dyn FetchProgress,
+    /// Hears how fetching and assembling go.
+    pub progress: &'a dyn PrepareProgress,
 }
 
 /// Returns the root of the base image's tree: from the store, or assembled from its pinned packages.
@@ -379,7 +383,11 @@ pub fn prepare_base(request: &PrepareBase<'_>) -> Result<PathBuf, PrepareError> 
             actual,
         });
     }
-    Ok(layer_tree(request.store, &lock.layer)?)
+    Ok(layer_tree_told(
+        request.store,
+        &lock.layer,
+        request.progress,
+    )?)
 }
 
 /// Returns the root of the tree of a recipe's tools, which goes over the base image's.
@@ -402,7 +410,11 @@ pub fn prepare_tools(
             kind: LayerKind::Addition,
         },
     )?;
-    Ok(layer_tree(request.store, &tools.layer)?)
+    Ok(layer_tree_told(
+        request.store,
+        &tools.layer,
+        request.progress,
+    )?)
 }
 
 struct Wanted<'a> {
@@ -419,7 +431,8 @@ fn prepare(request: &PrepareBase<'_>, wanted: &Wanted<'_>) -> Result<(), Prepare
         return Ok(());
     }
     fetch_packages(request.fetcher, wanted.packages, request.progress)?;
-    let actual = assemble(store, request.archive, wanted.packages, wanted.kind)?;
+    let (archive, progress) = (request.archive, request.progress);
+    let actual = assemble(store, archive, wanted.packages, wanted.kind, progress)?;
     if actual == *wanted.layer {
         return Ok(());
     }
@@ -463,6 +476,7 @@ fn assemble(
     archive: &ArchiveBase,
     packages: &[LockedPackage],
     kind: LayerKind,
+    progress: &dyn PrepareProgress,
 ) -> Result<DiffId, AssembleError> {
     assemble_layer(
         store,
@@ -472,6 +486,7 @@ fn assemble(
             exclude: &archive.exclude,
             kind,
         },
+        progress,
     )
 }
 

@@ -16,6 +16,7 @@ use std::io;
 use kiln_model::{DiffId, FilePattern, LockedPackage, SandboxPath};
 use kiln_store::{Store, StoreError};
 
+use crate::advance::{Advance, PrepareProgress, TreeStage};
 use crate::deb::{DebError, read_deb};
 use crate::printable::printable;
 use crate::tar_read::TarError;
@@ -148,24 +149,31 @@ pub enum PathProblem {
 /// # Errors
 /// `Deb` when a package can not be read or is another than the lock says, `Path`, `Conflict`, `Below`
 /// and `LinkTaken` when its content does not fit, `Store`, `Scratch` and `Write` as the system refuses.
-pub fn assemble_layer(store: &Store, request: &LayerRequest<'_>) -> Result<DiffId, AssembleError> {
+pub fn assemble_layer(
+    store: &Store,
+    request: &LayerRequest<'_>,
+    progress: &dyn PrepareProgress,
+) -> Result<DiffId, AssembleError> {
     let scratch = store.scratch()?;
     let mut spool = Spool::create(scratch.path())?;
     let mut packages: Vec<&LockedPackage> = request.packages.iter().collect();
     packages.sort();
     let mut layer = Layer::new(request.exclude);
+    let total = packages.iter().map(|package| package.size).sum();
+    let mut advance = Advance::start(progress, TreeStage::Read, total);
     for package in &packages {
         let deb = store.open_blob(&package.sha256)?;
         let mut files = layer.start_package(package.name.as_str());
         read_deb(deb, package, &mut |entry, reader| {
             files.add(entry, reader, &mut spool)
         })?;
+        advance.count(package.size);
     }
     layer.add_parents()?;
     base_files::add(&mut layer, &mut spool, &packages, request.kind)?;
     add_links(&mut layer, request.links)?;
     layer.add_parents()?;
-    write_layer(store, &layer, &mut spool)
+    write_layer(store, &layer, &mut spool, progress)
 }
 
 fn add_links(
@@ -191,12 +199,16 @@ fn write_layer(
     store: &Store,
     layer: &Layer<'_>,
     spool: &mut Spool,
+    progress: &dyn PrepareProgress,
 ) -> Result<DiffId, AssembleError> {
     let mut blob = store.blob_writer()?;
+    let total = layer.nodes().map(|(_, node)| node.source.size()).sum();
+    let mut advance = Advance::start(progress, TreeStage::Write, total);
     let mut writer = TarWriter::new(&mut blob);
     let mut written: BTreeMap<ContentId, &[u8]> = BTreeMap::new();
     for (path, node) in layer.nodes() {
         write_node(&mut writer, path, node, &mut written, spool)?;
+        advance.count(node.source.size());
     }
     writer.finish().map_err(write_error)?;
     Ok(DiffId(blob.finish()?.digest))

@@ -4,6 +4,7 @@
 //! Everything that comes out is deterministic: sorted, one encoding, no clock. Everything that comes
 //! in is foreign: read strictly, within limits, and written through handles only.
 
+mod advance;
 mod base;
 mod compression;
 mod deb;
@@ -26,6 +27,7 @@ mod tree;
 mod tree_tar;
 mod unpack;
 
+pub use advance::{PrepareProgress, TreeStage};
 pub use base::{
     ASSEMBLER_VERSION, LockBase, LockBaseError, LockTools, PrepareBase, PrepareError, base_request,
     lock_base, lock_tools, package_requests, prepare_base, prepare_tools, tools_request,
@@ -35,7 +37,7 @@ pub use deb::DebError;
 pub use layer::{AssembleError, Claim, LayerKind, LayerRequest, PathProblem, assemble_layer};
 pub use limits::UnpackLimits;
 pub use oci::{DocumentProblem, ImageError, ImportError, image_layers, import_layout, write_image};
-pub use rootfs::{RootfsError, image_tree, layer_tree};
+pub use rootfs::{RootfsError, image_tree, layer_tree, layer_tree_told};
 pub use source::unpack_source;
 pub use tar_header::{HeaderProblem, SpecialKind};
 pub use tar_read::TarError;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use kiln_model::{DiffId, Digest};
-use kiln_store::{Store, StoreError, WriteTreeError};
+use kiln_store::{Silent, Store, StoreError, WriteTreeError};
 
+use crate::advance::{Advance, Counted, PrepareProgress, TreeStage};
 use crate::limits::UnpackLimits;
 use crate::oci::canonical_json;
 use crate::unpack::{LayerUnpacker, UnpackError};
@@ -29,7 +30,19 @@ pub enum RootfsError {
 /// `Store` when the layer is missing or damaged or the system refuses, `Unpack` when it is no
 /// acceptable layer.
 pub fn layer_tree(store: &Store, layer: &DiffId) -> Result<PathBuf, RootfsError> {
-    write_flattened(store, layer, &[*layer])
+    layer_tree_told(store, layer, &Silent)
+}
+
+/// Does what [`layer_tree`] does, and tells how far it is.
+///
+/// # Errors
+/// As [`layer_tree`].
+pub fn layer_tree_told(
+    store: &Store,
+    layer: &DiffId,
+    progress: &dyn PrepareProgress,
+) -> Result<PathBuf, RootfsError> {
+    write_flattened(store, layer, &[*layer], progress)
 }
 
 /// Returns the root of the tree of an image with these layers, lowest first.
@@ -39,11 +52,15 @@ pub fn layer_tree(store: &Store, layer: &DiffId) -> Result<PathBuf, RootfsError>
 ///
 /// # Errors
 /// `NoLayers`, or as [`layer_tree`].
-pub fn image_tree(store: &Store, layers: &[DiffId]) -> Result<PathBuf, RootfsError> {
+pub fn image_tree(
+    store: &Store,
+    layers: &[DiffId],
+    progress: &dyn PrepareProgress,
+) -> Result<PathBuf, RootfsError> {
     match layers {
         [] => Err(RootfsError::NoLayers),
-        [layer] => layer_tree(store, layer),
-        layers => write_flattened(store, &flattened_id(layers), layers),
+        [layer] => layer_tree_told(store, layer, progress),
+        layers => write_flattened(store, &flattened_id(layers), layers, progress),
     }
 }
 
@@ -52,14 +69,27 @@ fn flattened_id(layers: &[DiffId]) -> DiffId {
     DiffId(Digest::of(&canonical_json(&("kiln-flattened-1", layers))))
 }
 
-fn write_flattened(store: &Store, id: &DiffId, layers: &[DiffId]) -> Result<PathBuf, RootfsError> {
+fn write_flattened(
+    store: &Store,
+    id: &DiffId,
+    layers: &[DiffId],
+    progress: &dyn PrepareProgress,
+) -> Result<PathBuf, RootfsError> {
     if let Some(root) = store.tree(id)? {
         return Ok(root);
     }
     let written = store.write_tree(id, &mut |root| {
         let mut unpacker = LayerUnpacker::new(root)?;
+        let mut blobs = Vec::new();
+        let mut total = 0;
         for layer in layers {
-            let mut blob = store.open_blob(&layer.0)?;
+            let blob = store.open_blob(&layer.0)?;
+            total += blob.metadata().map_or(0, |metadata| metadata.len());
+            blobs.push((layer, blob));
+        }
+        let mut advance = Advance::start(progress, TreeStage::Unpack, total);
+        for (layer, blob) in blobs {
+            let mut blob = Counted::new(blob, &mut advance);
             unpacker.apply(&mut blob, &layer.0.to_string(), UnpackLimits::LAYER)?;
         }
         unpacker.finish()?;

@@ -2,25 +2,35 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Barrier;
 
 use kiln_model::{
     Architecture, Digest, Isolation, LOCK_FORMAT, Lock as _, LockedSource, ManifestDigest,
-    RecipeLock, SealedStep, StepOutcome,
+    Measured, RecipeLock, RecipeName, SealedStep, StepEnd, StepOutcome,
 };
 use kiln_sandbox::{Cancel, Engine, SandboxError};
 use kiln_store::{FetchSettings, Fetcher, Network, Store};
 
 use super::*;
 use crate::graph::Graph;
+use crate::outputs::{Summary, publish_products};
 use crate::project::Project;
 use crate::workshop::{Host, Report};
 
-/// An engine that nobody should get as far as to use.
-struct NoEngine;
+/// An engine that runs nothing: a step fails if its recipe is among `failing`.
+struct Pretender {
+    failing: Vec<&'static str>,
+    /// The step in whose midst the run is interrupted.
+    interrupted: Option<&'static str>,
+    /// Where failing steps wait for each other, so that they run side by side.
+    meeting: Option<Barrier>,
+}
 
-impl Engine for NoEngine {
+const ISOLATION: Measured = Measured::Yes;
+
+impl Engine for Pretender {
     fn name(&self) -> &'static str {
-        "none"
+        "pretender"
     }
 
     fn probe(&self) -> Result<Isolation, SandboxError> {
@@ -29,61 +39,123 @@ impl Engine for NoEngine {
 
     fn run(
         &self,
-        _: &SealedStep,
-        _: &mut dyn Write,
-        _: &Cancel,
+        step: &SealedStep,
+        log: &mut dyn Write,
+        cancel: &Cancel,
     ) -> Result<StepOutcome, SandboxError> {
-        unreachable!("the root file system can not be had, so no step runs")
+        let recipe = step.label.split([' ', ':']).next().unwrap();
+        writeln!(log, "+ make {recipe}").unwrap();
+        let mut end = StepEnd::Exited(0);
+        if self.failing.contains(&recipe) {
+            end = StepEnd::Exited(2);
+            if let Some(meeting) = &self.meeting {
+                meeting.wait();
+            }
+        }
+        if self.interrupted == Some(&step.label) {
+            cancel.cancel();
+            end = StepEnd::Cancelled;
+        }
+        if step.label.ends_with("install") {
+            let destdir = step.mounts[0].source.join("destdir");
+            crate::publish::publish(&destdir.join("usr/lib/x"), recipe.as_bytes()).unwrap();
+        }
+        Ok(StepOutcome {
+            end,
+            isolation: Isolation {
+                engine: "pretender".to_owned(),
+                network: ISOLATION,
+                filesystem: ISOLATION,
+                processes: ISOLATION,
+                privileges: ISOLATION,
+                user_namespace: ISOLATION,
+                resource_limits: ISOLATION,
+            },
+            elapsed: Duration::from_secs(1),
+            peak_memory: None,
+        })
     }
 }
 
-/// Writes a project with one recipe on a base image whose layout does not exist.
-fn write_project(root: &Path, store: &Store) {
+/// Returns a tar archive with one file.
+fn archive(name: &str) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(1);
     header.set_mode(0o644);
-    archive
-        .append_data(&mut header, "x-1/file", &b"x"[..])
-        .unwrap();
-    let source = store.write_blob(&archive.into_inner().unwrap()).unwrap();
-    let manifest = ManifestDigest(Digest::of(b"no image"));
+    archive.append_data(&mut header, name, &b"x"[..]).unwrap();
+    archive.into_inner().unwrap()
+}
+
+/// Where the base image is.
+#[derive(Clone, Copy)]
+enum Layout {
+    InStore,
+    Nowhere,
+}
+
+/// Writes a project of libraries: `b` bundles `a`; `c` and `d` stand alone.
+fn write_project(root: &Path, store: &Store, layout: Layout) {
+    let source = store.write_blob(&archive("x-1/file")).unwrap();
     let url = "https://example.org/x-1.tar";
-    let recipe = format!(
-        "schema: 1\nname: x\nversion: \"1\"\nrelease: 1\nsummary: x\nlicense: MIT\nhomepage: \
-         https://example.org\nidentity: {{supplier: x}}\nbase: b\nsources:\n  - {{url: \"{url}\", \
-         sha256: \"{}\", released: 2020-01-01}}\nsteps: {{use: make}}\n",
-        source.to_hex()
-    );
-    let lock = RecipeLock {
-        format: LOCK_FORMAT,
-        recipe: "x".parse().unwrap(),
-        architecture: Architecture::X86_64,
-        base: "b".parse().unwrap(),
-        base_manifest: manifest,
-        sources: vec![LockedSource {
-            url: url.parse().unwrap(),
-            sha256: source,
-            sha512: kiln_model::Sha512::of(b""),
-            size: 1,
-        }],
-        tools: None,
+    let (place, manifest) = match layout {
+        Layout::Nowhere => ("nowhere", ManifestDigest(Digest::of(b"no image"))),
+        Layout::InStore => {
+            let layer = store.write_blob(&archive("file")).unwrap();
+            let layers = [kiln_model::DiffId(layer)];
+            let image = kiln_image::write_image(store, &layers, Architecture::X86_64);
+            ("store", image.unwrap())
+        }
     };
-    let base = format!("schema: 1\nname: b\nlayout: nowhere@{manifest}\n");
-    for (path, text) in [
-        ("recipes/x/recipe.yaml", recipe),
-        ("base-images/b.yaml", base),
-        ("lockfiles/x-x86_64.lock", lock.encode()),
-    ] {
+    let base = format!("schema: 1\nname: base\nlayout: {place}@{manifest}\n");
+    let mut files = vec![("base-images/base.yaml".to_owned(), base)];
+    for name in ["a", "b", "c", "d"] {
+        let libraries = match name {
+            "b" => {
+                "libraries:\n  a: {choice: bundle, link: shared, reason: a test, decided-by: \
+                 testers, decided-on: 2024-03-01, review-by: 2034-03-01}\n"
+            }
+            _ => "",
+        };
+        let recipe = format!(
+            "schema: 1\nname: {name}\nversion: \"1\"\nrelease: 1\nsummary: x\nlicense: MIT\n\
+             homepage: https://example.org\nidentity: {{supplier: x}}\nbase: base\nsources:\n  - \
+             {{url: \"{url}\", sha256: \"{}\", released: 2020-01-01}}\nsteps: {{use: make}}\n{libraries}",
+            source.to_hex()
+        );
+        let lock = RecipeLock {
+            format: LOCK_FORMAT,
+            recipe: name.parse().unwrap(),
+            architecture: Architecture::X86_64,
+            base: "base".parse().unwrap(),
+            base_manifest: manifest,
+            sources: vec![LockedSource {
+                url: url.parse().unwrap(),
+                sha256: source,
+                sha512: kiln_model::Sha512::of(b""),
+                size: 1,
+            }],
+            tools: None,
+        };
+        files.push((format!("recipes/{name}/recipe.yaml"), recipe));
+        files.push((format!("lockfiles/{name}-x86_64.lock"), lock.encode()));
+    }
+    for (path, text) in files {
         crate::publish::publish(&root.join(path), text.as_bytes()).unwrap();
     }
 }
 
-/// Builds the project with this report.
-fn build_with(report: &dyn Report) -> Result<(), BuildError> {
+/// Builds recipes of the project with this report and engine.
+fn build_with(
+    report: &dyn Report,
+    engine: &Pretender,
+    layout: Layout,
+    wanted: &[&str],
+    on_failure: OnFailure,
+) -> Summary {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("store")).unwrap();
-    write_project(folder.path(), &store);
+    write_project(folder.path(), &store, layout);
     let project = Project::load(folder.path()).unwrap();
     let settings = FetchSettings::new(Vec::new(), Network::Offline);
     let fetcher = Fetcher::new(store.clone(), settings).unwrap();
@@ -91,7 +163,7 @@ fn build_with(report: &dyn Report) -> Result<(), BuildError> {
         project: &project,
         store: &store,
         fetcher: &fetcher,
-        engine: &NoEngine,
+        engine,
         report,
         cancel: &Cancel::new(),
         architecture: Architecture::X86_64,
@@ -104,38 +176,156 @@ fn build_with(report: &dyn Report) -> Result<(), BuildError> {
         },
         clock: &|| "2026-01-01T00:00:00Z".to_owned(),
     };
-    let graph = Graph::new(&project, &["x".parse().unwrap()]).unwrap();
-    let plan = Plan::new(&shop, graph)?;
-    build_all(&shop, &plan).map(drop)
+    let wanted: Vec<RecipeName> = wanted.iter().map(|name| name.parse().unwrap()).collect();
+    let graph = Graph::new(&project, &wanted).unwrap();
+    let plan = Plan::new(&shop, graph).unwrap();
+    let finished = run_all(&shop, &plan, on_failure, "2026-01-01T00:00:00Z");
+    publish_products(&shop, finished, on_failure).unwrap()
 }
 
-struct Silent;
+const FINE: Pretender = Pretender {
+    failing: Vec::new(),
+    interrupted: None,
+    meeting: None,
+};
 
-impl Report for Silent {
-    fn tell(&self, _: &Event<'_>) {}
+/// Hears nothing, and panics at one kind of event if told to.
+struct Listener {
+    panics: bool,
 }
 
-struct Panicking;
-
-impl Report for Panicking {
+impl Report for Listener {
     fn tell(&self, event: &Event<'_>) {
-        panic!("told {event:?}");
+        if self.panics && matches!(event, Event::Assembling { .. }) {
+            panic!("told {event:?}");
+        }
     }
+}
+
+const SILENT: Listener = Listener { panics: false };
+
+/// Returns one line per row of the closing table.
+fn rows(summary: &Summary) -> Vec<String> {
+    let row = |row: &Row| {
+        let outcome = match &row.outcome {
+            Outcome::Blocked { by } => format!("blocked by {by}"),
+            outcome => format!("{outcome:?}").to_lowercase(),
+        };
+        format!("{}: {outcome}", row.work)
+    };
+    summary.rows.iter().map(row).collect()
 }
 
 #[test]
 fn a_failure_ends_the_schedule_with_its_reason() {
-    let error = build_with(&Silent).unwrap_err();
+    let stop = OnFailure::Stop;
+    let summary = build_with(&SILENT, &FINE, Layout::Nowhere, &["c"], stop);
+    assert_eq!(rows(&summary), ["c for /usr/lib/c: failed"]);
     assert!(
-        matches!(&error, BuildError::Image { what, .. } if what == "b"),
-        "{error:?}"
+        matches!(&summary.failures[..], [BuildError::Image { what, .. }] if what == "base"),
+        "{:?}",
+        summary.failures
     );
 }
 
 /// A worker that panics once left the other one waiting for ever.
 #[test]
 fn a_panic_in_a_worker_ends_the_schedule() {
-    let panic = catch_unwind(AssertUnwindSafe(|| build_with(&Panicking))).unwrap_err();
+    let report = Listener { panics: true };
+    let stop = OnFailure::Stop;
+    let run = || build_with(&report, &FINE, Layout::Nowhere, &["c"], stop);
+    let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert!(text.starts_with("told Assembling"), "{text}");
+}
+
+#[test]
+fn everything_is_built_after_what_it_needs() {
+    let stop = OnFailure::Stop;
+    let summary = build_with(&SILENT, &FINE, Layout::InStore, &["b", "c"], stop);
+    assert_eq!(
+        rows(&summary),
+        [
+            "a for /usr/lib/b: built",
+            "b for /usr/lib/b: built",
+            "c for /usr/lib/c: built",
+        ]
+    );
+    assert!(summary.failures.is_empty());
+    assert!(!summary.is_nothing_done());
+}
+
+#[test]
+fn with_keep_going_only_what_needs_the_failed_is_left_out() {
+    let engine = Pretender {
+        failing: vec!["a", "d"],
+        ..FINE
+    };
+    let wanted = ["b", "c", "d"];
+    let keep_going = OnFailure::KeepGoing;
+    let summary = build_with(&SILENT, &engine, Layout::InStore, &wanted, keep_going);
+    assert_eq!(
+        rows(&summary),
+        [
+            "a for /usr/lib/b: failed",
+            "b for /usr/lib/b: blocked by a for /usr/lib/b",
+            "c for /usr/lib/c: built",
+            "d for /usr/lib/d: failed",
+        ]
+    );
+    let mut failed: Vec<_> = summary
+        .failures
+        .iter()
+        .map(|error| match error {
+            BuildError::StepFailed { node, end, log, .. } => {
+                (node.recipe.to_string(), end.clone(), log.command.clone())
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    failed.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected = ["a", "d"].map(|name| {
+        let command = Some(format!("make {name}"));
+        (name.to_owned(), StepEnd::Exited(2), command)
+    });
+    assert_eq!(failed, expected);
+}
+
+#[test]
+fn without_it_nothing_new_is_started() {
+    let engine = Pretender {
+        failing: vec!["a", "c"],
+        meeting: Some(Barrier::new(2)),
+        ..FINE
+    };
+    let wanted = ["c", "b", "d"];
+    let stop = OnFailure::Stop;
+    let summary = build_with(&SILENT, &engine, Layout::InStore, &wanted, stop);
+    assert_eq!(
+        rows(&summary),
+        [
+            "c for /usr/lib/c: failed",
+            "a for /usr/lib/b: failed",
+            "b for /usr/lib/b: blocked by a for /usr/lib/b",
+            "d for /usr/lib/d: notstarted",
+        ]
+    );
+}
+
+#[test]
+fn an_interruption_is_no_failure() {
+    let engine = Pretender {
+        interrupted: Some("a for /usr/lib/b: install"),
+        ..FINE
+    };
+    let keep_going = OnFailure::KeepGoing;
+    let summary = build_with(&SILENT, &engine, Layout::InStore, &["b"], keep_going);
+    assert_eq!(
+        rows(&summary),
+        [
+            "a for /usr/lib/b: cancelled",
+            "b for /usr/lib/b: notstarted"
+        ]
+    );
+    assert!(summary.is_cancelled && summary.failures.is_empty());
 }

@@ -1,49 +1,51 @@
 //! `kiln build`: recipes become RPMs, SBOMs and provenance in `out/`.
 
+use std::io::IsTerminal as _;
 use std::time::Instant;
 
-use kiln_build::Summary;
+use kiln_build::OnFailure;
 
-use crate::arguments::{Common, Names};
+use crate::arguments::{Build, Common, Format};
 use crate::failure::Failure;
+use crate::host;
 use crate::interrupt::FirstSignal;
-use crate::print::line;
-use crate::report::{seconds, size};
+use crate::print;
+use crate::report::print_event;
 use crate::session::Session;
+use crate::style::Colours;
+use crate::table::Table;
 
 /// Builds and prints the closing table.
-pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
+pub fn run(common: &Common, build: &Build) -> Result<u8, Failure> {
     let started = Instant::now();
-    let session = Session::open(common, FirstSignal::Asks)?;
-    let shop = session.workshop();
-    let wanted = super::wanted(&session.project, names);
-    let summary = kiln_build::build(&shop, &wanted).map_err(|error| Failure::build(&error))?;
-    if !common.quiet {
-        if summary.rpms.is_empty() {
-            line("\nNo RPMs: what was asked for yields libraries for others only.");
-        } else {
-            line(&table(&summary, &session.output.display().to_string()));
+    let mut session = Session::open(common, FirstSignal::Asks)?;
+    let wanted = super::wanted(&session.project, &build.names);
+    let on_failure = if build.keep_going {
+        OnFailure::KeepGoing
+    } else {
+        OnFailure::Stop
+    };
+    let summary = kiln_build::build(&session.workshop(), &wanted, on_failure)
+        .map_err(|error| Failure::build(&error))?;
+    session.finish_report();
+    let table = Table {
+        summary: &summary,
+        output: &session.output,
+        elapsed: started.elapsed(),
+        lists_files: common.verbose,
+    };
+    match common.format {
+        Format::Json => print_event(&table.event()),
+        Format::Human if common.quiet => {}
+        Format::Human => {
+            let is_terminal = std::io::stdout().is_terminal();
+            let colours = Colours::choose(common.color, host::colour_wishes(), is_terminal);
+            // Only on a terminal are long names shortened: a file has room.
+            let columns = is_terminal.then(|| print::size().columns);
+            for line in table.lines(columns) {
+                print::rendered_line(&line.render(colours));
+            }
         }
-        line(&closing_line(&summary, &seconds(started.elapsed())));
     }
-    Ok(0)
-}
-
-fn table(summary: &Summary, output: &str) -> String {
-    let rpms = summary.rpms.values().flatten();
-    let rows = rpms.map(|(path, bytes)| format!("\n  {:>10}  {}", size(*bytes), path.display()));
-    format!("\nRPMs in {output}:{}", rows.collect::<String>())
-}
-
-fn closing_line(summary: &Summary, elapsed: &str) -> String {
-    if summary.is_nothing_done() {
-        let cached = summary.cached.len();
-        return format!("\nNothing to do: all {cached} results are up to date ({elapsed}).");
-    }
-    format!(
-        "\n{} built, {} taken from the store, {} files written ({elapsed}).",
-        summary.built.len(),
-        summary.cached.len(),
-        summary.written
-    )
+    Failure::builds(&summary).map_or(Ok(0), Err)
 }

@@ -3,9 +3,10 @@
 use kiln_build::{Graph, checked_base_lock, checked_lock};
 use kiln_model::Architecture;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, Format};
 use crate::failure::Failure;
 use crate::print::line;
+use crate::report::{EventLine, print_event};
 use crate::session::load;
 
 /// Checks files, the graph and lockfiles; what is wrong are findings.
@@ -32,7 +33,12 @@ pub fn run(common: &Common) -> Result<u8, Failure> {
     if let Some(failure) = Failure::joined(failures) {
         return Err(failure);
     }
-    if !common.quiet {
+    if common.format == Format::Json {
+        print_event(&EventLine::Check {
+            recipes: names.len(),
+            base_images: project.bases.len(),
+        });
+    } else if !common.quiet {
         line(&format!(
             "{} recipes and {} base images are fine.",
             names.len(),

@@ -6,11 +6,13 @@ use kiln_model::Measured;
 use kiln_sandbox::{EmbeddedEngine, Engine as _, InitProgram};
 
 use crate::SANDBOX_INIT;
+use crate::arguments::{Common, Format};
 use crate::failure::Failure;
 use crate::print::line;
+use crate::report::{EventLine, print_event};
 
 /// Makes an empty sandbox and prints what was measured in it.
-pub fn run() -> Result<u8, Failure> {
+pub fn run(common: &Common) -> Result<u8, Failure> {
     let engine = EmbeddedEngine::new(InitProgram {
         program: PathBuf::from("/proc/self/exe"),
         arguments: vec![SANDBOX_INIT.to_owned()],
@@ -18,6 +20,10 @@ pub fn run() -> Result<u8, Failure> {
     let isolation = engine
         .probe()
         .map_err(|error| Failure::host(error.into()))?;
+    if common.format == Format::Json {
+        print_event(&EventLine::from(&isolation));
+        return Ok(0);
+    }
     let rows = [
         ("network", isolation.network, "required"),
         ("file system", isolation.filesystem, "required"),

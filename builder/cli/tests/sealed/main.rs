@@ -9,9 +9,11 @@
 
 mod bases;
 mod builds;
+mod failures;
 mod interrupts;
 mod links;
 mod project;
 mod refusals;
 mod server;
+mod terminal;
 mod upstream;

@@ -172,6 +172,16 @@ impl<'a> Project<'a> {
         self.write_recipe("sums", SUMS, "sums-2.1.tar.gz", &upstream::sums());
     }
 
+    /// Writes a recipe of any name with the source of `sums`.
+    pub fn write_like_sums(&self, name: &str, recipe: &str) {
+        self.write_recipe(name, recipe, "sums-2.1.tar.gz", &upstream::sums());
+    }
+
+    /// Writes a recipe of any name with the source of `demo`.
+    pub fn write_like_demo(&self, name: &str, recipe: &str) {
+        self.write_recipe(name, recipe, "demo-1.0.tar.gz", &upstream::demo());
+    }
+
     fn write_recipe(&self, name: &str, recipe: &str, file: &str, source: &[u8]) {
         self.server.serve(file, source);
         let text = changed(recipe, "ADDRESS", &self.server.address(file));

@@ -19,9 +19,11 @@ fn slow_a_failed_step_shows_where_to_look_and_leaves_nothing() {
     project.done(&["lock"]);
     let tail: String = (14..=30).map(|number| format!("  | {number}\n")).collect();
     let expected = format!(
-        "error: demo: step `build` failed: exit status 3\n\nlast lines of the log:\n{tail}  \
+        "error: demo: step `build` failed: exit status 3\n  command   exit 3\n\n\
+         last lines of the log:\n{tail}  \
          | + echo about to fail\n  | about to fail\n  | + exit 3\n\n\
-         log: PROJECT/out/logs/demo/build.log\n"
+         log: PROJECT/out/logs/demo/build.log\n\n\
+         hint: `kiln shell demo` opens a shell where the step failed\n"
     );
     project.fails(&["build"], 1, &expected);
     let log = project.root.join("out/logs/demo/build.log");
@@ -45,7 +47,7 @@ fn slow_a_failed_step_shows_where_to_look_and_leaves_nothing() {
     project.write_demo(&with_build(DEMO, "kill -SEGV $$"));
     let ended = project.kiln(&["--quiet", "build"]);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    let first = "error: demo: step `build` failed: killed by signal 11\n";
+    let first = "error: demo: step `build` failed: killed by signal 11 (segmentation fault)\n";
     assert!(ended.stderr.starts_with(first), "{}", ended.stderr);
     assert_eq!(project.rpm_names(), before);
 }

@@ -25,6 +25,16 @@ pub(super) enum Source {
     Symlink(Vec<u8>),
 }
 
+impl Source {
+    /// Returns the bytes of its content.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::File(content) => content.size(),
+            Self::Directory | Self::Symlink(_) => 0,
+        }
+    }
+}
+
 /// One entry of the layer.
 #[derive(Debug, Clone)]
 pub(super) struct Node {

@@ -66,6 +66,7 @@ impl Case {
                 exclude: &self.exclude,
                 kind: self.kind,
             },
+            &kiln_store::Silent,
         )?;
         Ok(store.read_blob(&id.0).unwrap())
     }
@@ -475,7 +476,7 @@ fn a_missing_package_is_an_error_of_the_store() {
         kind: LayerKind::Base,
     };
     assert!(matches!(
-        assemble_layer(&store, &request),
+        assemble_layer(&store, &request, &kiln_store::Silent),
         Err(AssembleError::Store(StoreError::Missing { .. }))
     ));
 }

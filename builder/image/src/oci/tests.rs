@@ -163,16 +163,19 @@ fn a_layout_is_imported_and_flattened() {
     );
     assert_eq!(store.read_blob(&layers[0].0).unwrap(), lower);
     assert_eq!(image_layers(&store, &manifest).unwrap(), layers);
-    let root = image_tree(&store, &layers).unwrap();
+    let root = image_tree(&store, &layers, &kiln_store::Silent).unwrap();
     assert_eq!(
         listing(&root),
         ["etc/ 755 @0", "etc/b 644 @1000 2", "etc/c 644 @1000 3"]
     );
-    assert_eq!(image_tree(&store, &layers).unwrap(), root);
-    let single = image_tree(&store, &layers[..1]).unwrap();
+    assert_eq!(
+        image_tree(&store, &layers, &kiln_store::Silent).unwrap(),
+        root
+    );
+    let single = image_tree(&store, &layers[..1], &kiln_store::Silent).unwrap();
     assert_ne!(single, root);
     assert!(matches!(
-        image_tree(&store, &[]),
+        image_tree(&store, &[], &kiln_store::Silent),
         Err(crate::rootfs::RootfsError::NoLayers)
     ));
 }

@@ -150,6 +150,8 @@ impl Fetcher {
                 } => {
                     let runtime = runtime.as_ref().expect("only dropping takes it");
                     read_netrc(line, netrc)?;
+                    let bytes = missing.iter().map(|(file, _)| file.size).sum();
+                    progress.planned(missing.len(), bytes);
                     let jobs = missing
                         .iter()
                         .map(|(file, _)| self.job(line, mirrors, file));

@@ -52,6 +52,11 @@ pub enum FetchOrigin {
 
 /// Hears how fetching goes. Calls never come at the same time, and in order for each name.
 pub trait FetchProgress: Sync {
+    /// So many files are missing and will be asked for; their bytes if all are known.
+    fn planned(&self, files: usize, bytes: Option<u64>) {
+        let _ = (files, bytes);
+    }
+
     /// A file is being asked for at its first location.
     fn started(&self, name: &str, size: Option<u64>);
 

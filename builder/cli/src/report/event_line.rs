@@ -1,0 +1,338 @@
+//! What programs are told, as types: one JSON object a line on standard output. docs/events.md
+//! describes them, and docs/schema/events.json is made from them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::print;
+use crate::text::is_harmful;
+
+/// The version of these objects: raised when an existing field changes its meaning or goes away.
+pub const EVENT_FORMAT: u32 = 1;
+
+/// One line of `--format json`.
+///
+/// Fields and kinds of lines may be added; programs ignore what they do not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(
+    tag = "event",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
+pub enum EventLine {
+    /// The first line of a run that builds, fetches or locks.
+    Started {
+        /// The version of these objects.
+        format: u32,
+        /// The version of kiln.
+        kiln: String,
+    },
+    /// It is known what there is to do.
+    Planned {
+        /// All pieces of work, in build order.
+        work: Vec<WorkId>,
+    },
+    /// Files are about to be fetched.
+    Fetching {
+        /// How many.
+        files: usize,
+        /// Their bytes together, if all are known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+    },
+    /// Some of a file has come; at most twice a second for each file.
+    FetchAdvanced {
+        /// The file's name.
+        name: String,
+        /// Bytes so far; falls to 0 when another place is tried.
+        bytes: u64,
+    },
+    /// One place does not give a file; another may.
+    FetchPassedOver {
+        /// The file's name.
+        name: String,
+        /// The place, without credentials.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file is in the store.
+    Fetched {
+        /// Its name.
+        name: String,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// A root file system is being put together.
+    Assembling {
+        /// Of which base image or recipe.
+        name: String,
+    },
+    /// Some of a root file system is done; at most twice a second for each stage.
+    AssemblyAdvanced {
+        /// Of which base image or recipe.
+        name: String,
+        /// What is being done.
+        stage: Stage,
+        /// Bytes so far.
+        bytes: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// A root file system is ready.
+    Assembled {
+        /// Of which base image or recipe.
+        name: String,
+        /// Milliseconds that it took.
+        elapsed_ms: u64,
+    },
+    /// A lockfile is as it should be.
+    Locked {
+        /// The file.
+        file: String,
+        /// Whether it had to be written.
+        is_written: bool,
+    },
+    /// A piece of work begins.
+    WorkStarted {
+        /// Which.
+        work: WorkId,
+    },
+    /// A piece of work is over, or will not be begun.
+    WorkEnded {
+        /// Which.
+        work: WorkId,
+        /// What came of it.
+        state: WorkState,
+        /// What failed, for `blocked`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        blocked_by: Option<WorkId>,
+        /// Milliseconds that it took: in this run, or for `cached` when it was made.
+        elapsed_ms: u64,
+        /// Its RPMs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rpms: Option<usize>,
+        /// The bytes of its RPMs together.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rpm_bytes: Option<u64>,
+        /// Why it failed, for `failed`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<WorkError>,
+    },
+    /// A step starts.
+    StepStarted {
+        /// Of what.
+        work: WorkId,
+        /// `prep`, `build`, `install`, `check` or `package`.
+        step: String,
+    },
+    /// A step printed a line; only with `--verbose`.
+    Output {
+        /// Of what.
+        work: WorkId,
+        /// Which.
+        step: String,
+        /// The line, without control characters, at most 4096 bytes.
+        line: String,
+    },
+    /// A step ended.
+    StepEnded {
+        /// Of what.
+        work: WorkId,
+        /// Which.
+        step: String,
+        /// How.
+        end: End,
+        /// Its exit status, for `exited`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<i32>,
+        /// The number of the signal, for `signaled`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+        /// Milliseconds that it took.
+        elapsed_ms: u64,
+    },
+    /// A recipe has no check step.
+    CheckSkipped {
+        /// The recipe.
+        recipe: String,
+        /// Why.
+        reason: String,
+    },
+    /// What a build came to: the closing table is the `work-ended` lines.
+    Summary {
+        /// Pieces of work that were done.
+        built: usize,
+        /// Pieces of work that the store had.
+        cached: usize,
+        /// Pieces of work that failed.
+        failed: usize,
+        /// Pieces of work that were interrupted, blocked or not started.
+        not_built: usize,
+        /// RPMs in `out/`.
+        rpms: usize,
+        /// Their bytes together.
+        rpm_bytes: u64,
+        /// Files in `out/` that were written.
+        files_written: usize,
+        /// Milliseconds from start to end.
+        elapsed_ms: u64,
+    },
+    /// What `kiln plan` says.
+    Plan {
+        /// Everything that is needed, in build order.
+        nodes: Vec<PlannedNode>,
+    },
+    /// What `kiln check` says of a project that is fine; what is wrong are `error` lines.
+    Check {
+        /// Recipes that were looked at.
+        recipes: usize,
+        /// Base images that were looked at.
+        base_images: usize,
+    },
+    /// What `kiln doctor` says of a host that can isolate.
+    Doctor {
+        /// The engine.
+        engine: String,
+        /// Whether each means of isolation was found in effect.
+        isolation: BTreeMap<String, bool>,
+    },
+    /// Why the command did not do what was asked.
+    Error {
+        /// The first line.
+        message: String,
+        /// All of it, as standard error has it.
+        text: String,
+    },
+    /// The last line of every run.
+    Finished {
+        /// The exit code.
+        exit: u8,
+    },
+}
+
+/// A piece of work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct WorkId {
+    /// What is done.
+    pub kind: WorkKind,
+    /// To what: `curl`, `openssl for /usr/lib/curl`, `kiln-base-debian-12`.
+    pub name: String,
+}
+
+/// What is done in a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkKind {
+    /// The steps of a recipe.
+    Build,
+    /// Packaging a product.
+    Package,
+    /// Packaging what a base image offers.
+    BasePackage,
+}
+
+/// What came of a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkState {
+    /// It was done in this run.
+    Built,
+    /// The store had it.
+    Cached,
+    /// It failed.
+    Failed,
+    /// It was running when the run was interrupted.
+    Cancelled,
+    /// Something that it needs failed.
+    Blocked,
+    /// The run ended before.
+    NotStarted,
+}
+
+/// Why a piece of work failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct WorkError {
+    /// What went wrong, in one or a few lines.
+    pub message: String,
+    /// The command that failed, for a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Where the step's log is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// The log's last lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tail: Vec<String>,
+}
+
+/// What is being done to a root file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Packages are read.
+    Packages,
+    /// The layer is written.
+    Layer,
+    /// Files are unpacked.
+    Files,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// By itself, with a status.
+    Exited,
+    /// By a signal.
+    Signaled,
+    /// By the time limit.
+    TimedOut,
+    /// By an interruption.
+    Cancelled,
+}
+
+/// A node of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedNode {
+    /// The node: `curl`, `openssl for /usr/lib/curl`.
+    pub name: String,
+    /// Its recipe.
+    pub recipe: String,
+    /// Where its files go.
+    pub prefix: String,
+    /// Whether the store has it.
+    pub is_cached: bool,
+}
+
+/// Returns the JSON Schema of one line.
+pub fn event_schema() -> serde_json::Value {
+    schemars::schema_for!(EventLine).to_value()
+}
+
+/// Writes one object as one line without anything that a terminal would obey: JSON itself lets some
+/// control characters pass.
+pub fn encode(event: &EventLine) -> String {
+    let text = serde_json::to_string(event).expect("an event is texts and numbers");
+    let mut encoded = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmful(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                encoded.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            encoded.push(c);
+        }
+    }
+    encoded
+}
+
+/// Prints one line.
+pub fn print_event(event: &EventLine) {
+    print::event(&encode(event));
+}

@@ -1,0 +1,252 @@
+//! Events for programs: from what happens to lines of standard output.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kiln_build::{BuildError, Event, LogEnd, Outcome, Row, Work};
+use kiln_image::TreeStage;
+use kiln_model::{Isolation, Measured, StepEnd};
+
+use super::event_line::{
+    EVENT_FORMAT, End, EventLine, Stage, WorkError, WorkId, WorkKind, WorkState, print_event,
+};
+
+/// The least time between two lines on the progress of one thing.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Prints an event per line.
+#[derive(Debug)]
+pub struct Events {
+    started: Instant,
+    /// When progress of a thing was last told.
+    told: Mutex<BTreeMap<String, Duration>>,
+}
+
+impl Events {
+    /// Prints the first line.
+    pub fn start() -> Self {
+        print_event(&EventLine::Started {
+            format: EVENT_FORMAT,
+            kiln: kiln_build::KILN_VERSION.to_owned(),
+        });
+        Self {
+            started: Instant::now(),
+            told: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Prints an event, if programs are told of it.
+    pub fn tell(&self, event: &Event<'_>) {
+        let Some(line) = event_line(event) else {
+            return;
+        };
+        if self.is_due(&line, self.started.elapsed()) {
+            print_event(&line);
+        }
+    }
+
+    /// Progress is told now and then, everything else always.
+    fn is_due(&self, line: &EventLine, now: Duration) -> bool {
+        let thing = match line {
+            EventLine::FetchAdvanced { name, .. } => format!("fetch {name}"),
+            EventLine::AssemblyAdvanced { name, stage, .. } => format!("{stage:?} {name}"),
+            _ => return true,
+        };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = told.get(&thing).is_none_or(|then| now - *then >= INTERVAL);
+        if is_due {
+            told.insert(thing, now);
+        }
+        is_due
+    }
+}
+
+impl From<&Work> for WorkId {
+    fn from(work: &Work) -> Self {
+        let kind = match work {
+            Work::Build(_) => WorkKind::Build,
+            Work::Package(_) => WorkKind::Package,
+            Work::BasePackage(_) => WorkKind::BasePackage,
+        };
+        let name = work.name();
+        Self { kind, name }
+    }
+}
+
+impl From<&Outcome> for WorkState {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Built => Self::Built,
+            Outcome::Cached => Self::Cached,
+            Outcome::Failed => Self::Failed,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Blocked { .. } => Self::Blocked,
+            Outcome::NotStarted => Self::NotStarted,
+        }
+    }
+}
+
+impl From<&BuildError> for WorkError {
+    fn from(error: &BuildError) -> Self {
+        let message = error.to_string();
+        let (BuildError::StepFailed { log, .. } | BuildError::PackagingFailed { log, .. }) = error
+        else {
+            return Self {
+                message,
+                command: None,
+                log: None,
+                tail: Vec::new(),
+            };
+        };
+        let LogEnd { log, command, tail } = (**log).clone();
+        Self {
+            message,
+            command,
+            log: Some(log.display().to_string()),
+            tail,
+        }
+    }
+}
+
+impl From<&Isolation> for EventLine {
+    fn from(isolation: &Isolation) -> Self {
+        let measured = [
+            ("network", isolation.network),
+            ("filesystem", isolation.filesystem),
+            ("processes", isolation.processes),
+            ("privileges", isolation.privileges),
+            ("user-namespace", isolation.user_namespace),
+            ("resource-limits", isolation.resource_limits),
+        ];
+        Self::Doctor {
+            engine: isolation.engine.clone(),
+            isolation: measured
+                .map(|(name, measured)| (name.to_owned(), measured == Measured::Yes))
+                .into(),
+        }
+    }
+}
+
+/// Returns a duration in whole milliseconds.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn event_line(event: &Event<'_>) -> Option<EventLine> {
+    Some(match event {
+        Event::Planned { work } => EventLine::Planned {
+            work: work.iter().map(WorkId::from).collect(),
+        },
+        Event::Locked { file } | Event::LockUnchanged { file } => EventLine::Locked {
+            file: file.display().to_string(),
+            is_written: matches!(event, Event::Locked { .. }),
+        },
+        Event::WorkStarted { work } => EventLine::WorkStarted {
+            work: (*work).into(),
+        },
+        Event::WorkEnded { row, error } => work_ended(row, *error),
+        Event::StepStarted { work, step } => EventLine::StepStarted {
+            work: (*work).into(),
+            step: step.to_string(),
+        },
+        Event::Output { work, step, line } => EventLine::Output {
+            work: (*work).into(),
+            step: step.to_string(),
+            line: (*line).to_owned(),
+        },
+        Event::StepEnded {
+            work,
+            step,
+            end,
+            elapsed,
+        } => {
+            let (end, status, signal) = match end {
+                StepEnd::Exited(status) => (End::Exited, Some(*status), None),
+                StepEnd::Signaled(signal) => (End::Signaled, None, Some(*signal)),
+                StepEnd::TimedOut => (End::TimedOut, None, None),
+                StepEnd::Cancelled => (End::Cancelled, None, None),
+            };
+            EventLine::StepEnded {
+                work: (*work).into(),
+                step: step.to_string(),
+                end,
+                status,
+                signal,
+                elapsed_ms: milliseconds(*elapsed),
+            }
+        }
+        Event::CheckSkipped { recipe, reason } => EventLine::CheckSkipped {
+            recipe: recipe.to_string(),
+            reason: (*reason).to_owned(),
+        },
+        event => return input_line(event),
+    })
+}
+
+/// Lines on what builds need: files and root file systems.
+fn input_line(event: &Event<'_>) -> Option<EventLine> {
+    let owned = |text: &str| text.to_owned();
+    Some(match event {
+        Event::Fetching { files, bytes } => EventLine::Fetching {
+            files: *files,
+            bytes: *bytes,
+        },
+        Event::FetchAdvanced { name, bytes } => EventLine::FetchAdvanced {
+            name: owned(name),
+            bytes: *bytes,
+        },
+        Event::FetchPassedOver {
+            name,
+            address,
+            reason,
+        } => EventLine::FetchPassedOver {
+            name: owned(name),
+            address: owned(address),
+            reason: owned(reason),
+        },
+        Event::Fetched { name, bytes } => EventLine::Fetched {
+            name: owned(name),
+            bytes: *bytes,
+        },
+        Event::Assembling { what } => EventLine::Assembling { name: owned(what) },
+        Event::AssemblyAdvanced {
+            what,
+            stage,
+            bytes,
+            total,
+        } => EventLine::AssemblyAdvanced {
+            name: owned(what),
+            stage: match stage {
+                TreeStage::Read => Stage::Packages,
+                TreeStage::Write => Stage::Layer,
+                TreeStage::Unpack => Stage::Files,
+            },
+            bytes: *bytes,
+            total: *total,
+        },
+        Event::Assembled { what, elapsed } => EventLine::Assembled {
+            name: owned(what),
+            elapsed_ms: milliseconds(*elapsed),
+        },
+        _ => return None,
+    })
+}
+
+fn work_ended(row: &Row, error: Option<&BuildError>) -> EventLine {
+    EventLine::WorkEnded {
+        work: (&row.work).into(),
+        state: (&row.outcome).into(),
+        blocked_by: match &row.outcome {
+            Outcome::Blocked { by } => Some(by.into()),
+            _ => None,
+        },
+        elapsed_ms: milliseconds(row.elapsed),
+        rpms: row.rpms.map(|rpms| rpms.files),
+        rpm_bytes: row.rpms.map(|rpms| rpms.bytes),
+        error: error.map(WorkError::from),
+    }
+}
+
+#[cfg(test)]
+mod tests;
