@@ -4,8 +4,11 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::ArgValueCandidates;
 use kiln_model::RecipeName;
+
+use crate::completion::recipe_candidates;
 
 /// Builds RPMs from hash-pinned sources, sealed and reproducible.
 #[derive(Debug, Parser)]
@@ -80,15 +83,21 @@ pub enum Verb {
     Build(Names),
     /// Say whether this host can isolate builds
     Doctor,
-    /// Print a JSON Schema, for editors
+    /// Draw recipes, the libraries that they use and their base images
+    Graph(Graph),
+    /// Print what a file that people write may say: a JSON Schema for editors, or a page to read
     Schema(Schema),
+    /// Print a script that completes kiln's arguments in a shell
+    Completions(Completions),
+    /// Print kiln's manual page, or write those of all verbs
+    Man(Man),
 }
 
 /// Which recipes.
 #[derive(Debug, Args)]
 pub struct Names {
     /// Recipes; default: all that yield packages
-    #[arg(value_name = "RECIPE")]
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
     pub names: Vec<RecipeName>,
 }
 
@@ -96,18 +105,87 @@ pub struct Names {
 #[derive(Debug, Args)]
 pub struct Lock {
     /// Recipes; default: all
-    #[arg(value_name = "RECIPE")]
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
     pub names: Vec<RecipeName>,
     /// Choose base images' packages anew, although their lockfiles fit
     #[arg(long)]
     pub update: bool,
 }
 
+/// What to draw, and how.
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// Recipes, drawn with everything that they bundle; default: all
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
+    pub names: Vec<RecipeName>,
+    /// How the picture is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = GraphFormat::Dot)]
+    pub format: GraphFormat,
+}
+
+/// A format of pictures.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum GraphFormat {
+    /// For Graphviz: `kiln graph | dot -Tpdf > recipes.pdf`
+    Dot,
+    /// For Markdown pages on code hosts
+    Mermaid,
+    /// A picture, for browsers
+    Svg,
+}
+
 /// Which schema.
 #[derive(Debug, Args)]
 pub struct Schema {
     /// Of which file
+    #[arg(value_name = "FILE")]
     pub file: SchemaFile,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = SchemaFormat::Json)]
+    pub format: SchemaFormat,
+}
+
+/// A format of schemas.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum SchemaFormat {
+    /// JSON Schema, for editors and other programs
+    Json,
+    /// Tables of all keys, for people
+    Markdown,
+}
+
+/// For which shell.
+#[derive(Debug, Args)]
+#[command(after_long_help = COMPLETIONS_HELP)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: CompletionShell,
+}
+
+const COMPLETIONS_HELP: &str = "\
+To have completions in every new shell:
+  bash  echo 'source <(kiln completions bash)' >> ~/.bashrc
+  zsh   echo 'source <(kiln completions zsh)' >> ~/.zshrc   (after compinit)
+  fish  kiln completions fish > ~/.config/fish/completions/kiln.fish";
+
+/// A shell that completions are made for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum CompletionShell {
+    /// Bash 4 or newer
+    Bash,
+    /// Zsh
+    Zsh,
+    /// Fish
+    Fish,
+}
+
+/// Where manual pages go.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Write one page for kiln and one for each verb into this folder
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub to: Option<PathBuf>,
 }
 
 /// A file that people write.

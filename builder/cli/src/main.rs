@@ -1,10 +1,13 @@
 //! The `kiln` command: arguments, configuration, progress, error report, exit codes.
 
 mod arguments;
+mod completion;
+mod diagram;
 mod failure;
 mod host;
 mod interrupt;
 mod print;
+mod reference;
 mod report;
 mod session;
 mod verbs;
@@ -24,6 +27,7 @@ fn main() -> std::process::ExitCode {
     {
         kiln_sandbox::sandbox_init();
     }
+    completion::answer_shell();
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(code) => code.into(),
@@ -42,6 +46,9 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
         Verb::Build(names) => verbs::build::run(&arguments.common, names),
         Verb::Doctor => verbs::doctor::run(),
+        Verb::Graph(graph) => verbs::graph::run(&arguments.common, graph),
         Verb::Schema(schema) => verbs::schema::run(schema),
+        Verb::Completions(completions) => verbs::completions::run(completions),
+        Verb::Man(man) => verbs::man::run(man),
     }
 }
