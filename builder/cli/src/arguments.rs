@@ -12,7 +12,14 @@ use crate::completion::recipe_candidates;
 
 /// Builds RPMs from hash-pinned sources, sealed and reproducible.
 #[derive(Debug, Parser)]
-#[command(name = "kiln", version, max_term_width = 100)]
+#[command(
+    name = "kiln",
+    version,
+    max_term_width = 100,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
+    after_help = FIRST_STEPS
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -22,23 +29,48 @@ pub struct Arguments {
     pub common: Common,
 }
 
+const FIRST_STEPS: &str = "\
+First steps, in a folder with recipes/ and base-images/:
+  kiln doctor        can this host build?
+  kiln plan          what would be built?
+  kiln build         build everything; the RPMs are in out/rpms/ then
+  kiln build curl    build one recipe and what it needs
+  kiln build --help  more about a verb
+
+Exit codes: 0 done; 1 a step failed, or a check found something; 2 bad input,
+host or I/O; 130 interrupted.";
+
 /// Options of every verb.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every verb")]
 pub struct Common {
     /// The project's folder, with `recipes/` and `base-images/`
     #[arg(long, global = true, value_name = "FOLDER", default_value = ".")]
     pub project: PathBuf,
     /// Where sources, root file systems and results are kept; default: `.kiln/store` in the project
-    #[arg(long, global = true, value_name = "FOLDER", env = "KILN_STORE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "KILN_STORE",
+        hide_env_values = true
+    )]
     pub store: Option<OsString>,
     /// Where results are put; default: `out` in the project
-    #[arg(long, global = true, value_name = "FOLDER", env = "KILN_OUT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "KILN_OUT",
+        hide_env_values = true
+    )]
     pub out: Option<OsString>,
     /// Never open a connection: everything must be in the store
     #[arg(
         long,
         global = true,
         env = "KILN_OFFLINE",
+        hide_env_values = true,
         value_parser = clap::builder::FalseyValueParser::new()
     )]
     pub offline: bool,
@@ -52,11 +84,18 @@ pub struct Common {
         global = true,
         value_name = "ADDRESS",
         env = "KILN_DEBIAN_ARCHIVE",
+        hide_env_values = true,
         value_delimiter = ' '
     )]
     pub debian_archive: Vec<String>,
     /// Trust these certificate authorities for https, instead of the host's
-    #[arg(long, global = true, value_name = "FILE", env = "SSL_CERT_FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SSL_CERT_FILE",
+        hide_env_values = true
+    )]
     pub trusted_roots: Option<OsString>,
     /// Say only what went wrong
     #[arg(long, short, global = true)]
@@ -71,25 +110,50 @@ pub fn path(option: Option<&OsString>) -> Option<PathBuf> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Check recipes, base images, kiln.toml and lockfiles; exit 1 if something is wrong
+    /// Check recipes, base images, settings and lockfiles
+    ///
+    /// Builds nothing and needs no network. Shows the file, line and column of each mistake, and
+    /// what to do; exits with 1 if there is one.
     Check,
-    /// Resolve distribution packages and write lockfiles; needs the network
+    /// Pin distribution packages and sources: write lockfiles
+    ///
+    /// To be run after changing a recipe's tools, libraries, sources or base image. Needs the
+    /// network. Recipes are never changed, and neither are lockfiles that still fit.
     Lock(Lock),
-    /// Fetch everything that a build needs, so that it can be done with --offline
+    /// Fetch everything that a build needs into the store
+    ///
+    /// Afterwards `kiln --offline build` needs no network.
     Fetch(Names),
     /// Show what a build would do
+    ///
+    /// One line per recipe and place that it is built for, in build order: `build` or `cached`.
     Plan(Names),
-    /// Build recipes: RPMs, SBOMs and provenance appear in `out/`
+    /// Build recipes: RPMs, SBOMs and provenance
+    ///
+    /// Builds what the store does not have, each step sealed and without network, and puts the
+    /// results into `out/`. Logs of all steps are in `out/logs/`.
     Build(Names),
-    /// Say whether this host can isolate builds
+    /// Say whether this host can build, and what to do if not
+    ///
+    /// Looks at everything that a build needs: the kernel, namespaces, the store and its disk,
+    /// mirrors, certificates, the clock. Builds nothing and changes nothing. Exits with 0 if builds
+    /// can run and with 2 if not.
     Doctor,
-    /// Draw recipes, the libraries that they use and their base images
+    /// Draw recipes, their libraries and base images
+    ///
+    /// Needs neither lockfiles nor network. `kiln graph --format svg > recipes.svg` makes a picture
+    /// that stands alone.
     Graph(Graph),
-    /// Print what a file that people write may say: a JSON Schema for editors, or a page to read
+    /// Print what recipes, base images and settings may say
+    ///
+    /// As a JSON Schema for editors, or as a page to read: `kiln schema recipe --format markdown`.
     Schema(Schema),
-    /// Print a script that completes kiln's arguments in a shell
+    /// Print a script that completes arguments in a shell
     Completions(Completions),
-    /// Print kiln's manual page, or write those of all verbs
+    /// Print or write manual pages
+    ///
+    /// Prints kiln's own page; with --to, writes it and one for each verb. `kiln man | man -l -`
+    /// shows it.
     Man(Man),
 }
 
@@ -156,7 +220,7 @@ pub enum SchemaFormat {
 
 /// For which shell.
 #[derive(Debug, Args)]
-#[command(after_long_help = COMPLETIONS_HELP)]
+#[command(after_help = COMPLETIONS_HELP)]
 pub struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]
@@ -164,9 +228,9 @@ pub struct Completions {
 }
 
 const COMPLETIONS_HELP: &str = "\
-To have completions in every new shell:
+To have completions in every new shell (zsh: after compinit):
   bash  echo 'source <(kiln completions bash)' >> ~/.bashrc
-  zsh   echo 'source <(kiln completions zsh)' >> ~/.zshrc   (after compinit)
+  zsh   echo 'source <(kiln completions zsh)' >> ~/.zshrc
   fish  kiln completions fish > ~/.config/fish/completions/kiln.fish";
 
 /// A shell that completions are made for.

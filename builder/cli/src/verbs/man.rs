@@ -43,13 +43,74 @@ fn pages() -> io::Result<Vec<(String, String)>> {
 }
 
 fn page(command: &Command) -> io::Result<(String, String)> {
-    let source = format!("kiln {}", env!("CARGO_PKG_VERSION"));
-    let page = Page::new(command.clone())
-        .date("")
-        .source(source)
-        .manual("Kiln");
+    let page = Page::new(command.clone());
+    let name = page.get_filename();
     let mut text = Vec::new();
     page.render(&mut text)?;
     let text = String::from_utf8(text).map_err(io::Error::other)?;
-    Ok((page.get_filename(), text))
+    let title = name.trim_end_matches(".1");
+    let lines = text.lines().map(str::trim_end);
+    // A heading of our own: the library leaves an empty date out, and what follows takes its place.
+    let lines = lines.map(|line| match line.strip_prefix(".TH ") {
+        Some(_) => heading(title),
+        None => line
+            .replace(".SH EXTRA", ".SH NOTES")
+            .replace(".SH Verbs", ".SH VERBS"),
+    });
+    let mut text: String = lines.map(|line| line + "\n").collect();
+    text.push_str(EXIT_STATUS);
+    if title != "kiln" {
+        text.push_str(".SH \"SEE ALSO\"\n\\fBkiln\\fR(1)\n");
+    }
+    Ok((name, text))
+}
+
+fn heading(title: &str) -> String {
+    let (title, version) = (title.to_uppercase(), env!("CARGO_PKG_VERSION"));
+    format!(".TH \"{title}\" 1 \"\" \"kiln {version}\" \"Kiln\"")
+}
+
+const EXIT_STATUS: &str = "\
+.SH \"EXIT STATUS\"
+.TP
+0
+Done.
+.TP
+1
+A step failed, or a check found something.
+.TP
+2
+Bad input, or the host or an input/output error.
+.TP
+130
+Interrupted.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_page_for_kiln_and_for_every_verb_without_date_or_settings_of_this_host() {
+        let pages = pages().unwrap();
+        let verbs = Arguments::command().get_subcommands().count();
+        assert_eq!(pages.len(), verbs + 1);
+        assert_eq!(pages[0].0, "kiln.1");
+        for (name, text) in &pages {
+            let title = name.trim_end_matches(".1").to_uppercase();
+            let heading = format!(
+                ".TH \"{title}\" 1 \"\" \"kiln {}\"",
+                env!("CARGO_PKG_VERSION")
+            );
+            assert_eq!(text.matches(&heading).count(), 1, "{name}: {text}");
+            for section in ["NAME", "SYNOPSIS", "OPTIONS OF EVERY VERB", "EXIT STATUS"] {
+                let plain = format!(".SH {section}\n");
+                let quoted = format!(".SH \"{section}\"\n");
+                assert!(
+                    text.contains(&plain) || text.contains(&quoted),
+                    "{name}: {section}"
+                );
+            }
+        }
+    }
 }
