@@ -59,8 +59,8 @@ test-judges: ## SBOMs and provenance in out/ before outside validators
 verify-twice: $(needs_kiln) ## build everything twice from nothing, as two users, and compare the bytes
 	@KILN=$(kiln) scripts/verify-twice
 
-schema: $(needs_kiln) ## write docs/schema/ anew from the types
-	@for file in recipe base-image config; do $(kiln) schema $$file > docs/schema/$$file.json; done
+schema: $(needs_kiln) ## write docs/schema/ and docs/reference/ anew from the types
+	@scripts/write-schemas $(kiln)
 
 clean: ## remove results; the store stays (it is .kiln/store)
 	@rm -rf out

@@ -37,7 +37,7 @@ pub(super) fn write(subject: &Subject) -> String {
     text
 }
 
-/// Returns every object of a schema, outer ones first, each where it stands first.
+/// Returns every object of a schema, each before what is in it, in the order of the keys.
 pub(super) fn sections(subject: &Subject) -> Vec<Section<'_>> {
     let language = subject.language;
     let examples = subject.examples.iter().map(|text| language.read(text));
@@ -49,18 +49,21 @@ pub(super) fn sections(subject: &Subject) -> Vec<Section<'_>> {
     }];
     while !waiting.is_empty() {
         let section = waiting.remove(0);
+        let mut inner = Vec::new();
         for (key, property) in properties(section.schema) {
             let path = joined(&section.path, key);
             let values = section.examples.iter();
             let values: Vec<Value> = values.filter_map(|v| v.get(key).cloned()).collect();
             if let Some((ending, schema)) = target(&subject.schema, property) {
-                waiting.push(Section {
+                inner.push(Section {
                     path: format!("{path}{ending}"),
                     schema,
                     examples: within(&values, ending),
                 });
             }
         }
+        inner.append(&mut waiting);
+        waiting = inner;
         found.push(section);
     }
     found
@@ -108,6 +111,7 @@ fn write_section(text: &mut String, section: &Section<'_>, subject: &Subject) {
         let (meaning, stated) = split_default(&description(property));
         let path = joined(&section.path, key);
         let example = section.examples.iter().find_map(|value| value.get(key));
+        let example = example.filter(|_| target(root, property).is_none());
         let cells = [
             format!("`{key}`"),
             describe(root, property, &path),

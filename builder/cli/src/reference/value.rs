@@ -114,7 +114,9 @@ fn scalar(schema: &Value) -> String {
         schema.get("pattern").and_then(Value::as_str),
     ) {
         (Some("string"), Some("date"), _) => "date, `YYYY-MM-DD`".to_owned(),
-        (Some("string"), _, Some("^[0-9a-f]{64}$")) => "64 hexadecimal digits".to_owned(),
+        (Some("string"), _, Some("^[0-9a-f]{64}$")) => {
+            "64 lower-case hexadecimal digits".to_owned()
+        }
         (Some("integer"), ..) => "whole number".to_owned(),
         (Some("boolean"), ..) => "`true` or `false`".to_owned(),
         _ => "text".to_owned(),
@@ -133,13 +135,9 @@ pub(super) fn one_of<'a>(root: &'a Value, property: &'a Value) -> Vec<(&'a str, 
     choices.into_iter().flatten().filter_map(word).collect()
 }
 
-/// Writes an example on one line; nothing where it would be too long or is an object.
+/// Writes an example on one line; or where to look where it would be too long.
 pub(super) fn inline(value: &Value, language: Language) -> String {
-    let text = match value {
-        Value::Array(items) if items.iter().any(Value::is_object) => return String::new(),
-        Value::Object(items) if items.values().any(Value::is_object) => return String::new(),
-        other => flow(other, language),
-    };
+    let text = flow(value, language);
     if text.len() > LONGEST || text.contains("\\n") {
         return "see below".to_owned();
     }
@@ -166,7 +164,7 @@ fn flow(value: &Value, language: Language) -> String {
 /// Whether YAML reads the text as itself without quotes, also within brackets.
 fn is_plain(text: &str) -> bool {
     let is_number = text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('-');
-    let has_marks = text.contains([',', '[', ']', '{', '}', '#', '"', '\n', '*', '&', '|', '\\']);
+    let has_marks = text.contains([',', '[', ']', '{', '}', '#', '"', '\n', '|', '\\']);
     text.starts_with(|c: char| c.is_ascii_alphanumeric() || "-/".contains(c))
         && !is_number
         && !has_marks
