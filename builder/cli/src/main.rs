@@ -45,7 +45,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Fetch(names) => verbs::fetch::run(&arguments.common, names),
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
         Verb::Build(names) => verbs::build::run(&arguments.common, names),
-        Verb::Doctor => verbs::doctor::run(),
+        Verb::Doctor => verbs::doctor::run(&arguments.common),
         Verb::Graph(graph) => verbs::graph::run(&arguments.common, graph),
         Verb::Schema(schema) => verbs::schema::run(schema),
         Verb::Completions(completions) => verbs::completions::run(completions),

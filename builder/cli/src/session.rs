@@ -31,20 +31,17 @@ impl Session {
     /// Reads the project and opens the store.
     pub fn open(common: &Common, first: FirstSignal) -> Result<Self, Failure> {
         let project = load(common)?;
-        let root = &project.root;
-        let store_folder = path(common.store.as_ref()).unwrap_or_else(|| root.join(".kiln/store"));
-        let store_folder = without_links(store_folder);
-        let output = path(common.out.as_ref()).unwrap_or_else(|| root.join("out"));
-        let store = Store::open(&store_folder).map_err(|error| Failure::host(error.into()))?;
+        let output = output_folder(common);
+        let store =
+            Store::open(&store_folder(common)).map_err(|error| Failure::host(error.into()))?;
         let network = if common.offline {
             Network::Offline
         } else {
             Network::Online
         };
-        let mut settings = FetchSettings::new(archives(common, &project), network);
-        if let Some(bundle) = path(common.trusted_roots.as_ref()) {
-            settings.roots = TrustedRoots::Bundle(bundle);
-        }
+        let (_, archives) = archives(common, Some(&project));
+        let mut settings = FetchSettings::new(archives, network);
+        settings.roots = trusted_roots(common);
         let fetcher =
             Fetcher::new(store.clone(), settings).map_err(|error| Failure::host(error.into()))?;
         let init = InitProgram {
@@ -86,6 +83,29 @@ impl Session {
     }
 }
 
+/// Returns the folder of the store.
+pub fn store_folder(common: &Common) -> PathBuf {
+    let given = path(common.store.as_ref());
+    without_links(given.unwrap_or_else(|| root(common).join(".kiln/store")))
+}
+
+/// Returns the folder of results.
+pub fn output_folder(common: &Common) -> PathBuf {
+    let given = path(common.out.as_ref());
+    given.unwrap_or_else(|| root(common).join("out"))
+}
+
+/// Returns the project's folder without links, as far as it is there.
+fn root(common: &Common) -> PathBuf {
+    let project = &common.project;
+    fs_err::canonicalize(project).unwrap_or_else(|_| project.clone())
+}
+
+/// Returns whom to trust behind `https:`.
+pub fn trusted_roots(common: &Common) -> TrustedRoots {
+    path(common.trusted_roots.as_ref()).map_or(TrustedRoots::System, TrustedRoots::Bundle)
+}
+
 /// The sandbox refuses places behind symbolic links, which a step could have planted; one on the way
 /// to the store is the user's own.
 fn without_links(path: PathBuf) -> PathBuf {
@@ -108,22 +128,26 @@ pub fn load(common: &Common) -> Result<Project, Failure> {
     Project::load(&root).map_err(|errors| Failure::project(&errors))
 }
 
-/// The command line and environment first, then `kiln.toml`, then the host's apt.
-fn archives(common: &Common, project: &Project) -> Vec<String> {
+/// Returns the Debian archives to ask and where their addresses come from: the command line and
+/// environment first, then `kiln.toml`, then the host's apt.
+pub fn archives(common: &Common, project: Option<&Project>) -> (&'static str, Vec<String>) {
     let given = common
         .debian_archive
         .iter()
         .filter(|address| !address.is_empty());
     let given: Vec<String> = given.cloned().collect();
     if !given.is_empty() {
-        return given;
+        return ("--debian-archive or KILN_DEBIAN_ARCHIVE", given);
     }
-    if !project.config.mirrors.debian.is_empty() {
-        return project.config.mirrors.debian.clone();
+    let set = project.map(|project| project.config.mirrors.debian.clone());
+    if let Some(set) = set.filter(|set| !set.is_empty()) {
+        return ("kiln.toml", set);
     }
-    let suite = project.bases.values().find_map(|base| match &base.origin {
+    let mut bases = project.iter().flat_map(|project| project.bases.values());
+    let suite = bases.find_map(|base| match &base.origin {
         BaseOrigin::Archive(archive) => Some(archive.suite.as_str()),
         BaseOrigin::Layout { .. } => None,
     });
-    suite.map(host::apt_archives).unwrap_or_default()
+    let found = suite.map(host::apt_archives).unwrap_or_default();
+    ("the host's apt configuration", found)
 }

@@ -13,7 +13,20 @@ mod request;
 mod settings;
 mod transfer;
 
+pub use client::trusted_bundle;
 pub use error::{Attempt, AttemptError, BodyKind, FailedFetch, FetchError, MissingBlob, Received};
 pub use fetcher::Fetcher;
 pub use request::{FetchLocation, FetchOrigin, FetchProgress, FetchRequest, Silent};
 pub use settings::{FetchLimits, FetchSettings, Network, TrustedRoots};
+
+/// Returns an address as it may be shown: without user name and password.
+///
+/// # Errors
+/// Why nothing can be fetched from it.
+pub fn shown_address(text: &str) -> Result<String, String> {
+    let shown = address::shown(text);
+    match address::Address::parse(text) {
+        Ok(_) => Ok(shown),
+        Err(reason) => Err(format!("`{shown}` is no address to fetch from: {reason}")),
+    }
+}

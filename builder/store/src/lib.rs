@@ -6,6 +6,7 @@
 
 mod blob;
 mod error;
+mod examine;
 mod fetch;
 mod image_index;
 mod layout;
@@ -18,10 +19,11 @@ mod tree;
 
 pub use blob::{BlobInfo, BlobWriter};
 pub use error::{StoreError, WriteTreeError};
+pub use examine::{FolderFacts, Lack, examine_folder, examine_store};
 pub use fetch::{
     Attempt, AttemptError, BodyKind, FailedFetch, FetchError, FetchLimits, FetchLocation,
     FetchOrigin, FetchProgress, FetchRequest, FetchSettings, Fetcher, MissingBlob, Network,
-    Received, Silent, TrustedRoots,
+    Received, Silent, TrustedRoots, shown_address, trusted_bundle,
 };
 pub use layout::STORE_FORMAT;
 pub use record::RecordKind;
