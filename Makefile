@@ -37,7 +37,7 @@ lock: $(needs_kiln) ## resolve distribution packages and write lockfiles
 plan: $(needs_kiln) ## show what `make rpms` would do
 	@$(kiln) plan $(KILN_ARGS)
 
-doctor: $(needs_kiln) ## say whether this host can isolate builds
+doctor: $(needs_kiln) ## say whether this host can build, and what to do if not
 	@$(kiln) doctor
 
 check: ## everything static: format, lints, dependencies, recipes, schemas, tidiness
