@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory as _;
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use clap_complete::{CompleteEnv, CompletionCandidate};
+use kiln_model::RecipeName;
 
 use crate::arguments::{Arguments, CompletionShell};
 
@@ -56,7 +57,8 @@ pub fn recipe_candidates() -> Vec<CompletionCandidate> {
         .into_iter()
         .filter_map(Result::ok)
         .filter(|folder| folder.path().join("recipe.yaml").is_file())
-        .map(|folder| CompletionCandidate::new(folder.file_name()))
+        .filter_map(|folder| folder.file_name().to_str()?.parse::<RecipeName>().ok())
+        .map(|name| CompletionCandidate::new(name.as_str()))
         .collect()
 }
 

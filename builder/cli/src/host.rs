@@ -38,7 +38,7 @@ pub fn seconds() -> i64 {
 /// Returns the host's memory in bytes.
 pub fn memory() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
 /// Returns the Debian archives that the host's apt uses for `suite`, best first.

@@ -53,7 +53,7 @@ struct Subject {
     examples: &'static [&'static str],
 }
 
-const RECIPE: &str = include_str!("reference/recipe.yaml");
+const RECIPE: &str = include_str!("reference/lantern.yaml");
 const ASSEMBLED_BASE: &str = include_str!("reference/debian-12.yaml");
 const LAYOUT_BASE: &str = include_str!("reference/fedora.yaml");
 const CONFIG: &str = include_str!("reference/kiln.toml");

@@ -72,12 +72,7 @@ pub fn examine_folder(folder: &Path) -> Result<FolderFacts, StoreError> {
     let failed = |error: io::Error| StoreError::from_io("create", &nearest, error);
     let status = rustix::fs::stat(&nearest).map_err(|errno| failed(errno.into()))?;
     let space = rustix::fs::statvfs(&nearest).map_err(|errno| failed(errno.into()))?;
-    let scratch = tempfile::Builder::new()
-        .prefix(layout::UNFINISHED)
-        .tempdir_in(&nearest)
-        .map_err(failed)?;
-    let mut lacks = missing(scratch.path()).map_err(failed)?;
-    scratch.close().map_err(failed)?;
+    let mut lacks = with_scratch(&nearest, missing)?.map_err(failed)?;
     if space.f_flag.contains(StatVfsMountFlags::NOEXEC) {
         lacks.push(Lack::Programs);
     }
@@ -104,6 +99,21 @@ pub fn examine_store(root: &Path) -> Result<FolderFacts, StoreError> {
         layout::check(&facts.folder)?;
     }
     Ok(facts)
+}
+
+/// Makes an empty folder in `folder`, does something with it and removes it.
+///
+/// # Errors
+/// `NotWritable`, `DiskFull`, or as the system refuses.
+pub fn with_scratch<T>(folder: &Path, act: impl FnOnce(&Path) -> T) -> Result<T, StoreError> {
+    let failed = |error: io::Error| StoreError::from_io("create", folder, error);
+    let scratch = tempfile::Builder::new()
+        .prefix(layout::UNFINISHED)
+        .tempdir_in(folder)
+        .map_err(failed)?;
+    let outcome = act(scratch.path());
+    scratch.close().map_err(failed)?;
+    Ok(outcome)
 }
 
 fn nearest_folder(folder: &Path) -> Result<PathBuf, StoreError> {

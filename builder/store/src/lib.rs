@@ -19,7 +19,7 @@ mod tree;
 
 pub use blob::{BlobInfo, BlobWriter};
 pub use error::{StoreError, WriteTreeError};
-pub use examine::{FolderFacts, Lack, examine_folder, examine_store};
+pub use examine::{FolderFacts, Lack, examine_folder, examine_store, with_scratch};
 pub use fetch::{
     Attempt, AttemptError, BodyKind, FailedFetch, FetchError, FetchLimits, FetchLocation,
     FetchOrigin, FetchProgress, FetchRequest, FetchSettings, Fetcher, MissingBlob, Network,

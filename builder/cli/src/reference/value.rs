@@ -82,7 +82,7 @@ pub(super) fn describe(root: &Value, property: &Value, path: &str) -> String {
     }
     let bounds = match (property.get("const"), property.get("minimum")) {
         (Some(only), _) => return format!("`{only}`"),
-        (None, Some(least)) if *least != Value::from(0) => format!(", at least {least}"),
+        (None, Some(least)) if least.as_u64() != Some(0) => format!(", at least {least}"),
         _ => String::new(),
     };
     format!("{}{bounds}", scalar(property))

@@ -7,6 +7,7 @@ use kiln_sandbox::{
     EmbeddedEngine, Engine as _, InitProgram, OLDEST_KERNEL, SandboxError, is_kernel_new_enough,
     kernel, namespace_settings,
 };
+use kiln_store::with_scratch;
 
 use super::{Finding, Patient, Verdict, places};
 use crate::SANDBOX_INIT;
@@ -25,7 +26,8 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
             let is_limited = isolation.resource_limits == Measured::Yes;
             findings.push(limits(is_limited, patient.config.require.resource_limits));
             if let Some(folder) = places::store_file_system(patient.common) {
-                findings.push(overlay(&folder, engine.probe_over(&folder)));
+                let probed = with_scratch(&folder, |tree| engine.probe_over(tree));
+                findings.extend(probed.ok().map(|probed| overlay(&folder, probed)));
             }
         }
         Err(error) => {
@@ -107,8 +109,7 @@ fn overlay(folder: &Path, probed: Result<Isolation, SandboxError>) -> Finding {
     let place = folder.display();
     match probed {
         Ok(_) => Finding::new("overlayfs", Verdict::Yes, format!("takes trees in {place}")),
-        Err(error) => Finding::of_error("overlayfs", Verdict::No, &error)
-            .with_remedy("name a store on another file system with --store"),
+        Err(error) => Finding::of_error("overlayfs", Verdict::No, &error),
     }
 }
 
