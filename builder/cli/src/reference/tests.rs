@@ -46,9 +46,7 @@ fn every_object_and_key_of_the_schema_is_on_the_page() {
         let page = markdown(file);
         let objects = schema["$defs"].as_object().unwrap().values();
         let objects = objects.filter(|object| object.get("properties").is_some());
-        let keys = objects
-            .chain([&schema])
-            .flat_map(|object| properties(object));
+        let keys = objects.chain([&schema]).flat_map(properties);
         let keys: Vec<&String> = keys.map(|(key, _)| key).collect();
         let rows = page.lines().filter(|line| line.starts_with("| `"));
         assert_eq!(rows.count(), keys.len(), "{file:?}");
