@@ -318,3 +318,33 @@ pub(crate) struct ChangelogSchema {
     /// What changed, one line each.
     pub changes: Vec<At<String>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// The words of an enumeration, as its own schema has them.
+    fn words<T: JsonSchema>() -> Vec<Value> {
+        let schema = schemars::schema_for!(T).to_value();
+        let choices = schema["oneOf"].as_array().unwrap().iter();
+        choices.map(|choice| choice["const"].clone()).collect()
+    }
+
+    #[test]
+    fn maps_name_the_keys_that_the_parser_takes() {
+        let schema = schemars::schema_for!(RecipeSchema).to_value();
+        for (object, key, expected) in [
+            (
+                "IdentitySchema",
+                "os-package",
+                words::<DistributionSchema>(),
+            ),
+            ("LibrarySchema", "package", words::<DistributionSchema>()),
+            ("PackageSchema", "scripts", words::<ScriptletSchema>()),
+        ] {
+            let names = &schema["$defs"][object]["properties"][key]["propertyNames"];
+            assert_eq!(*names, json!({ "enum": expected }), "{object}.{key}");
+        }
+    }
+}
