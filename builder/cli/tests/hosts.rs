@@ -359,6 +359,44 @@ fn the_doctor_finds_what_else_is_in_the_way() {
 }
 
 #[test]
+fn the_doctor_tells_a_bad_disk_from_a_good_one() {
+    for (script, expected) in [
+        (
+            "mkdir -p disk; mount -t tmpfs -o noexec none disk",
+            "file system no tmpfs lacks the right to run programs (it is mounted with `noexec`) \
+             -> name a store on another file system with --store",
+        ),
+        (
+            "mkdir -p disk; mount -t tmpfs -o ro none disk",
+            "store no `PROJECT/disk` can not be written to; make it writable or name another store",
+        ),
+        (
+            "mkdir -p disk; mount -t tmpfs -o size=100m none disk",
+            "store's disk no 100.0 MiB free -> free some, or name a folder on another disk with \
+             --store and --out",
+        ),
+    ] {
+        let breakage = Breakage::Script(script);
+        if !can_break(breakage) {
+            continue;
+        }
+        let project = project();
+        let root = fs_err::canonicalize(project.path()).unwrap();
+        let output = run(
+            breakage,
+            project.path(),
+            &["--quiet", "--store", "disk", "doctor"],
+        );
+        let said = words(&output.stdout).replace(&*root.to_string_lossy(), "PROJECT");
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(2), expected),
+            "{script}"
+        );
+    }
+}
+
+#[test]
 fn the_doctor_notes_what_only_some_builds_need() {
     let whole = Breakage::Script("true");
     if !can_break(whole) {

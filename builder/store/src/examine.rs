@@ -48,7 +48,7 @@ pub enum Lack {
     #[error("file locks")]
     Locks,
     /// The right to run programs.
-    #[error("programs: it is mounted with `noexec`")]
+    #[error("the right to run programs (it is mounted with `noexec`)")]
     Programs,
     /// A rename that never replaces; a store then links instead.
     #[error("renaming without replacing")]

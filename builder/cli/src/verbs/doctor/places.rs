@@ -76,7 +76,7 @@ fn owner(topic: &'static str, facts: &FolderFacts, me: u32) -> Finding {
 fn file_system(facts: &FolderFacts) -> Vec<Finding> {
     const TOPIC: &str = "file system";
     let lack = |lack: &kiln_store::Lack| {
-        let found = format!("{} has not: {lack}", facts.file_system);
+        let found = format!("{} lacks {lack}", facts.file_system);
         if lack.is_bearable() {
             let found = format!("{found}; kiln does without");
             return Finding::new(TOPIC, Verdict::Note, found);
