@@ -37,7 +37,7 @@ lock: $(needs_kiln) ## resolve distribution packages and write lockfiles
 plan: $(needs_kiln) ## show what `make rpms` would do
 	@$(kiln) plan $(KILN_ARGS)
 
-doctor: $(needs_kiln) ## say whether this host can isolate builds
+doctor: $(needs_kiln) ## say whether this host can build, and what to do if not
 	@$(kiln) doctor
 
 check: ## everything static: format, lints, dependencies, recipes, schemas, tidiness
@@ -59,8 +59,8 @@ test-judges: ## SBOMs and provenance in out/ before outside validators
 verify-twice: $(needs_kiln) ## build everything twice from nothing, as two users, and compare the bytes
 	@KILN=$(kiln) scripts/verify-twice
 
-schema: $(needs_kiln) ## write docs/schema/ anew from the types
-	@for file in recipe base-image config events; do $(kiln) schema $$file > docs/schema/$$file.json; done
+schema: $(needs_kiln) ## write docs/schema/ and docs/reference/ anew from the types
+	@scripts/write-schemas $(kiln)
 
 clean: ## remove results; the store stays (it is .kiln/store)
 	@rm -rf out

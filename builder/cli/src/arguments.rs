@@ -4,14 +4,23 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::ArgValueCandidates;
 use kiln_model::RecipeName;
 
+use crate::completion::recipe_candidates;
 use crate::style::When;
 
 /// Builds RPMs from hash-pinned sources, sealed and reproducible.
 #[derive(Debug, Parser)]
-#[command(name = "kiln", version, max_term_width = 100)]
+#[command(
+    name = "kiln",
+    version,
+    max_term_width = 100,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs",
+    after_help = FIRST_STEPS
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -21,23 +30,48 @@ pub struct Arguments {
     pub common: Common,
 }
 
+const FIRST_STEPS: &str = "\
+First steps, in a folder with recipes/ and base-images/:
+  kiln doctor        can this host build?
+  kiln plan          what would be built?
+  kiln build         build everything; the RPMs are in out/rpms/ then
+  kiln build curl    build one recipe and what it needs
+  kiln build --help  more about a verb
+
+Exit codes: 0 done; 1 a step failed, or a check found something; 2 bad input,
+host or I/O; 130 interrupted.";
+
 /// Options of every verb.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every verb")]
 pub struct Common {
     /// The project's folder, with `recipes/` and `base-images/`
     #[arg(long, global = true, value_name = "FOLDER", default_value = ".")]
     pub project: PathBuf,
     /// Where sources, root file systems and results are kept; default: `.kiln/store` in the project
-    #[arg(long, global = true, value_name = "FOLDER", env = "KILN_STORE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "KILN_STORE",
+        hide_env_values = true
+    )]
     pub store: Option<OsString>,
     /// Where results are put; default: `out` in the project
-    #[arg(long, global = true, value_name = "FOLDER", env = "KILN_OUT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "KILN_OUT",
+        hide_env_values = true
+    )]
     pub out: Option<OsString>,
     /// Never open a connection: everything must be in the store
     #[arg(
         long,
         global = true,
         env = "KILN_OFFLINE",
+        hide_env_values = true,
         value_parser = clap::builder::FalseyValueParser::new()
     )]
     pub offline: bool,
@@ -51,11 +85,18 @@ pub struct Common {
         global = true,
         value_name = "ADDRESS",
         env = "KILN_DEBIAN_ARCHIVE",
+        hide_env_values = true,
         value_delimiter = ' '
     )]
     pub debian_archive: Vec<String>,
     /// Trust these certificate authorities for https, instead of the host's
-    #[arg(long, global = true, value_name = "FILE", env = "SSL_CERT_FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SSL_CERT_FILE",
+        hide_env_values = true
+    )]
     pub trusted_roots: Option<OsString>,
     /// Say only what went wrong
     #[arg(long, short, global = true, conflicts_with = "verbose")]
@@ -88,27 +129,58 @@ pub fn path(option: Option<&OsString>) -> Option<PathBuf> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Check recipes, base images, kiln.toml and lockfiles; exit 1 if something is wrong
+    /// Check recipes, base images, settings and lockfiles
+    ///
+    /// Builds nothing and needs no network. Shows the file, line and column of each mistake, and
+    /// what to do; exits with 1 if there is one.
     Check,
-    /// Resolve distribution packages and write lockfiles; needs the network
+    /// Pin distribution packages and sources: write lockfiles
+    ///
+    /// To be run after changing a recipe's tools, libraries, sources or base image. Needs the
+    /// network. Recipes are never changed, and neither are lockfiles that still fit.
     Lock(Lock),
-    /// Fetch everything that a build needs, so that it can be done with --offline
+    /// Fetch everything that a build needs into the store
+    ///
+    /// Afterwards `kiln --offline build` needs no network.
     Fetch(Names),
     /// Show what a build would do
+    ///
+    /// One line per recipe and place that it is built for, in build order: `build` or `cached`.
     Plan(Names),
-    /// Build recipes: RPMs, SBOMs and provenance appear in `out/`
+    /// Build recipes: RPMs, SBOMs and provenance
+    ///
+    /// Builds what the store does not have, each step sealed and without network, and puts the
+    /// results into `out/`. Logs of all steps are in `out/logs/`.
     Build(Build),
-    /// Say whether this host can isolate builds
+    /// Say whether this host can build, and what to do if not
+    ///
+    /// Looks at everything that a build needs: the kernel, namespaces, the store and its disk,
+    /// mirrors, certificates, the clock. Builds nothing and changes nothing. Exits with 0 if builds
+    /// can run and with 2 if not.
     Doctor,
-    /// Print a JSON Schema, for editors
+    /// Draw recipes, their libraries and base images
+    ///
+    /// Needs neither lockfiles nor network. `kiln graph --as svg > recipes.svg` makes a picture
+    /// that stands alone.
+    Graph(Graph),
+    /// Print what recipes, base images and settings may say
+    ///
+    /// As a JSON Schema for editors, or as a page to read: `kiln schema recipe --as markdown`.
     Schema(Schema),
+    /// Print a script that completes arguments in a shell
+    Completions(Completions),
+    /// Print or write manual pages
+    ///
+    /// Prints kiln's own page; with --to, writes it and one for each verb. `kiln man | man -l -`
+    /// shows it.
+    Man(Man),
 }
 
 /// Which recipes.
 #[derive(Debug, Args)]
 pub struct Names {
     /// Recipes; default: all that yield packages
-    #[arg(value_name = "RECIPE")]
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
     pub names: Vec<RecipeName>,
 }
 
@@ -127,18 +199,87 @@ pub struct Build {
 #[derive(Debug, Args)]
 pub struct Lock {
     /// Recipes; default: all
-    #[arg(value_name = "RECIPE")]
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
     pub names: Vec<RecipeName>,
     /// Choose base images' packages anew, although their lockfiles fit
     #[arg(long)]
     pub update: bool,
 }
 
+/// What to draw, and how.
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// Recipes, drawn with everything that they bundle; default: all
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
+    pub names: Vec<RecipeName>,
+    /// How the picture is written
+    #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t = GraphFormat::Dot)]
+    pub drawn_as: GraphFormat,
+}
+
+/// A format of pictures.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum GraphFormat {
+    /// For Graphviz: `kiln graph | dot -Tpdf > recipes.pdf`
+    Dot,
+    /// For Markdown pages on code hosts
+    Mermaid,
+    /// A picture, for browsers
+    Svg,
+}
+
 /// Which schema.
 #[derive(Debug, Args)]
 pub struct Schema {
     /// Of which file
+    #[arg(value_name = "FILE")]
     pub file: SchemaFile,
+    /// How it is written
+    #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t = SchemaFormat::Json)]
+    pub written_as: SchemaFormat,
+}
+
+/// A format of schemas.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum SchemaFormat {
+    /// JSON Schema, for editors and other programs
+    Json,
+    /// Tables of all keys, for people
+    Markdown,
+}
+
+/// For which shell.
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS_HELP)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: CompletionShell,
+}
+
+const COMPLETIONS_HELP: &str = "\
+To have completions in every new shell (zsh: after compinit):
+  bash  echo 'source <(kiln completions bash)' >> ~/.bashrc
+  zsh   echo 'source <(kiln completions zsh)' >> ~/.zshrc
+  fish  kiln completions fish > ~/.config/fish/completions/kiln.fish";
+
+/// A shell that completions are made for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum CompletionShell {
+    /// Bash 4 or newer
+    Bash,
+    /// Zsh
+    Zsh,
+    /// Fish
+    Fish,
+}
+
+/// Where manual pages go.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Write one page for kiln and one for each verb into this folder
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub to: Option<PathBuf>,
 }
 
 /// What there is a schema of.

@@ -40,6 +40,18 @@ pub fn now() -> String {
         .to_string()
 }
 
+/// Returns the time in seconds since 1970, to tell whether the clock is behind recipes.
+#[expect(clippy::disallowed_methods, reason = "for `kiln doctor` only")]
+pub fn seconds() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// Returns the host's memory in bytes.
+pub fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
+}
+
 /// Returns the Debian archives that the host's apt uses for `suite`, best first.
 pub fn apt_archives(suite: &str) -> Vec<String> {
     let mut files = Vec::new();

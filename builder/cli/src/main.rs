@@ -1,11 +1,14 @@
 //! The `kiln` command: arguments, configuration, progress, error report, exit codes.
 
 mod arguments;
+mod completion;
+mod diagram;
 mod failure;
 mod host;
 mod interrupt;
 mod network;
 mod print;
+mod reference;
 mod report;
 mod screen;
 mod session;
@@ -35,6 +38,7 @@ fn main() -> std::process::ExitCode {
         print::close();
         default(panic);
     }));
+    completion::answer_shell();
     let arguments = Arguments::parse();
     let is_json = arguments.common.format == Format::Json;
     let exit = run(&arguments).unwrap_or_else(|failure| {
@@ -58,6 +62,9 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
         Verb::Build(build) => verbs::build::run(&arguments.common, build),
         Verb::Doctor => verbs::doctor::run(&arguments.common),
+        Verb::Graph(graph) => verbs::graph::run(&arguments.common, graph),
         Verb::Schema(schema) => verbs::schema::run(schema),
+        Verb::Completions(completions) => verbs::completions::run(completions),
+        Verb::Man(man) => verbs::man::run(man),
     }
 }

@@ -14,38 +14,46 @@ use crate::host::{self, Variable};
 /// Returns what the fetcher is told.
 pub fn settings(common: &Common, project: &Project, network: Network) -> FetchSettings {
     let config = &project.config;
-    let mut settings = FetchSettings::new(archives(common, project), network);
+    let (_, archives) = archives(common, Some(project));
+    let mut settings = FetchSettings::new(archives, network);
     settings.mirrors.clone_from(&config.mirrors.sources);
     if config.mirrors.only {
         settings.upstream = Upstream::Never;
     }
     settings.proxies = proxies(&config.network, &host::variable);
     settings.netrc = netrc(&host::variable);
-    if let Some(bundle) = path(common.trusted_roots.as_ref()) {
-        settings.roots = TrustedRoots::Bundle(bundle);
-    }
+    settings.roots = trusted_roots(common);
     settings.more_roots = config.network.ca.as_ref().map(|ca| project.root.join(ca));
     settings
 }
 
-/// The command line and environment first, then `kiln.toml`, then the host's apt.
-fn archives(common: &Common, project: &Project) -> Vec<String> {
+/// Returns whom to trust behind `https:`.
+pub fn trusted_roots(common: &Common) -> TrustedRoots {
+    path(common.trusted_roots.as_ref()).map_or(TrustedRoots::System, TrustedRoots::Bundle)
+}
+
+/// Returns the Debian archives to ask and where their addresses come from: the command line and
+/// environment first, then `kiln.toml`, then the host's apt.
+pub fn archives(common: &Common, project: Option<&Project>) -> (&'static str, Vec<String>) {
     let given = common
         .debian_archive
         .iter()
         .filter(|address| !address.is_empty());
     let given: Vec<String> = given.cloned().collect();
     if !given.is_empty() {
-        return given;
+        return ("--debian-archive or KILN_DEBIAN_ARCHIVE", given);
     }
-    if !project.config.mirrors.debian.is_empty() {
-        return project.config.mirrors.debian.clone();
+    let set = project.map(|project| project.config.mirrors.debian.clone());
+    if let Some(set) = set.filter(|set| !set.is_empty()) {
+        return ("kiln.toml", set);
     }
-    let suite = project.bases.values().find_map(|base| match &base.origin {
+    let mut bases = project.iter().flat_map(|project| project.bases.values());
+    let suite = bases.find_map(|base| match &base.origin {
         BaseOrigin::Archive(archive) => Some(archive.suite.as_str()),
         BaseOrigin::Layout { .. } => None,
     });
-    suite.map(host::apt_archives).unwrap_or_default()
+    let found = suite.map(host::apt_archives).unwrap_or_default();
+    ("the host's apt configuration", found)
 }
 
 /// The environment's names for the same thing: the first that is set counts, as in curl.

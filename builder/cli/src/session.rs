@@ -32,11 +32,9 @@ impl Session {
     pub fn open(common: &Common, first: FirstSignal) -> Result<Self, Failure> {
         let report = Reporter::new(common);
         let project = load(common)?;
-        let root = &project.root;
-        let store_folder = path(common.store.as_ref()).unwrap_or_else(|| root.join(".kiln/store"));
-        let store_folder = without_links(store_folder);
-        let output = path(common.out.as_ref()).unwrap_or_else(|| root.join("out"));
-        let store = Store::open(&store_folder).map_err(|error| Failure::host(error.into()))?;
+        let output = output_folder(common);
+        let store =
+            Store::open(&store_folder(common)).map_err(|error| Failure::host(error.into()))?;
         let network = if common.offline {
             Network::Offline
         } else {
@@ -89,6 +87,24 @@ impl Session {
             clock: &host::now,
         }
     }
+}
+
+/// Returns the folder of the store.
+pub fn store_folder(common: &Common) -> PathBuf {
+    let given = path(common.store.as_ref());
+    without_links(given.unwrap_or_else(|| root(common).join(".kiln/store")))
+}
+
+/// Returns the folder of results.
+pub fn output_folder(common: &Common) -> PathBuf {
+    let given = path(common.out.as_ref());
+    given.unwrap_or_else(|| root(common).join("out"))
+}
+
+/// Returns the project's folder without links, as far as it is there.
+fn root(common: &Common) -> PathBuf {
+    let project = &common.project;
+    fs_err::canonicalize(project).unwrap_or_else(|_| project.clone())
 }
 
 /// The sandbox refuses places behind symbolic links, which a step could have planted; one on the way

@@ -2,9 +2,12 @@
 
 pub mod build;
 pub mod check;
+pub mod completions;
 pub mod doctor;
 pub mod fetch;
+pub mod graph;
 pub mod lock;
+pub mod man;
 pub mod plan;
 pub mod schema;
 

@@ -237,7 +237,16 @@ fn help_names_every_verb() {
     let (code, stdout, _) = kiln(folder.path(), &["--help"]);
     assert_eq!(code, 0);
     for verb in [
-        "check", "lock", "fetch", "plan", "build", "doctor", "schema",
+        "check",
+        "lock",
+        "fetch",
+        "plan",
+        "build",
+        "doctor",
+        "graph",
+        "schema",
+        "completions",
+        "man",
     ] {
         assert!(
             stdout.contains(&format!("  {verb} ")),
@@ -247,19 +256,19 @@ fn help_names_every_verb() {
 }
 
 #[test]
-fn committed_schemas_are_the_types_schemas() {
+fn committed_schemas_and_pages_are_those_of_the_types() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = tempfile::tempdir().unwrap();
-    for file in ["recipe", "base-image", "config", "events"] {
-        let (code, stdout, _) = kiln(folder.path(), &["schema", file]);
-        assert_eq!(code, 0);
-        let path = root.join(format!("docs/schema/{file}.json"));
-        let committed = fs_err::read_to_string(&path).unwrap();
-        assert_eq!(
-            stdout,
-            committed,
-            "{} is stale: make schema",
-            path.display()
-        );
+    for file in ["recipe", "base-image", "config"] {
+        for (format, place) in [
+            ("json", format!("docs/schema/{file}.json")),
+            ("markdown", format!("docs/reference/{file}.md")),
+        ] {
+            let arguments = ["schema", file, "--as", format];
+            let (code, stdout, _) = kiln(folder.path(), &arguments);
+            assert_eq!(code, 0);
+            let committed = fs_err::read_to_string(root.join(&place)).unwrap();
+            assert_eq!(stdout, committed, "{place} is stale: make schema");
+        }
     }
 }

@@ -57,41 +57,46 @@ pub struct ArchiveBase {
     pub keys: Vec<String>,
 }
 
-/// A kiln base image: give exactly one of `layout` and `archive`.
+/// The root file system that recipes are built in, pinned by digest.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(title = "kiln base image")]
 struct BaseImageSchema {
-    /// The base image format: 1.
+    /// The base image format.
+    #[schemars(extend("const" = 1))]
     schema: At<u32>,
-    /// The base image's name, the same as its file's.
+    /// The base image's name, the same as its file's: lower-case letters, digits, `-` and `.`.
     name: At<String>,
-    /// An OCI image layout on disk, as `PATH@sha256:DIGEST` of the image manifest.
+    /// An OCI image layout on disk, as `PATH@sha256:DIGEST`: the folder, relative to the project
+    /// unless absolute, and the digest of the image manifest in it.
     layout: Option<At<String>>,
-    /// Assembled from a distribution's packages.
+    /// What to assemble an image from: a distribution's packages.
     archive: Option<At<ArchiveSchema>>,
 }
 
-/// What to assemble from a distribution's archive.
+/// What to assemble from a distribution's archive, without running maintainer scripts, root or
+/// a registry.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ArchiveSchema {
-    /// The distribution.
+    /// The distribution whose packages they are.
     #[allow(dead_code, reason = "the only choice; its presence is what is checked")]
     distribution: ArchiveDistribution,
-    /// The suite, by codename.
+    /// The suite, by codename. Only this suite is read, not its updates or security suites.
     suite: At<String>,
-    /// The release that the suite must be: `12` accepts every point release of 12.
+    /// The release that the suite must be, in quotes: `12` accepts every point release of 12.
     release: At<String>,
     /// Packages asked for; what they depend on and every essential package come along.
     packages: Vec<At<String>>,
-    /// Links to add: place -> link target.
+    /// Links to add, which maintainer scripts would have made: place -> link target. A link goes
+    /// into the layer that has its target.
     #[serde(default)]
     links: BTreeMap<String, At<String>>,
-    /// Patterns of paths that are left out.
+    /// Patterns of paths of packages that are left out, as in a recipe's `files`.
     #[serde(default)]
     exclude: Vec<At<String>>,
-    /// The archive's public keys: files relative to `base-images/`.
+    /// Files with the archive's public keys (binary OpenPGP), at least one, as paths in
+    /// `base-images/`: one of them must have signed the archive's index.
     keys: At<Vec<At<String>>>,
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The project's settings.
+/// Settings of a project: who builds, where files come from, what a step may use up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 #[schemars(title = "kiln.toml")]
@@ -23,15 +23,15 @@ pub struct Config {
     pub require: Require,
 }
 
-/// Who builds.
+/// Who builds and answers for the packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Organization {
-    /// The organisation's name.
+    /// The organisation's name: RPM's `Vendor`, and author and supplier in SBOMs.
     pub name: String,
-    /// Its e-mail address.
+    /// The address of whoever answers for the packages: in RPM's `Packager`.
     pub email: String,
-    /// Its page.
+    /// The organisation's page, for SBOMs.
     pub url: String,
 }
 
@@ -49,7 +49,8 @@ impl Default for Organization {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Mirrors {
-    /// Base addresses of Debian archives, tried in order; default: those of the host's apt.
+    /// Base addresses of Debian archives, tried in order; a user name and password in one are never
+    /// shown; default: those of the host's apt.
     pub debian: Vec<String>,
     /// Mirrors of sources, by the start of their address; tried before the address itself.
     pub sources: Vec<SourceMirror>,
@@ -193,19 +194,19 @@ pub fn mask_credentials(text: &str) -> String {
     masked
 }
 
-/// What a step may use up.
+/// What one step may use up. It fails when it takes more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ConfigLimits {
-    /// Memory of one step, in MiB.
+    /// Memory of one step, in MiB; a step that takes more is killed. Needs control groups.
     pub memory: u64,
-    /// Processes and threads of one step.
+    /// Processes and threads of one step. Needs control groups.
     pub processes: u64,
-    /// Time of one step, in minutes.
+    /// Time of one step, in minutes; then it is killed.
     pub time: u64,
-    /// Log kept of one step, in MiB.
+    /// Log that is kept of one step, in MiB; the rest is left out, and the log says so.
     pub log: u64,
-    /// Scratch space of one step outside `/build`, in MiB.
+    /// Space for what one step writes outside `/build`, in MiB; it is memory or swap.
     pub scratch: u64,
 }
 
@@ -221,11 +222,13 @@ impl Default for ConfigLimits {
     }
 }
 
-/// What the host must offer beyond the isolation that is always required (DESIGN 5).
+/// What the host must offer beyond the isolation that is always required: of network, files,
+/// processes and privileges.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Require {
-    /// Refuse to build where memory and process limits can not be enforced.
+    /// Refuse to build where limits of memory and processes can not be enforced. Otherwise a build
+    /// without them says so in its run record.
     pub resource_limits: bool,
 }
 

@@ -261,6 +261,47 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_overlay_says_whether_it_is_missing_old_or_forbidden() {
+        let overlay = |kernel: &str, layers, errno| {
+            let host = Host {
+                setting: &|_| None,
+                kernel: kernel.to_owned(),
+                is_unprivileged: true,
+            };
+            diagnose(Fault::Overlay { layers, errno }, &host).to_string()
+        };
+        for (kernel, errno, layers, remedy) in [
+            (
+                "5.10.0",
+                libc::EPERM,
+                "2 layers",
+                "Linux 5.12 or newer with overlayfs is needed",
+            ),
+            (
+                "6.1.0",
+                libc::ENODEV,
+                "1 layer",
+                "load it with `modprobe overlay` as root",
+            ),
+            (
+                "6.1.0",
+                libc::EPERM,
+                "1 layer",
+                "in a container, allow it with `--security-opt seccomp=unconfined`; otherwise \
+                 name a store on another file system",
+            ),
+        ] {
+            let count = layers[..1].parse().unwrap();
+            let reason = std::io::Error::from_raw_os_error(errno);
+            let expected = format!(
+                "kernel {kernel} can not mount an overlay of {layers} in a user namespace \
+                 ({reason}); {remedy}"
+            );
+            assert_eq!(overlay(kernel, count, errno), expected);
+        }
+    }
+
+    #[test]
     fn other_hosts_are_told_what_is_missing() {
         check(
             &[],

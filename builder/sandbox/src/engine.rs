@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::cancel::Cancel;
 use crate::cgroup::Cgroup;
 use crate::diagnose::{Host, diagnose};
 use crate::error::SandboxError;
+use crate::host::{kernel, setting};
 use crate::init::namespace_links;
 use crate::log::LimitedLog;
 use crate::protocol::{Evidence, Handover, ProgramEnd, Purpose, frame, send_all};
@@ -76,6 +77,25 @@ impl EmbeddedEngine {
     pub fn new(init: InitProgram) -> Self {
         Self { init }
     }
+
+    /// Does the same as [`Engine::probe`] with `tree` below the sandbox's root, as a root file
+    /// system of the store is: whether this host's overlayfs takes the file system that it is on.
+    ///
+    /// # Errors
+    /// The [`SandboxError`] that a step would meet there.
+    pub fn probe_over(&self, tree: &Path) -> Result<Isolation, SandboxError> {
+        self.probe_with(vec![tree.to_owned()])
+    }
+
+    fn probe_with(&self, rootfs: Vec<PathBuf>) -> Result<Isolation, SandboxError> {
+        let step = SealedStep {
+            rootfs,
+            ..probe_step()
+        };
+        let mut nothing = io::sink();
+        let outcome = self.start(&step, Purpose::Probe, &mut nothing, &Cancel::new())?;
+        Ok(outcome.isolation)
+    }
 }
 
 impl Engine for EmbeddedEngine {
@@ -84,9 +104,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn probe(&self) -> Result<Isolation, SandboxError> {
-        let mut nothing = io::sink();
-        let outcome = self.start(&probe_step(), Purpose::Probe, &mut nothing, &Cancel::new())?;
-        Ok(outcome.isolation)
+        self.probe_with(Vec::new())
     }
 
     fn run(
@@ -119,9 +137,10 @@ impl EmbeddedEngine {
         let cancelled = cancel
             .watch()
             .map_err(failed("making an event descriptor"))?;
-        let namespaces = namespace_links().map_err(failed(
-            "reading /proc/self/ns (is /proc mounted on the host?)",
-        ))?;
+        let namespaces = namespace_links().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => SandboxError::ProcMissing,
+            _ => failed("reading /proc/self/ns")(error),
+        })?;
         let cgroup = Cgroup::create(&step.limits);
         let handover = Handover {
             engine: std::process::id(),
@@ -336,15 +355,8 @@ fn probe_step() -> SealedStep {
 
 fn this_host() -> Host<'static> {
     Host {
-        setting: &|name| {
-            let file = format!("/proc/sys/{}", name.replace('.', "/"));
-            let text = fs_err::read_to_string(file).ok()?;
-            Some(text.trim().to_owned())
-        },
-        kernel: rustix::system::uname()
-            .release()
-            .to_string_lossy()
-            .into_owned(),
+        setting: &setting,
+        kernel: kernel(),
         is_unprivileged: !rustix::process::geteuid().is_root(),
     }
 }

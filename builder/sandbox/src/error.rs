@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::host::is_kernel_new_enough;
+
 /// Says why a step could not be run sealed. A step that ran and failed is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -46,6 +48,11 @@ pub enum SandboxError {
         /// Why it failed.
         source: io::Error,
     },
+    /// There is no `/proc` to see namespaces and processes in.
+    #[error(
+        "/proc is not mounted on this host, without which kiln can not seal a step; mount it with `mount -t proc proc /proc` as root"
+    )]
+    ProcMissing,
     /// The caller's log does not take more.
     #[error("can not write the step's log")]
     Log {
@@ -120,7 +127,7 @@ pub enum SandboxError {
     },
     /// The kernel can not mount an overlay in a user namespace.
     #[error(
-        "kernel {kernel} can not mount an overlay of {layers} layers in a user namespace ({reason}); Linux 5.12 or newer with overlayfs is needed"
+        "kernel {kernel} can not mount an overlay of {} in a user namespace ({reason}); {}", counted(*.layers), overlay_remedy(.kernel, .reason)
     )]
     OverlayRefused {
         /// The kernel's release.
@@ -243,4 +250,41 @@ pub enum SandboxError {
         /// Why.
         reason: io::Error,
     },
+}
+
+impl SandboxError {
+    /// Returns whether it is user namespaces that this host does not give.
+    #[must_use]
+    pub fn is_about_user_namespaces(&self) -> bool {
+        match self {
+            Self::UserNamespacesMissing | Self::AppArmor { .. } | Self::UserMapRefused { .. } => {
+                true
+            }
+            Self::ForbiddenBySetting { namespace, .. }
+            | Self::NamespacesExhausted { namespace, .. }
+            | Self::NamespaceRefused { namespace, .. } => namespace == "user",
+            _ => false,
+        }
+    }
+}
+
+fn counted(layers: usize) -> String {
+    if layers == 1 {
+        "1 layer".to_owned()
+    } else {
+        format!("{layers} layers")
+    }
+}
+
+/// What to do depends on whether overlayfs is missing, too old or forbidden.
+fn overlay_remedy(kernel: &str, reason: &io::Error) -> &'static str {
+    let is_missing = reason.raw_os_error() == Some(nix::libc::ENODEV);
+    match is_kernel_new_enough(kernel) {
+        Some(true) if is_missing => "load it with `modprobe overlay` as root",
+        Some(true) => {
+            "in a container, allow it with `--security-opt seccomp=unconfined`; otherwise name a \
+             store on another file system"
+        }
+        _ => "Linux 5.12 or newer with overlayfs is needed",
+    }
 }

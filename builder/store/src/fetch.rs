@@ -18,6 +18,7 @@ mod settings;
 mod stop;
 mod transfer;
 
+pub use client::trusted_bundle;
 pub use error::{Attempt, AttemptError, BodyKind, FailedFetch, FetchError, MissingBlob, Received};
 pub use fetcher::Fetcher;
 pub use request::{FetchLocation, FetchOrigin, FetchProgress, FetchRequest, Silent};
@@ -25,3 +26,15 @@ pub use settings::{
     FetchLimits, FetchSettings, NetrcFile, Network, ProxyAddress, ProxySettings, TrustedRoots,
     Upstream,
 };
+
+/// Returns an address as it may be shown: without user name and password.
+///
+/// # Errors
+/// Why nothing can be fetched from it.
+pub fn shown_address(text: &str) -> Result<String, String> {
+    let shown = address::shown(text);
+    match address::Address::parse(text) {
+        Ok(_) => Ok(shown),
+        Err(reason) => Err(format!("`{shown}` is no address to fetch from: {reason}")),
+    }
+}

@@ -24,7 +24,7 @@ pub const STORE_FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "kiln-store.json";
 /// Names in a new store's root that do not make it somebody else's folder: the start of ours, and
 /// what file systems put into their root.
-const UNFINISHED: &str = ".kiln-";
+pub(crate) const UNFINISHED: &str = ".kiln-";
 const FOLDERS: &[&str] = &[
     "blobs",
     "blobs/sha256",
@@ -78,6 +78,15 @@ pub(crate) fn prepare(root: &Path) -> Result<PathBuf, StoreError> {
         create_file(&root, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}\n")?;
     }
     Ok(root)
+}
+
+/// Refuses a folder that neither is a store nor can become one; changes nothing.
+pub(crate) fn check(root: &Path) -> Result<(), StoreError> {
+    if check_format(root)? {
+        Ok(())
+    } else {
+        check_unused(root)
+    }
 }
 
 /// Makes a folder unless it is there; returns whether it was made.

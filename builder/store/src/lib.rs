@@ -6,6 +6,7 @@
 
 mod blob;
 mod error;
+mod examine;
 mod fetch;
 mod image_index;
 mod layout;
@@ -19,10 +20,12 @@ mod tree;
 
 pub use blob::{BlobInfo, BlobWriter};
 pub use error::{StoreError, WriteTreeError};
+pub use examine::{FolderFacts, Lack, examine_folder, examine_store, with_scratch};
 pub use fetch::{
     Attempt, AttemptError, BodyKind, FailedFetch, FetchError, FetchLimits, FetchLocation,
     FetchOrigin, FetchProgress, FetchRequest, FetchSettings, Fetcher, MissingBlob, NetrcFile,
-    Network, ProxyAddress, ProxySettings, Received, Silent, TrustedRoots, Upstream,
+    Network, ProxyAddress, ProxySettings, Received, Silent, TrustedRoots, Upstream, shown_address,
+    trusted_bundle,
 };
 pub use layout::STORE_FORMAT;
 pub use record::RecordKind;

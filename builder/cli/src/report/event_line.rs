@@ -1,8 +1,6 @@
 //! What programs are told, as types: one JSON object a line on standard output. docs/events.md
 //! describes them, and docs/schema/events.json is made from them.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -192,12 +190,12 @@ pub enum EventLine {
         /// Base images that were looked at.
         base_images: usize,
     },
-    /// What `kiln doctor` says of a host that can isolate.
+    /// What `kiln doctor` found.
     Doctor {
-        /// The engine.
-        engine: String,
-        /// Whether each means of isolation was found in effect.
-        isolation: BTreeMap<String, bool>,
+        /// Everything that it looked at.
+        findings: Vec<DoctorFinding>,
+        /// Whether builds can run.
+        is_fit: bool,
     },
     /// Why the command did not do what was asked.
     Error {
@@ -308,6 +306,21 @@ pub struct PlannedNode {
     pub prefix: String,
     /// Whether the store has it.
     pub is_cached: bool,
+}
+
+/// One thing that `kiln doctor` looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct DoctorFinding {
+    /// What was looked at: `kernel`.
+    pub topic: &'static str,
+    /// `yes`: as it should be; `note`: good to know; `no`: no build can run.
+    pub verdict: &'static str,
+    /// What was found.
+    pub found: String,
+    /// What to do, where there is something to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// Returns the JSON Schema of one line.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kiln_build::{BuildError, Event, LogEnd, Outcome, Row, Work};
 use kiln_image::TreeStage;
-use kiln_model::{Isolation, Measured, StepEnd};
+use kiln_model::StepEnd;
 
 use super::event_line::{
     EVENT_FORMAT, End, EventLine, Stage, WorkError, WorkId, WorkKind, WorkState, print_event,
@@ -105,25 +105,6 @@ impl From<&BuildError> for WorkError {
             command,
             log: Some(log.display().to_string()),
             tail,
-        }
-    }
-}
-
-impl From<&Isolation> for EventLine {
-    fn from(isolation: &Isolation) -> Self {
-        let measured = [
-            ("network", isolation.network),
-            ("filesystem", isolation.filesystem),
-            ("processes", isolation.processes),
-            ("privileges", isolation.privileges),
-            ("user-namespace", isolation.user_namespace),
-            ("resource-limits", isolation.resource_limits),
-        ];
-        Self::Doctor {
-            engine: isolation.engine.clone(),
-            isolation: measured
-                .map(|(name, measured)| (name.to_owned(), measured == Measured::Yes))
-                .into(),
         }
     }
 }

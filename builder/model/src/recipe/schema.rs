@@ -11,56 +11,68 @@ use serde::Deserialize;
 
 use super::yaml::At;
 
-/// A kiln recipe: one upstream source, and the RPM packages or the library that it yields.
+/// One upstream source, and the RPM packages or the library that it yields.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(title = "kiln recipe")]
 pub(crate) struct RecipeSchema {
-    /// The recipe format: 1.
+    /// The recipe format.
+    #[schemars(extend("const" = 1))]
     pub schema: At<u32>,
-    /// The recipe's name, the same as its folder's.
+    /// The recipe's name, the same as its folder's: lower-case letters, digits, `-`, `.` and `+`.
     pub name: At<String>,
-    /// Upstream's version, always a quoted string.
+    /// Upstream's version, always in quotes, without `-`: YAML would read 1.10 as 1.1.
     pub version: At<String>,
-    /// The RPM release, from 1.
+    /// The RPM release: raised when the packages change and the version does not.
+    #[schemars(range(min = 1))]
     pub release: At<u32>,
-    /// The RPM epoch, where versions once went backwards.
+    /// The RPM epoch: comes before the version in every comparison, and can never be taken away
+    /// again. For when upstream's versions went backwards.
     pub epoch: Option<u32>,
-    /// One line on what it is.
+    /// One line on what it is: RPM's `Summary` of every package that has none of its own.
     pub summary: At<String>,
-    /// A paragraph on what it is; default: the summary.
+    /// A paragraph or more on what it is; default: the summary.
     pub description: Option<At<String>>,
-    /// The licence as an SPDX expression.
+    /// The licence as an SPDX expression: `MIT OR Apache-2.0`. Where SPDX knows none,
+    /// `LicenseRef-NAME`.
     pub license: At<String>,
-    /// Licence texts in the source tree, copied into every package.
+    /// Licence texts, as paths in the source tree; every package gets a copy in
+    /// `/usr/share/licenses`. A file that is not there is an error.
     #[serde(default)]
     pub license_files: Vec<At<String>>,
-    /// Upstream's page.
+    /// The address of upstream's page, for packages and SBOMs.
     pub homepage: At<String>,
     /// What scanners and advisories call it.
     pub identity: IdentitySchema,
-    /// The base image that it is built in.
+    /// The base image that it is built in, `base-images/NAME.yaml`; `system` libraries come from
+    /// there too.
     pub base: At<String>,
-    /// Distribution packages that only this recipe needs at build time.
+    /// Distribution packages that this recipe needs at build time and the base image lacks:
+    /// interpreters, generators. Pinned by `kiln lock`, in a layer of this recipe's own.
     #[serde(default)]
     pub tools: Vec<At<String>>,
-    /// What is built: the first one is unpacked as the source tree, further ones beside it.
+    /// The pinned files that it is built from, at least one: the first one is unpacked as the
+    /// source tree `/build/src/NAME-VERSION`, further ones beside it in folders named after their
+    /// files.
     pub sources: At<Vec<SourceSchema>>,
-    /// Patches applied after unpacking, in this order, with `patch -p1`.
+    /// Patches that are applied after unpacking, in this order, with `patch -p1`.
     #[serde(default)]
     pub patches: Vec<PatchSchema>,
-    /// Every library that ends up in, or is linked by, the result.
+    /// Every library that ends up in, or is linked by, the result, by its canonical name.
     #[serde(default)]
     pub libraries: BTreeMap<String, At<LibrarySchema>>,
     /// How it is built.
     pub steps: StepsSchema,
-    /// The RPM packages that it yields; none for a library that only others bundle.
+    /// The RPM packages that it yields; none for a library that only others bundle. Every installed
+    /// file belongs to exactly one.
     #[serde(default)]
     pub packages: Vec<PackageSchema>,
-    /// Where bundled libraries live; default: `/usr/lib/NAME`.
+    /// The folder that bundled libraries live in, below `/usr/lib`, `/usr/libexec`, `/usr/share` or
+    /// `/opt`; default: `/usr/lib/NAME`.
     pub bundle_prefix: Option<At<String>>,
-    /// The date that stands in for the clock; default: the later of the first source's `released`
-    /// and the newest changelog entry.
+    /// The date that stands in for the clock, as midnight UTC (`SOURCE_DATE_EPOCH`); default: the
+    /// later of the first source's `released` and the newest changelog entry.
+    #[schemars(extend("format" = "date"))]
     pub source_date: Option<At<String>>,
     /// What changed in the packaging, newest first.
     #[serde(default)]
@@ -71,16 +83,19 @@ pub(crate) struct RecipeSchema {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct IdentitySchema {
-    /// CPE products without version, the one that NVD uses first: `cpe:2.3:a:VENDOR:PRODUCT`.
+    /// CPE products without version, `cpe:2.3:a:VENDOR:PRODUCT`, the one that NVD uses first:
+    /// advisories are found by them.
     #[serde(default)]
     pub cpe: Vec<At<String>>,
-    /// The purl without version; default: `pkg:generic/NAME`.
+    /// The package URL without version; default: `pkg:generic/NAME`.
     pub purl: Option<At<String>>,
-    /// The library's canonical name; default: the recipe's name.
+    /// The canonical name of the library that it builds, which consumers use as the key in
+    /// `libraries`: `openssl` for recipe `openssl-1.1`; default: the recipe's name.
     pub library: Option<At<String>>,
-    /// Who makes it: the supplier named in SBOMs.
+    /// Who makes the software: the supplier in SBOMs.
     pub supplier: At<String>,
-    /// The distributions' source package of the same software.
+    /// The distributions' source package of the same software, to compare versions and fixes with.
+    #[schemars(extend("propertyNames" = {"enum": ["debian", "rhel"]}))]
     #[serde(default)]
     pub os_package: BTreeMap<DistributionSchema, At<String>>,
 }
@@ -95,20 +110,26 @@ pub(crate) enum DistributionSchema {
     Rhel,
 }
 
-/// One pinned file.
+/// One pinned file: an archive that is unpacked.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct SourceSchema {
-    /// Where upstream publishes exactly these bytes; `debian:SOURCE/FILE` where only Debian does.
+    /// Where upstream publishes exactly these bytes: an `https://` or `http://` address without
+    /// user name or password, or `debian:SOURCE/FILE` for a file of a Debian source package in
+    /// whichever archive is used.
     pub url: At<String>,
-    /// The sha256 of the bytes: 64 lower-case hexadecimal digits.
+    /// The sha256 of the bytes, in lower case. Nothing else enters a build.
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: At<String>,
     /// The day upstream released it.
+    #[schemars(extend("format" = "date"))]
     pub released: At<String>,
-    /// Other places with the same bytes, tried first to last before `url`'s host is given up.
+    /// Other addresses of the same bytes, in the same forms as `url`, tried in order when `url`
+    /// does not have them.
     #[serde(default)]
     pub mirrors: Vec<At<String>>,
-    /// Who repacked upstream's release into these bytes, and what changed.
+    /// Set when the bytes are not upstream's own release: who repacked them, and what changed.
+    /// SBOMs repeat it.
     pub repacked: Option<RepackedSchema>,
 }
 
@@ -118,9 +139,9 @@ pub(crate) struct SourceSchema {
 pub(crate) struct RepackedSchema {
     /// Who made the tarball.
     pub by: At<String>,
-    /// The upstream release that it was made from.
+    /// The address of the upstream release that it was made from.
     pub upstream: At<String>,
-    /// What differs.
+    /// What differs, in one line.
     pub note: At<String>,
 }
 
@@ -128,38 +149,43 @@ pub(crate) struct RepackedSchema {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct PatchSchema {
-    /// The file, relative to the recipe's folder.
+    /// The file, as a path in the recipe's folder, without `..`.
     pub file: At<String>,
-    /// Its sha256.
+    /// The sha256 of the file.
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     pub sha256: At<String>,
-    /// The vulnerabilities that it mends.
+    /// The vulnerabilities that it mends, as `CVE-YYYY-NNNN`: SBOMs say that they are resolved.
     #[serde(default)]
     pub resolves: Vec<At<String>>,
 }
 
-/// One library, and the decision to bundle it or to take the operating system's.
+/// One library by its canonical name, and the decision to bundle it or to take the operating
+/// system's. Who decided, when and why is recorded in SBOMs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct LibrarySchema {
     /// Build and carry our own, or take the operating system's.
     pub choice: ChoiceSchema,
-    /// The recipe that builds it; default: the library's name. Only with `choice: bundle`.
+    /// The recipe that builds it, only with `choice: bundle`; default: the library's name.
     pub recipe: Option<At<String>>,
-    /// How the result links it; default: shared.
+    /// How the library ends up in the result; default: `shared`.
     pub link: Option<LinkSchema>,
-    /// Which of its installed files the product carries, below the bundle prefix; default:
-    /// `lib/*.so.*` for `shared`, none otherwise.
+    /// Patterns, below the bundle prefix, of the library's files that this recipe's packages carry,
+    /// only with `choice: bundle`; default: `[lib/*.so.*]` for `link: shared`, nothing otherwise.
     pub carry: Option<Vec<At<String>>>,
-    /// The distribution's development package. Only with `choice: system`.
+    /// The distribution's development package, needed with `choice: system` and only there.
+    #[schemars(extend("propertyNames" = {"enum": ["debian", "rhel"]}))]
     #[serde(default)]
     pub package: BTreeMap<DistributionSchema, At<String>>,
-    /// Why.
+    /// Why this choice was made, in one line.
     pub reason: Option<At<String>>,
-    /// Who decided.
+    /// Who made it: a person or a team.
     pub decided_by: Option<At<String>>,
-    /// When.
+    /// The day it was made.
+    #[schemars(extend("format" = "date"))]
     pub decided_on: Option<At<String>>,
-    /// When the decision must be looked at again.
+    /// The day by which it must be looked at again.
+    #[schemars(extend("format" = "date"))]
     pub review_by: Option<At<String>>,
 }
 
@@ -185,25 +211,30 @@ pub(crate) enum LinkSchema {
     HeaderOnly,
 }
 
-/// How the source is built: a preset, and scripts that replace single steps.
+/// How the source is built: a preset, and scripts that replace single steps. Scripts run with
+/// `/bin/sh -eux` in the source tree, sealed and without a network.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct StepsSchema {
     /// The preset that fills in every step that has no script here.
     #[serde(rename = "use")]
     pub preset: PresetSchema,
-    /// Arguments for the preset's configure step; environment variables in them are expanded.
+    /// Arguments for the preset's configure step, one each; variables such as `$KILN_BUNDLE_PREFIX`
+    /// are expanded. Not with `use: none` or a `build` script.
     #[serde(default)]
     pub configure: Vec<At<String>>,
-    /// Shell script that replaces the preset's prep step (after unpacking and patching).
+    /// Shell script that runs after unpacking and patching, before `build`. Presets have nothing
+    /// here.
     pub prep: Option<At<String>>,
-    /// Shell script that replaces the preset's build step.
+    /// Shell script that replaces the preset's configuring and compiling.
     pub build: Option<At<String>>,
-    /// Shell script that replaces the preset's install step.
+    /// Shell script that replaces the preset's install step. Installs below `$DESTDIR`.
     pub install: Option<At<String>>,
-    /// Shell script that replaces the preset's check step.
+    /// Shell script that replaces the preset's tests. It runs without a network, and what it writes
+    /// is not packaged.
     pub check: Option<At<String>>,
-    /// Why no check step runs.
+    /// Why no tests run, in one line; not beside `check`. Without it, and without a script, the
+    /// preset's tests run.
     pub skip_check: Option<At<String>>,
 }
 
@@ -227,31 +258,36 @@ pub(crate) enum PresetSchema {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct PackageSchema {
-    /// Its name.
+    /// The package's name: letters, digits, `-`, `.`, `+` and `_`.
     pub name: At<String>,
     /// One line on what it holds; default: the recipe's.
     pub summary: Option<At<String>>,
-    /// A paragraph; default: the recipe's.
+    /// A paragraph or more on what it holds; default: the package's summary, else the recipe's
+    /// description.
     pub description: Option<At<String>>,
-    /// Patterns of the installed paths that it owns.
+    /// Patterns of the installed paths that it owns, at least one: `*` and `?` stay within a
+    /// folder, `**` crosses folders, `[...]` and `{a,b}` are alternatives. One that matches nothing
+    /// is an error.
     pub files: At<Vec<At<String>>>,
-    /// Packages that it needs; `NAME` alone, or `NAME OP VERSION`. `=NAME` means: this recipe's
-    /// package NAME, same version and release.
+    /// Packages that it needs: `NAME`, `NAME OP VERSION`, or `=NAME` for this recipe's package NAME
+    /// in the same version and release. Shared libraries are found by rpm.
     #[serde(default)]
     pub requires: Vec<At<String>>,
-    /// What else it provides.
+    /// What else it provides: `NAME` or `NAME = VERSION`.
     #[serde(default)]
     pub provides: Vec<At<String>>,
-    /// What it can not be installed beside.
+    /// What it can not be installed beside: `NAME` or `NAME OP VERSION`.
     #[serde(default)]
     pub conflicts: Vec<At<String>>,
-    /// What it replaces.
+    /// What it replaces: `NAME` or `NAME OP VERSION`.
     #[serde(default)]
     pub obsoletes: Vec<At<String>>,
-    /// What is installed along where possible.
+    /// What is installed along where possible: `NAME` or `NAME OP VERSION`.
     #[serde(default)]
     pub recommends: Vec<At<String>>,
-    /// Shell scripts run on installation and removal.
+    /// Shell scripts that run on the user's host when the package is installed (`pre`, `post`) or
+    /// removed (`preun`, `postun`).
+    #[schemars(extend("propertyNames" = {"enum": ["pre", "post", "preun", "postun"]}))]
     #[serde(default)]
     pub scripts: BTreeMap<ScriptletSchema, At<String>>,
 }
@@ -274,10 +310,41 @@ pub(crate) enum ScriptletSchema {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ChangelogSchema {
-    /// The day.
+    /// The day of the change.
+    #[schemars(extend("format" = "date"))]
     pub date: At<String>,
     /// Who, as `Name <address>`.
     pub author: At<String>,
     /// What changed, one line each.
     pub changes: Vec<At<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// The words of an enumeration, as its own schema has them.
+    fn words<T: JsonSchema>() -> Vec<Value> {
+        let schema = schemars::schema_for!(T).to_value();
+        let choices = schema["oneOf"].as_array().unwrap().iter();
+        choices.map(|choice| choice["const"].clone()).collect()
+    }
+
+    #[test]
+    fn maps_name_the_keys_that_the_parser_takes() {
+        let schema = schemars::schema_for!(RecipeSchema).to_value();
+        for (object, key, expected) in [
+            (
+                "IdentitySchema",
+                "os-package",
+                words::<DistributionSchema>(),
+            ),
+            ("LibrarySchema", "package", words::<DistributionSchema>()),
+            ("PackageSchema", "scripts", words::<ScriptletSchema>()),
+        ] {
+            let names = &schema["$defs"][object]["properties"][key]["propertyNames"];
+            assert_eq!(*names, json!({ "enum": expected }), "{object}.{key}");
+        }
+    }
 }

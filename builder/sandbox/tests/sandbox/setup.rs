@@ -251,6 +251,25 @@ fn init_without_an_engine_ends_at_once() {
     assert_eq!(status.code(), Some(64));
 }
 
+#[test]
+fn a_probe_over_a_tree_needs_the_tree() {
+    use kiln_sandbox::Engine as _;
+    let place = Place::empty();
+    let missing = place.path().join("missing");
+    match crate::support::engine().probe_over(&missing) {
+        Err(SandboxError::Rootfs { path, reason }) => {
+            assert_eq!(path, missing);
+            assert_eq!(reason.kind(), std::io::ErrorKind::NotFound);
+        }
+        Err(error) if error.is_about_user_namespaces() => println!("SKIPPED: {error}"),
+        other => panic!("{other:?}"),
+    }
+    if crate::support::engine().probe().is_ok() {
+        let isolation = crate::support::engine().probe_over(place.path()).unwrap();
+        assert_eq!(isolation.filesystem, kiln_model::Measured::Yes);
+    }
+}
+
 /// The other half of the next test: it runs where something is broken.
 #[test]
 fn broken_host_child() {
@@ -339,7 +358,9 @@ fn a_host_that_can_not_isolate_is_told_why() {
         ),
         (
             "mount -t tmpfs none /proc",
-            "can not run a sandbox: reading /proc/self/ns (is /proc mounted on the host?)".to_owned(),
+            "/proc is not mounted on this host, without which kiln can not seal a step; mount it \
+             with `mount -t proc proc /proc` as root"
+                .to_owned(),
         ),
     ] {
         assert_eq!(probe_on(breakage), Some(expected), "{breakage}");

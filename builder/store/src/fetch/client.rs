@@ -5,7 +5,7 @@
 //! roots are read here and given to it as the only ones. The one TLS provider in the tree is
 //! aws-lc-rs, which reqwest installs for its own clients.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reqwest::Certificate;
@@ -36,10 +36,7 @@ pub(crate) fn build(
     settings: &FetchSettings,
     proxies: &Arc<Proxies>,
 ) -> Result<(reqwest::Client, Roots), FetchError> {
-    let found_at = match &settings.roots {
-        TrustedRoots::Bundle(path) => Some(path.as_path()),
-        TrustedRoots::System => BUNDLES.iter().map(Path::new).find(|path| path.is_file()),
-    };
+    let found_at = bundle(&settings.roots);
     let mut roots = found_at.map_or_else(|| Ok(Vec::new()), read_bundle)?;
     if let Some(path) = &settings.more_roots {
         roots.extend(read_bundle(path)?);
@@ -75,6 +72,25 @@ pub(crate) fn build(
             }
         })?;
     Ok((client, found))
+}
+
+fn bundle(roots: &TrustedRoots) -> Option<&Path> {
+    match roots {
+        TrustedRoots::Bundle(path) => Some(path),
+        TrustedRoots::System => BUNDLES.iter().map(Path::new).find(|path| path.is_file()),
+    }
+}
+
+/// Returns the file with the certificates that are trusted, and how many it has; `None` where the
+/// host has no such file, and nothing can be fetched by `https:`.
+///
+/// # Errors
+/// `Roots`, when the file can not be read or holds no certificate.
+pub fn trusted_bundle(roots: &TrustedRoots) -> Result<Option<(PathBuf, usize)>, FetchError> {
+    let Some(path) = bundle(roots) else {
+        return Ok(None);
+    };
+    Ok(Some((path.to_owned(), read_bundle(path)?.len())))
 }
 
 fn read_bundle(path: &Path) -> Result<Vec<Certificate>, FetchError> {
