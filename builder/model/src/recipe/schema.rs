@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::yaml::At;
+use super::yaml::{At, Number};
 
 /// A kiln recipe: one upstream source, and the RPM packages or the library that it yields.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -17,15 +17,15 @@ use super::yaml::At;
 #[schemars(title = "kiln recipe")]
 pub(crate) struct RecipeSchema {
     /// The recipe format: 1.
-    pub schema: At<u32>,
+    pub schema: At<Number>,
     /// The recipe's name, the same as its folder's.
     pub name: At<String>,
     /// Upstream's version, always a quoted string.
     pub version: At<String>,
     /// The RPM release, from 1.
-    pub release: At<u32>,
+    pub release: At<Number>,
     /// The RPM epoch, where versions once went backwards.
-    pub epoch: Option<u32>,
+    pub epoch: Option<At<Number>>,
     /// One line on what it is.
     pub summary: At<String>,
     /// A paragraph on what it is; default: the summary.
