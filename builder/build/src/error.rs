@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use kiln_model::{DiffId, Digest, PackageName, RecipeName, StepEnd};
+use kiln_model::{DiffId, Digest, FilePattern, LibraryName, PackageName, RecipeName, StepEnd};
 
 use crate::graph::{GraphError, NodeId};
+use crate::lint::RecipeFinding;
 use crate::project::ProjectError;
 use crate::script::StepName;
+use crate::site::Site;
+use crate::split::Proposal;
 
 /// Says why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +33,18 @@ pub enum BuildError {
         file: PathBuf,
         /// What changed since.
         reason: String,
+        /// Where the file that it was made for says so.
+        site: Option<Box<Site>>,
     },
     /// A patch file is not the pinned one.
     #[error("patch `{}` does not match its pinned digest", .file.display())]
     Patch {
+        /// The recipe.
+        recipe: RecipeName,
         /// The file.
         file: PathBuf,
+        /// The file as the recipe names it.
+        patch: String,
         /// The recipe's digest.
         expected: Digest,
         /// The file's digest.
@@ -48,6 +57,8 @@ pub enum BuildError {
         recipe: RecipeName,
         /// The file.
         file: PathBuf,
+        /// The file as the recipe names it.
+        patch: String,
         /// Why.
         reason: String,
     },
@@ -94,13 +105,29 @@ pub enum BuildError {
         /// The file.
         file: String,
     },
-    /// Two bundled libraries installed different files at one place.
-    #[error("{recipe}: two bundled libraries install different files at `{path}`")]
+    /// A library carries another file to a place that is taken.
+    #[error("{recipe}: `{library}` installs another file at `{path}` than {}", describe_owner(.earlier.as_ref()))]
     CarryConflict {
         /// The consumer.
         recipe: RecipeName,
         /// The place.
         path: String,
+        /// The bundled library.
+        library: LibraryName,
+        /// The recipe of the library that has the place already; `None` when the consumer itself has.
+        earlier: Option<RecipeName>,
+    },
+    /// Two bundled libraries would hide each other's files while the consumer is built.
+    #[error("{recipe}: `{first}` and `{second}` install different files at `{path}`")]
+    Overlap {
+        /// The consumer.
+        recipe: RecipeName,
+        /// The place.
+        path: String,
+        /// One library and where it goes.
+        first: String,
+        /// The other.
+        second: String,
     },
     /// A library is bundled but none of its files are carried.
     #[error("{recipe}: bundles `{library}`, but its carry patterns match no installed file")]
@@ -108,7 +135,7 @@ pub enum BuildError {
         /// The consumer.
         recipe: RecipeName,
         /// The library.
-        library: String,
+        library: LibraryName,
     },
     /// Installed files that no package owns.
     #[error("{recipe}: {} to no package", describe_files(.files))]
@@ -117,6 +144,8 @@ pub enum BuildError {
         recipe: RecipeName,
         /// The files.
         files: Vec<String>,
+        /// Patterns that would claim them.
+        proposals: Vec<Proposal>,
     },
     /// An installed file that two packages own.
     #[error("{recipe}: `{file}` belongs to both `{first}` and `{second}`")]
@@ -127,8 +156,14 @@ pub enum BuildError {
         file: String,
         /// One package.
         first: PackageName,
+        /// Its pattern.
+        first_pattern: FilePattern,
         /// The other.
         second: PackageName,
+        /// Its pattern.
+        second_pattern: FilePattern,
+        /// Further files that the two patterns both match.
+        more: usize,
     },
     /// A pattern that matches nothing.
     #[error("{recipe}: pattern `{pattern}` of package `{package}` matches no installed file")]
@@ -140,6 +175,12 @@ pub enum BuildError {
         /// The pattern.
         pattern: String,
     },
+    /// Something that keeps the recipe from being packaged, seen without building it.
+    #[error(transparent)]
+    Finding(Box<RecipeFinding>),
+    /// Several things at once.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<BuildError>),
     /// The ELF files contradict the recipe.
     #[error("{recipe}: the ELF files contradict the recipe")]
     Evidence {
@@ -195,7 +236,7 @@ pub enum BuildError {
         /// The recipe.
         recipe: RecipeName,
         /// The library.
-        library: kiln_model::LibraryName,
+        library: LibraryName,
         /// The key that is missing under `package`.
         distribution: &'static str,
     },
@@ -280,6 +321,13 @@ impl BuildError {
         let what = what.into();
         move |source| Self::Image { what, source }
     }
+}
+
+fn describe_owner(earlier: Option<&RecipeName>) -> String {
+    earlier.map_or_else(
+        || "the recipe itself".to_owned(),
+        |recipe| format!("recipe `{recipe}`"),
+    )
 }
 
 fn describe_files(files: &[String]) -> String {

@@ -4,6 +4,7 @@
 //! that is done by the store, the engine and the report that a [`Workshop`] holds.
 
 mod buildinfo;
+mod check;
 mod compile;
 mod documents;
 mod error;
@@ -12,6 +13,7 @@ mod folder;
 mod graph;
 mod key;
 mod kiln_base;
+mod lint;
 mod lock;
 mod log;
 mod outputs;
@@ -24,24 +26,29 @@ mod rootfs;
 mod rpmbuild;
 mod schedule;
 mod script;
+mod site;
 mod spec;
 mod split;
 mod stage;
 mod workshop;
 
 pub use buildinfo::BUILDINFO_FORMAT;
+pub use check::{Checked, check};
 pub use compile::{Built, StepRecord};
 pub use error::BuildError;
 pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
+pub use lint::RecipeFinding;
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use outputs::{Summary, products};
 pub use package::{Packaged, PackagedRpm};
 pub use pipeline::{build, fetch};
 pub use plan::Plan;
-pub use project::{LoadedRecipe, Project, ProjectError};
+pub use project::{LoadedRecipe, Project, ProjectError, Survey};
 pub use publish::{Publication, publish};
 pub use script::{
     BUILD_ROOT, DESTDIR, SOURCE_ROOT, StepName, environment, fixed_environment, step_script,
 };
+pub use site::{Site, Spot};
+pub use split::Proposal;
 pub use workshop::{Event, Host, KILN_VERSION, Report, Workshop};

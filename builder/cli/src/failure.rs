@@ -1,9 +1,11 @@
 //! Errors as people see them: what, where, the line itself, what to do; and the exit code.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use kiln_build::{BuildError, GraphError, ProjectError};
+use kiln_build::{BuildError, GraphError, Project, ProjectError, Site, Survey};
+
+use crate::hint;
+use crate::snippet::Snippet;
 
 /// A run's end that is not success.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,41 +34,28 @@ impl Failure {
     }
 
     /// Everything that is wrong with a project's files.
-    pub fn project(errors: &[ProjectError]) -> Self {
-        let texts: Vec<String> = errors.iter().map(project_text).collect();
+    pub fn project(survey: &Survey) -> Self {
+        let errors = &survey.errors;
+        let texts = errors
+            .iter()
+            .map(|error| project_text(&survey.project, error));
         Self {
-            text: texts.join(
-                "
-",
-            ),
+            text: texts.collect::<Vec<_>>().join("\n"),
             code: TROUBLE,
             is_finding: errors.iter().all(is_finding),
         }
     }
 
-    /// What stopped a run.
-    pub fn build(error: &BuildError) -> Self {
-        let code = match error {
-            BuildError::StepFailed { .. }
-            | BuildError::PackagingFailed { .. }
-            | BuildError::NothingInstalled { .. }
-            | BuildError::Unclaimed { .. }
-            | BuildError::ClaimedTwice { .. }
-            | BuildError::UnmatchedPattern { .. }
-            | BuildError::NothingCarried { .. }
-            | BuildError::CarryConflict { .. }
-            | BuildError::OtherRpms { .. }
-            | BuildError::UnmergedFolder { .. }
-            | BuildError::PathTaken { .. }
-            | BuildError::NoLicenseFile { .. }
-            | BuildError::Evidence { .. } => FINDINGS,
-            BuildError::Cancelled => INTERRUPTED,
-            _ => TROUBLE,
-        };
+    /// What stopped a run over `project`.
+    pub fn build(project: &Project, error: &BuildError) -> Self {
         Self {
-            text: build_text(error),
-            code,
-            is_finding: !matches!(error, BuildError::Io(_)),
+            text: build_text(project, error),
+            code: code(error),
+            is_finding: match error {
+                BuildError::Io(_) => false,
+                BuildError::Project(error) => is_finding(error),
+                _ => true,
+            },
         }
     }
 
@@ -81,25 +70,50 @@ impl Failure {
     /// Joins several failures into one; the first one's code counts.
     pub fn joined(failures: Vec<Self>) -> Option<Self> {
         let code = failures.first()?.code;
+        let is_finding = failures.iter().all(|failure| failure.is_finding);
         let texts: Vec<String> = failures.into_iter().map(|failure| failure.text).collect();
         Some(Self {
-            text: texts.join(
-                "
-",
-            ),
+            text: texts.join("\n"),
             code,
-            is_finding: true,
+            is_finding,
         })
     }
 
     /// Prints the failure to standard error.
     pub fn print(&self) {
-        crate::print::note(self.text.trim_end());
+        // Names and words of foreign files stand in it: they must not move the cursor.
+        let is_harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+        let shown = self.text.trim_end().chars();
+        let shown = shown.map(|c| if is_harmless(c) { c } else { '\u{fffd}' });
+        crate::print::note(&shown.collect::<String>());
     }
 
     /// Returns the process's exit code.
     pub const fn exit_code(&self) -> u8 {
         self.code
+    }
+}
+
+/// Returns the exit code: 1 where the recipe's own steps or files are at fault.
+fn code(error: &BuildError) -> u8 {
+    match error {
+        BuildError::StepFailed { .. }
+        | BuildError::PackagingFailed { .. }
+        | BuildError::NothingInstalled { .. }
+        | BuildError::Unclaimed { .. }
+        | BuildError::ClaimedTwice { .. }
+        | BuildError::UnmatchedPattern { .. }
+        | BuildError::NothingCarried { .. }
+        | BuildError::CarryConflict { .. }
+        | BuildError::Overlap { .. }
+        | BuildError::OtherRpms { .. }
+        | BuildError::UnmergedFolder { .. }
+        | BuildError::PathTaken { .. }
+        | BuildError::NoLicenseFile { .. }
+        | BuildError::Evidence { .. } => FINDINGS,
+        BuildError::Several(errors) => errors.iter().map(code).max().unwrap_or(TROUBLE),
+        BuildError::Cancelled => INTERRUPTED,
+        _ => TROUBLE,
     }
 }
 
@@ -122,88 +136,53 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A place in a text file: the line itself is shown below its name.
-struct Snippet<'a> {
-    file: &'a Path,
-    text: &'a str,
-    line: u64,
-    column: u64,
-}
-
-impl Snippet<'_> {
-    fn render(&self) -> String {
-        let (line, column) = (self.line, self.column);
-        let place = format!("  --> {}:{line}:{column}\n", self.file.display());
-        let index = usize::try_from(line)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1);
-        let Some(shown) = self.text.lines().nth(index) else {
-            return place;
-        };
-        let gutter = line.to_string();
-        let blank = " ".repeat(gutter.len());
-        let before = usize::try_from(column).unwrap_or(1).saturating_sub(1);
-        // Control characters in a foreign file must not reach the terminal.
-        let is_shown = |c: char| if c.is_control() { ' ' } else { c };
-        let mut shown: String = shown.chars().map(is_shown).take(160).collect();
-        shown.truncate(shown.trim_end().len());
-        let caret = " ".repeat(before.min(160));
-        format!("{place}{blank} |\n{gutter} | {shown}\n{blank} | {caret}^\n")
+fn add_hint(text: &mut String, hint: Option<String>) {
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "\nhint: {hint}");
     }
 }
 
-fn project_text(error: &ProjectError) -> String {
+/// Shows the lines that an error is about.
+fn add_sites(text: &mut String, project: &Project, sites: &[Site]) {
+    for spot in sites.iter().filter_map(|site| site.find(project)) {
+        let snippet = Snippet {
+            file: &spot.file,
+            text: spot.text,
+            place: spot.place,
+        };
+        text.push_str(&snippet.render());
+    }
+}
+
+fn project_text(project: &Project, error: &ProjectError) -> String {
     let mut text = format!("error: {error}\n");
-    match error {
+    let shown = match error {
         ProjectError::Yaml {
             file,
             text: content,
             error,
-        } => {
-            let (line, column) = (error.place.line, error.place.column);
-            text.push_str(
-                &Snippet {
-                    file,
-                    text: content,
-                    line,
-                    column,
-                }
-                .render(),
-            );
-            if let Some(hint) = error.cause.hint() {
-                let _ = writeln!(text, "\nhint: {hint}");
-            }
-        }
+        } => Some((file, content, error.place)),
         ProjectError::Config {
             file,
             text: content,
-            offset,
-            ..
-        } => {
-            let before = content.get(..*offset).unwrap_or_default();
-            let line = before.matches('\n').count() as u64 + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() as u64 + 1;
-            text.push_str(
-                &Snippet {
-                    file,
-                    text: content,
-                    line,
-                    column,
-                }
-                .render(),
-            );
-        }
+            error,
+        } => Some((file, content, error.place)),
         ProjectError::Lock { file, .. } => {
             let _ = writeln!(text, "  --> {}", file.display());
-            text.push_str("\nhint: `kiln lock` writes it anew\n");
+            None
         }
-        ProjectError::NoRecipes { .. } => {
-            text.push_str("\nhint: run kiln in a project's folder, or name it with --project\n");
-        }
-        ProjectError::NameTaken { .. } => text.push_str("\nhint: rename one of the two\n"),
-        ProjectError::NotAFile { .. } => text.push_str("\nhint: put the recipe itself there\n"),
-        ProjectError::Io(_) => {}
+        _ => None,
+    };
+    if let Some((file, content, place)) = shown {
+        let snippet = Snippet {
+            file,
+            text: content,
+            place,
+        };
+        text.push_str(&snippet.render());
     }
+    add_sites(&mut text, project, &error.sites());
+    add_hint(&mut text, hint::of_project(error));
     text
 }
 
@@ -219,11 +198,17 @@ fn list<T: std::fmt::Display>(what: &str, items: &[T]) -> String {
     text
 }
 
-fn build_text(error: &BuildError) -> String {
-    if let BuildError::Project(error) = error {
-        return project_text(error);
+fn build_text(project: &Project, error: &BuildError) -> String {
+    match error {
+        BuildError::Project(error) => return project_text(project, error),
+        BuildError::Several(errors) => {
+            let texts = errors.iter().map(|error| build_text(project, error));
+            return texts.collect::<Vec<_>>().join("\n");
+        }
+        _ => {}
     }
     let mut text = chain(error);
+    add_sites(&mut text, project, &error.sites());
     match error {
         BuildError::StepFailed { log, tail, .. }
         | BuildError::PackagingFailed { log, tail, .. } => {
@@ -233,67 +218,30 @@ fn build_text(error: &BuildError) -> String {
             }
             let _ = writeln!(text, "\nlog: {}", log.display());
         }
-        BuildError::NotLocked { .. } | BuildError::StaleLock { .. } => {
-            text.push_str(
-                "\nhint: run `kiln lock` on a machine with network, and commit the file\n",
-            );
-        }
         BuildError::Patch {
             expected, actual, ..
         } => {
             let _ = writeln!(text, "  expected  {expected}\n  actual    {actual}");
-            text.push_str("\nhint: look at what changed in the patch, then pin it anew\n");
         }
-        BuildError::Unclaimed { files, .. } => {
+        BuildError::Unclaimed {
+            files, proposals, ..
+        } => {
             text.push_str(&list("file", files));
-            text.push_str("\nhint: add a pattern to a package, or remove the file in `install`\n");
+            let proposal = |p: &kiln_build::Proposal| format!("{} for `{}`", p.pattern, p.package);
+            let proposals: Vec<String> = proposals.iter().map(proposal).collect();
+            text.push_str(&list("pattern", &proposals));
         }
-        BuildError::ClaimedTwice { .. } => {
-            text.push_str("\nhint: make one of the two patterns narrower\n");
-        }
-        BuildError::UnmatchedPattern { .. } => {
-            text.push_str("\nhint: the log of the install step shows what was installed\n");
+        BuildError::ClaimedTwice { more, .. } if *more > 0 => {
+            let _ = writeln!(text, "  and {more} more files that both match");
         }
         BuildError::Evidence { findings, .. } => text.push_str(&list("finding", findings)),
-        BuildError::Graph(GraphError::UnknownRecipe { name, known }) => {
-            let distance = |known: &kiln_model::RecipeName| {
-                strsim::damerau_levenshtein(known.as_str(), name.as_str())
-            };
-            let nearest = known.iter().min_by_key(|known| distance(known));
-            let near = nearest.filter(|known| distance(known) <= name.as_str().len().div_ceil(3));
-            match near {
-                Some(nearest) => {
-                    let _ = writeln!(text, "\nhint: did you mean `{nearest}`?");
-                }
-                None => text.push_str(&list("recipe", known)),
-            }
-        }
-        BuildError::NothingInstalled { .. } => {
-            text.push_str("\nhint: install below \"$DESTDIR\"\n");
+        BuildError::Graph(GraphError::UnknownRecipe { known, .. })
+            if hint::of_build(error).is_none() =>
+        {
+            text.push_str(&list("recipe", known));
         }
         _ => {}
     }
+    add_hint(&mut text, hint::of_build(error));
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_snippet_shows_the_line_and_nothing_that_moves_the_cursor() {
-        let file = Path::new("recipes/x/recipe.yaml");
-        let text = "schema: 1\nname: \u{1b}[31mx\n";
-        let shown = Snippet {
-            file,
-            text,
-            line: 2,
-            column: 7,
-        }
-        .render();
-        assert_eq!(
-            shown,
-            "  --> recipes/x/recipe.yaml:2:7\n  |\n2 | name:  [31mx\n  |       ^\n"
-        );
-    }
 }

@@ -2,11 +2,13 @@
 
 mod arguments;
 mod failure;
+mod hint;
 mod host;
 mod interrupt;
 mod print;
 mod report;
 mod session;
+mod snippet;
 mod verbs;
 
 use clap::Parser as _;

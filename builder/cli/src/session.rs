@@ -101,11 +101,14 @@ fn without_links(path: PathBuf) -> PathBuf {
     }
 }
 
+/// Returns the project's folder.
+pub fn root(common: &Common) -> Result<PathBuf, Failure> {
+    fs_err::canonicalize(&common.project).map_err(|error| Failure::host(error.into()))
+}
+
 /// Reads the project of the command line; everything that is wrong with it becomes one failure.
 pub fn load(common: &Common) -> Result<Project, Failure> {
-    let root =
-        fs_err::canonicalize(&common.project).map_err(|error| Failure::host(error.into()))?;
-    Project::load(&root).map_err(|errors| Failure::project(&errors))
+    Project::load(&root(common)?).map_err(|survey| Failure::project(&survey))
 }
 
 /// The command line and environment first, then `kiln.toml`, then the host's apt.

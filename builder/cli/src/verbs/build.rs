@@ -17,7 +17,8 @@ pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
     let session = Session::open(common, FirstSignal::Asks)?;
     let shop = session.workshop();
     let wanted = super::wanted(&session.project, names);
-    let summary = kiln_build::build(&shop, &wanted).map_err(|error| Failure::build(&error))?;
+    let summary = kiln_build::build(&shop, &wanted)
+        .map_err(|error| Failure::build(&session.project, &error))?;
     if !common.quiet {
         if summary.rpms.is_empty() {
             line("\nNo RPMs: what was asked for yields libraries for others only.");

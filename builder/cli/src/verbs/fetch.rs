@@ -10,7 +10,8 @@ use crate::session::Session;
 pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
     let session = Session::open(common, FirstSignal::Ends)?;
     let wanted = super::wanted(&session.project, names);
-    kiln_build::fetch(&session.workshop(), &wanted).map_err(|error| Failure::build(&error))?;
+    kiln_build::fetch(&session.workshop(), &wanted)
+        .map_err(|error| Failure::build(&session.project, &error))?;
     if !common.quiet {
         line("The store has everything; `kiln build --offline` needs no network.");
     }
