@@ -1,5 +1,6 @@
 //! Everything that can be said about a project without building it, not only the first thing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use kiln_model::{Architecture, RecipeName};
@@ -32,6 +33,7 @@ pub fn check(root: &Path, architecture: Architecture) -> Checked {
     } = survey;
     let mut all: Vec<BuildError> = errors.into_iter().map(BuildError::from).collect();
     all.extend(problems.into_iter().map(BuildError::from));
+    let mut locks = Vec::new();
     for loaded in project.recipes.values() {
         let found = findings(&loaded.recipe);
         all.extend(found.into_iter().map(|f| BuildError::Finding(Box::new(f))));
@@ -39,12 +41,13 @@ pub fn check(root: &Path, architecture: Architecture) -> Checked {
         if project.bases.contains_key(&loaded.recipe.base)
             && all_bundled_are_there(&project, &loaded.recipe.name)
         {
-            all.extend(checked_lock(&project, loaded, architecture).err());
+            locks.extend(checked_lock(&project, loaded, architecture).err());
         }
     }
     for base in project.bases.values() {
-        all.extend(checked_base_lock(&project, base, architecture).err());
+        locks.extend(checked_base_lock(&project, base, architecture).err());
     }
+    all.extend(locks);
     Checked {
         errors: without_repetition(all),
         project,
@@ -82,14 +85,7 @@ fn all_bundled_are_there(project: &Project, name: &RecipeName) -> bool {
 
 /// The lockfile of a base image is asked for by each of its recipes.
 fn without_repetition(errors: Vec<BuildError>) -> Vec<BuildError> {
-    let mut seen = Vec::new();
-    let mut is_new = |error: &BuildError| {
-        let told = (error.to_string(), error.sites());
-        let is_new = !seen.contains(&told);
-        if is_new {
-            seen.push(told);
-        }
-        is_new
-    };
-    errors.into_iter().filter(|error| is_new(error)).collect()
+    let mut seen = BTreeSet::new();
+    let is_new = |error: &BuildError| seen.insert(format!("{error:?}"));
+    errors.into_iter().filter(is_new).collect()
 }

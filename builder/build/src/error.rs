@@ -268,6 +268,22 @@ pub enum BuildError {
         /// The path.
         path: String,
     },
+    /// A file can not be laid out.
+    #[error("`{}` can not be laid out: {reason}", .file.display())]
+    Layout {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A name is neither a file's nor a recipe's or base image's.
+    #[error("no file, recipe or base image `{name}`")]
+    NothingToFormat {
+        /// The name asked for.
+        name: String,
+        /// Recipes and base images that there are.
+        known: Vec<String>,
+    },
     /// A file or folder can not be read or written; the error names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),

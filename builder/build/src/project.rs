@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use kiln_model::recipe::{Patch, YamlError};
+use kiln_model::recipe::{Cause, Patch, YamlError, places_of};
 use kiln_model::{
     Architecture, BaseImage, BaseLock, BaseName, BaseOrigin, Config, ConfigError, Digest, Lock,
     LockError, Recipe, RecipeLock, RecipeName,
@@ -361,12 +361,12 @@ fn taken_names(
     errors
 }
 
-fn relative(root: &Path, path: &Path) -> PathBuf {
+pub(crate) fn relative(root: &Path, path: &Path) -> PathBuf {
     path.strip_prefix(root).unwrap_or(path).to_owned()
 }
 
 /// Lists a folder's entries by name; none when it is missing.
-fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
     let walk = WalkDir::new(folder)
         .min_depth(1)
         .max_depth(1)
@@ -386,38 +386,50 @@ fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a file that people write, called `shown` in errors.
+///
+/// # Errors
+/// `NotAFile` or `Io`.
+pub(crate) fn read_text_file(path: &Path, shown: &Path) -> Result<Vec<u8>, ProjectError> {
+    if !path.symlink_metadata()?.is_file() {
+        let file = shown.to_owned();
+        return Err(ProjectError::NotAFile { file });
+    }
+    Ok(read_bounded(path, MAX_TEXT)?)
+}
+
 impl Survey {
     /// Reads one file that people write; `None` when it can not be read, which is kept as an error.
     fn read(&mut self, file: &Path) -> Option<Vec<u8>> {
-        let path = self.project.root.join(file);
-        let bytes = match path.symlink_metadata() {
-            Ok(metadata) if metadata.is_file() => read_bounded(&path, MAX_TEXT),
-            Ok(_) => {
-                let file = file.to_owned();
-                self.errors.push(ProjectError::NotAFile { file });
-                return None;
-            }
-            Err(error) => Err(error),
-        };
-        match bytes {
+        match read_text_file(&self.project.root.join(file), file) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 self.project.texts.insert(file.to_owned(), text);
                 Some(bytes)
             }
             Err(error) => {
-                self.errors.push(error.into());
+                self.errors.push(error);
                 None
             }
         }
     }
 
     fn yaml(&mut self, file: &Path, error: YamlError) {
-        self.errors.push(ProjectError::Yaml {
-            file: file.to_owned(),
-            text: self.project.texts[file].clone(),
-            error: Box::new(error),
-        });
+        let text = &self.project.texts[file];
+        let places = match &error.cause {
+            // A draft has several of them: all are told.
+            Cause::Placeholder { text: placeholder } => places_of(placeholder, text),
+            _ => vec![error.place],
+        };
+        self.errors
+            .extend(places.into_iter().map(|place| ProjectError::Yaml {
+                file: file.to_owned(),
+                text: text.clone(),
+                error: Box::new(YamlError {
+                    place,
+                    cause: error.cause.clone(),
+                }),
+            }));
     }
 
     fn read_config(&mut self) {

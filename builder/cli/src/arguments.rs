@@ -78,6 +78,10 @@ pub enum Verb {
     Plan(Names),
     /// Build recipes: RPMs, SBOMs and provenance appear in `out/`
     Build(Names),
+    /// Draft recipes/NAME/recipe.yaml from a source tarball
+    New(New),
+    /// Lay out recipes and base image files; every value and comment stays
+    Fmt(Fmt),
     /// Say whether this host can isolate builds
     Doctor,
     /// Print a JSON Schema, for editors
@@ -101,6 +105,32 @@ pub struct Lock {
     /// Choose base images' packages anew, although their lockfiles fit
     #[arg(long)]
     pub update: bool,
+}
+
+/// What to draft.
+#[derive(Debug, Args)]
+pub struct New {
+    /// The tarball: a file, or an https:// or debian: address, from which it is fetched
+    #[arg(value_name = "TARBALL")]
+    pub tarball: String,
+    /// The recipe's name; default: what the file's name says
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Upstream's version; default: what the file's name says
+    // Not `version`: that is clap's own flag.
+    #[arg(long = "version", value_name = "VERSION")]
+    pub upstream_version: Option<String>,
+}
+
+/// What to lay out.
+#[derive(Debug, Args)]
+pub struct Fmt {
+    /// Recipes, base images or files; default: all recipes and base images
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Write nothing: exit 1 and show the difference where a file is not laid out
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Which schema.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use kiln_build::{BuildError, GraphError, Project, ProjectError, Site, Survey};
+use kiln_build::{BuildError, DraftError, GraphError, Project, ProjectError, Site, Survey};
 
 use crate::hint;
 use crate::snippet::Snippet;
@@ -43,6 +43,46 @@ impl Failure {
             text: texts.collect::<Vec<_>>().join("\n"),
             code: TROUBLE,
             is_finding: errors.iter().all(is_finding),
+        }
+    }
+
+    /// What is wrong with files that `kiln fmt` or `kiln new` looked at, without a project.
+    pub fn file(error: &BuildError) -> Self {
+        let text = match error {
+            BuildError::Project(error) => file_text(error),
+            error => {
+                let mut text = chain(error);
+                add_hint(&mut text, hint::of_build(error));
+                text
+            }
+        };
+        Self {
+            text,
+            code: TROUBLE,
+            is_finding: false,
+        }
+    }
+
+    /// Why there is no draft of a recipe.
+    pub fn draft(error: &DraftError) -> Self {
+        if let DraftError::Build(error) = error {
+            return Self::file(error);
+        }
+        let mut text = chain(error);
+        add_hint(&mut text, hint::of_draft(error));
+        Self {
+            text,
+            code: TROUBLE,
+            is_finding: false,
+        }
+    }
+
+    /// Something found, in words of its own.
+    pub fn finding(text: String) -> Self {
+        Self {
+            text,
+            code: FINDINGS,
+            is_finding: true,
         }
     }
 
@@ -156,34 +196,37 @@ fn add_sites(text: &mut String, project: &Project, sites: &[Site]) {
 
 fn project_text(project: &Project, error: &ProjectError) -> String {
     let mut text = format!("error: {error}\n");
-    let shown = match error {
-        ProjectError::Yaml {
-            file,
-            text: content,
-            error,
-        } => Some((file, content, error.place)),
-        ProjectError::Config {
-            file,
-            text: content,
-            error,
-        } => Some((file, content, error.place)),
-        ProjectError::Lock { file, .. } => {
-            let _ = writeln!(text, "  --> {}", file.display());
-            None
-        }
-        _ => None,
-    };
-    if let Some((file, content, place)) = shown {
-        let snippet = Snippet {
-            file,
-            text: content,
-            place,
-        };
-        text.push_str(&snippet.render());
-    }
+    add_own_place(&mut text, error);
     add_sites(&mut text, project, &error.sites());
     add_hint(&mut text, hint::of_project(error));
     text
+}
+
+/// The same for a file that was read by itself.
+fn file_text(error: &ProjectError) -> String {
+    let mut text = format!("error: {error}\n");
+    add_own_place(&mut text, error);
+    add_hint(&mut text, hint::of_project(error));
+    text
+}
+
+/// Shows the place of errors that know it by themselves.
+fn add_own_place(text: &mut String, error: &ProjectError) {
+    let (file, content, place) = match error {
+        ProjectError::Yaml { file, text, error } => (file, text, error.place),
+        ProjectError::Config { file, text, error } => (file, text, error.place),
+        ProjectError::Lock { file, .. } => {
+            let _ = writeln!(text, "  --> {}", file.display());
+            return;
+        }
+        _ => return,
+    };
+    let snippet = Snippet {
+        file,
+        text: content,
+        place,
+    };
+    text.push_str(&snippet.render());
 }
 
 fn list<T: std::fmt::Display>(what: &str, items: &[T]) -> String {

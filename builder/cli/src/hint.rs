@@ -1,6 +1,7 @@
 //! What to do about an error, where there is something to say that is true whatever the rest.
 
-use kiln_build::{BuildError, GraphError, ProjectError, RecipeFinding};
+use kiln_build::{BuildError, DraftError, GraphError, ProjectError, RecipeFinding};
+use kiln_image::UnpackError;
 use kiln_model::recipe::nearest;
 
 const LOCK: &str = "run `kiln lock` on a machine with network, and commit the file";
@@ -66,12 +67,30 @@ pub fn of_build(error: &BuildError) -> Option<String> {
         BuildError::NoSystemPackage { distribution, .. } => format!(
             "add `package: {{{distribution}: NAME}}` with the name of its development package there"
         ),
+        BuildError::NothingToFormat { name, known } => did_you_mean(name, known)?,
         BuildError::NoResourceLimits => {
             "`kiln doctor` says what the host lacks; `[require] resource-limits = false` does \
              without"
                 .to_owned()
         }
         _ => return None,
+    })
+}
+
+/// What to do when no recipe can be drafted.
+pub fn of_draft(error: &DraftError) -> Option<String> {
+    Some(match error {
+        DraftError::NoGuess { option, .. } => format!("say it with {option}"),
+        DraftError::Name(_) => "say another one with --name or --version".to_owned(),
+        DraftError::Exists { .. } => {
+            "say another name with --name, or edit the recipe that is there".to_owned()
+        }
+        DraftError::Archive(UnpackError::Format { start, .. })
+            if start.trim_start().starts_with('<') =>
+        {
+            "this is a web page: is it the address of the file itself?".to_owned()
+        }
+        DraftError::Archive(_) | DraftError::Build(_) => return None,
     })
 }
 

@@ -43,6 +43,8 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Fetch(names) => verbs::fetch::run(&arguments.common, names),
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
         Verb::Build(names) => verbs::build::run(&arguments.common, names),
+        Verb::New(new) => verbs::new::run(&arguments.common, new),
+        Verb::Fmt(fmt) => verbs::fmt::run(&arguments.common, fmt),
         Verb::Doctor => verbs::doctor::run(),
         Verb::Schema(schema) => verbs::schema::run(schema),
     }

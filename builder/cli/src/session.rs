@@ -32,21 +32,9 @@ impl Session {
     pub fn open(common: &Common, first: FirstSignal) -> Result<Self, Failure> {
         let project = load(common)?;
         let root = &project.root;
-        let store_folder = path(common.store.as_ref()).unwrap_or_else(|| root.join(".kiln/store"));
-        let store_folder = without_links(store_folder);
         let output = path(common.out.as_ref()).unwrap_or_else(|| root.join("out"));
-        let store = Store::open(&store_folder).map_err(|error| Failure::host(error.into()))?;
-        let network = if common.offline {
-            Network::Offline
-        } else {
-            Network::Online
-        };
-        let mut settings = FetchSettings::new(archives(common, &project), network);
-        if let Some(bundle) = path(common.trusted_roots.as_ref()) {
-            settings.roots = TrustedRoots::Bundle(bundle);
-        }
-        let fetcher =
-            Fetcher::new(store.clone(), settings).map_err(|error| Failure::host(error.into()))?;
+        let store = open_store(common, &project)?;
+        let fetcher = open_fetcher(common, &project, &store)?;
         let init = InitProgram {
             program: PathBuf::from("/proc/self/exe"),
             arguments: vec![SANDBOX_INIT.to_owned()],
@@ -84,6 +72,31 @@ impl Session {
             clock: &host::now,
         }
     }
+}
+
+fn open_store(common: &Common, project: &Project) -> Result<Store, Failure> {
+    let folder = path(common.store.as_ref());
+    let folder = without_links(folder.unwrap_or_else(|| project.root.join(".kiln/store")));
+    Store::open(&folder).map_err(|error| Failure::host(error.into()))
+}
+
+fn open_fetcher(common: &Common, project: &Project, store: &Store) -> Result<Fetcher, Failure> {
+    let network = if common.offline {
+        Network::Offline
+    } else {
+        Network::Online
+    };
+    let mut settings = FetchSettings::new(archives(common, project), network);
+    if let Some(bundle) = path(common.trusted_roots.as_ref()) {
+        settings.roots = TrustedRoots::Bundle(bundle);
+    }
+    Fetcher::new(store.clone(), settings).map_err(|error| Failure::host(error.into()))
+}
+
+/// Makes a fetcher for a project whose files may still be wrong.
+pub fn fetcher(common: &Common) -> Result<Fetcher, Failure> {
+    let project = Project::survey(&root(common)?).project;
+    open_fetcher(common, &project, &open_store(common, &project)?)
 }
 
 /// The sandbox refuses places behind symbolic links, which a step could have planted; one on the way

@@ -6,7 +6,7 @@ use kiln_model::recipe::Place;
 use unicode_width::UnicodeWidthChar as _;
 
 /// Characters of a line that are shown.
-const SHOWN: usize = 100;
+const SHOWN: usize = 120;
 
 /// Characters that are shown before the caret, of a line that is too long to be shown whole.
 const BEFORE: usize = 60;

@@ -4,7 +4,9 @@ pub mod build;
 pub mod check;
 pub mod doctor;
 pub mod fetch;
+pub mod fmt;
 pub mod lock;
+pub mod new;
 pub mod plan;
 pub mod schema;
 

@@ -3,6 +3,7 @@
 //! [`Recipe::parse`] is the only way to get one. A `Recipe` is valid by itself; whether the recipes
 //! and bases that it names exist is a question to the project, asked by `build`.
 
+mod comments;
 mod error;
 mod find;
 mod format;
@@ -31,6 +32,7 @@ pub use error::{Cause, Place, YamlError, nearest};
 pub use find::NodePath;
 pub use format::FormatError;
 pub(crate) use format::format;
+pub use node::places_of;
 pub use parse::PLACEHOLDER;
 pub(crate) use yaml::{At, Number, read};
 

@@ -12,6 +12,7 @@ mod job;
 mod request;
 mod settings;
 mod transfer;
+mod unknown;
 
 pub use error::{Attempt, AttemptError, BodyKind, FailedFetch, FetchError, MissingBlob, Received};
 pub use fetcher::Fetcher;

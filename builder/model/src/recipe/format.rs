@@ -5,6 +5,7 @@
 use granit_parser::{Event, Parser};
 use pretty_yaml::config::{FormatOptions, LanguageOptions, LayoutOptions};
 
+use super::comments::keep_depth;
 use super::error::YamlError;
 use super::order::in_order;
 
@@ -82,6 +83,8 @@ pub(crate) fn format<T: PartialEq>(
                 reason: error.to_string(),
             })?;
         check(&next)?;
+        let deep = keep_depth(&text, &next);
+        let next = if check(&deep).is_ok() { deep } else { next };
         if next == text {
             return Ok(text);
         }

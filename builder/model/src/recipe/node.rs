@@ -105,6 +105,23 @@ pub(super) fn map_around(text: &str, place: Place) -> Option<Place> {
     None
 }
 
+/// Returns where the text `wanted` stands as a value, in the order of the file.
+#[must_use]
+pub fn places_of(wanted: &str, text: &str) -> Vec<Place> {
+    let mut found = Vec::new();
+    let mut waiting: Vec<Node> = tree(text).into_iter().collect();
+    while let Some(node) = waiting.pop() {
+        match node.content {
+            Content::Text(text) if text == wanted => found.push(node.place),
+            Content::Text(_) => {}
+            Content::List(items) => waiting.extend(items),
+            Content::Map(entries) => waiting.extend(entries.into_iter().map(|(_, value)| value)),
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
 impl Open {
     fn close(self) -> Node {
         let content = if self.is_map {

@@ -1,7 +1,7 @@
 //! The shape of `recipe.yaml`: what the parser accepts before anything is checked for meaning.
 //!
 //! The committed JSON Schema (`docs/schema/recipe.json`) is generated from these types, so their doc
-//! comments are what an editor shows. Names, digests, paths and dates are plain texts with a place
+//! comments are what an editor shows; their order is the one that `kiln fmt` puts keys into. Names, digests, paths and dates are plain texts with a place
 //! here; `parse.rs` turns them into values.
 
 use std::collections::BTreeMap;
@@ -71,6 +71,8 @@ pub(crate) struct RecipeSchema {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct IdentitySchema {
+    /// Who makes it: the supplier named in SBOMs.
+    pub supplier: At<String>,
     /// CPE products without version, the one that NVD uses first: `cpe:2.3:a:VENDOR:PRODUCT`.
     #[serde(default)]
     pub cpe: Vec<At<String>>,
@@ -78,8 +80,6 @@ pub(crate) struct IdentitySchema {
     pub purl: Option<At<String>>,
     /// The library's canonical name; default: the recipe's name.
     pub library: Option<At<String>>,
-    /// Who makes it: the supplier named in SBOMs.
-    pub supplier: At<String>,
     /// The distributions' source package of the same software.
     #[serde(default)]
     pub os_package: BTreeMap<DistributionSchema, At<String>>,
@@ -233,8 +233,6 @@ pub(crate) struct PackageSchema {
     pub summary: Option<At<String>>,
     /// A paragraph; default: the recipe's.
     pub description: Option<At<String>>,
-    /// Patterns of the installed paths that it owns.
-    pub files: At<Vec<At<String>>>,
     /// Packages that it needs; `NAME` alone, or `NAME OP VERSION`. `=NAME` means: this recipe's
     /// package NAME, same version and release.
     #[serde(default)]
@@ -251,6 +249,8 @@ pub(crate) struct PackageSchema {
     /// What is installed along where possible.
     #[serde(default)]
     pub recommends: Vec<At<String>>,
+    /// Patterns of the installed paths that it owns.
+    pub files: At<Vec<At<String>>>,
     /// Shell scripts run on installation and removal.
     #[serde(default)]
     pub scripts: BTreeMap<ScriptletSchema, At<String>>,

@@ -147,13 +147,22 @@ impl Fetcher {
     /// # Errors
     /// `OfflineIndex`, or `Index` with every archive that was tried.
     pub fn fetch_unpinned(&self, path: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+        self.fetch_bytes(FetchLocation::ArchivePath(path.to_owned()), path, limit)
+    }
+
+    /// Fetches a file of unknown digest, called `path` in errors, into memory.
+    pub(crate) fn fetch_bytes(
+        &self,
+        location: FetchLocation,
+        path: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError> {
         let Connection::Online { line, runtime } = &self.connection else {
             return Err(FetchError::OfflineIndex {
                 path: path.to_owned(),
             });
         };
         let runtime = runtime.as_ref().expect("only dropping takes it");
-        let location = FetchLocation::ArchivePath(path.to_owned());
         let candidates = candidates(&[location], &self.archives);
         run_apart(|| runtime.block_on(fetch_index(line, path, limit, candidates)))
     }

@@ -127,6 +127,34 @@ sources:
 }
 
 #[test]
+fn a_comment_at_the_end_of_a_map_or_list_stays_in_it() {
+    let text = format!("{HEAD}{TAIL}")
+        .replace(
+            "released: 2023-02-20\n",
+            "released: 2023-02-20\n    # of the source\n  # of sources\n# of steps\n",
+        )
+        .replace(
+            "{supplier: Demo people}",
+            "\n  supplier: Demo people\n  # cpe: what NVD calls it\n",
+        )
+        .replace("identity: \n", "identity:\n")
+        .replace(
+            "people\n  # cpe: what NVD calls it\n\n",
+            "people\n  # cpe: what NVD calls it\n",
+        )
+        .replace(
+            "  skip-check: none\n",
+            "  skip-check: none\n  # of steps, last\n",
+        );
+    check(&text, &text);
+    // Whatever the depth was called before.
+    let deeper = text
+        .replace("\n  supplier", "\n      supplier")
+        .replace("\n  # cpe", "\n      # cpe");
+    check(&deeper, &text);
+}
+
+#[test]
 fn what_is_wrong_is_not_formatted() {
     let text = format!("{HEAD}{TAIL}").replace("license: Zlib", "license: Zlib\nlicense: Zlib");
     let error = Recipe::format(text.as_bytes(), "demo").unwrap_err();
