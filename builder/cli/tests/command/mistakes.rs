@@ -66,7 +66,7 @@ fn mistakes_of_form_are_shown_where_they_are() {
         "A demo",
         &"[".repeat(1000),
         "error: expected at most 32 levels of nesting\n  --> recipes/demo/recipe.yaml:5:43\n  |\n\
-         5 | summary: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[…\n  \
+         5 | summary: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[…\n  \
          |                                           ^\n\nhint: is this the right file?",
     );
     one(
