@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use kiln_model::{DiffId, Digest, FilePattern, LibraryName, PackageName, RecipeName, StepEnd};
+use kiln_model::{DiffId, Digest, LibraryName, PackageName, RecipeName, StepEnd};
 
 use crate::graph::{GraphError, NodeId};
 use crate::lint::RecipeFinding;
 use crate::project::ProjectError;
 use crate::script::StepName;
 use crate::site::Site;
-use crate::split::Proposal;
+use crate::split::{DoubleClaim, Proposal};
 
 /// Says why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +37,11 @@ pub enum BuildError {
         site: Option<Box<Site>>,
     },
     /// A patch file is not the pinned one.
-    #[error("patch `{}` does not match its pinned digest", .file.display())]
+    #[error("patch `recipes/{recipe}/{patch}` does not match its pinned digest")]
     Patch {
         /// The recipe.
         recipe: RecipeName,
-        /// The file.
-        file: PathBuf,
-        /// The file as the recipe names it.
+        /// The file, relative to the recipe's folder.
         patch: String,
         /// The recipe's digest.
         expected: Digest,
@@ -51,13 +49,11 @@ pub enum BuildError {
         actual: Digest,
     },
     /// A patch file can not be used.
-    #[error("{recipe}: patch `{}` can not be read: {reason}", .file.display())]
+    #[error("patch `recipes/{recipe}/{patch}` can not be read: {reason}")]
     PatchFile {
         /// The recipe.
         recipe: RecipeName,
-        /// The file.
-        file: PathBuf,
-        /// The file as the recipe names it.
+        /// The file, relative to the recipe's folder.
         patch: String,
         /// Why.
         reason: String,
@@ -148,23 +144,8 @@ pub enum BuildError {
         proposals: Vec<Proposal>,
     },
     /// An installed file that two packages own.
-    #[error("{recipe}: `{file}` belongs to both `{first}` and `{second}`")]
-    ClaimedTwice {
-        /// The recipe.
-        recipe: RecipeName,
-        /// The file.
-        file: String,
-        /// One package.
-        first: PackageName,
-        /// Its pattern.
-        first_pattern: FilePattern,
-        /// The other.
-        second: PackageName,
-        /// Its pattern.
-        second_pattern: FilePattern,
-        /// Further files that the two patterns both match.
-        more: usize,
-    },
+    #[error(transparent)]
+    ClaimedTwice(Box<DoubleClaim>),
     /// A pattern that matches nothing.
     #[error("{recipe}: pattern `{pattern}` of package `{package}` matches no installed file")]
     UnmatchedPattern {

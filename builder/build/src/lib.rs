@@ -54,5 +54,5 @@ pub use script::{
     BUILD_ROOT, DESTDIR, SOURCE_ROOT, StepName, environment, fixed_environment, step_script,
 };
 pub use site::{Site, Spot};
-pub use split::Proposal;
+pub use split::{DoubleClaim, Proposal};
 pub use workshop::{Event, Host, KILN_VERSION, Report, Workshop};

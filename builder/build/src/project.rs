@@ -140,7 +140,6 @@ impl LoadedRecipe {
         let file = self.folder.join(&patch.file);
         let unusable = |reason: String| BuildError::PatchFile {
             recipe: self.recipe.name.clone(),
-            file: file.clone(),
             patch: patch.file.clone(),
             reason,
         };
@@ -158,7 +157,6 @@ impl LoadedRecipe {
         if actual != patch.sha256 {
             return Err(BuildError::Patch {
                 recipe: self.recipe.name.clone(),
-                file,
                 patch: patch.file.clone(),
                 expected: patch.sha256,
                 actual,

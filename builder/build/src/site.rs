@@ -146,21 +146,14 @@ impl BuildError {
             Self::StaleLock { site, .. } => {
                 return site.iter().map(|site| (**site).clone()).collect();
             }
-            Self::ClaimedTwice {
-                recipe,
-                first,
-                first_pattern,
-                second,
-                second_pattern,
-                ..
-            } => {
+            Self::ClaimedTwice(claim) => {
                 let pattern = |package: &str, pattern: &str| {
                     let files = packages().with("name", package).key("files");
-                    Site::recipe(recipe, files.item(pattern))
+                    Site::recipe(&claim.recipe, files.item(pattern))
                 };
                 return vec![
-                    pattern(first.as_str(), first_pattern.as_str()),
-                    pattern(second.as_str(), second_pattern.as_str()),
+                    pattern(claim.first.as_str(), claim.first_pattern.as_str()),
+                    pattern(claim.second.as_str(), claim.second_pattern.as_str()),
                 ];
             }
             Self::Patch { recipe, patch, .. } => {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::recipe::Package;
-use kiln_model::{FilePattern, PackageName, Recipe};
+use kiln_model::{FilePattern, PackageName, Recipe, RecipeName};
 
 use crate::error::BuildError;
 
@@ -58,6 +58,26 @@ pub(crate) struct Owned {
     pub(crate) files: BTreeSet<String>,
     /// Directories.
     pub(crate) directories: BTreeSet<String>,
+}
+
+/// An installed file that two packages own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{recipe}: `{file}` belongs to both `{first}` and `{second}`")]
+pub struct DoubleClaim {
+    /// The recipe.
+    pub recipe: RecipeName,
+    /// The file.
+    pub file: String,
+    /// One package.
+    pub first: PackageName,
+    /// Its pattern.
+    pub first_pattern: FilePattern,
+    /// The other.
+    pub second: PackageName,
+    /// Its pattern.
+    pub second_pattern: FilePattern,
+    /// Further files that the two patterns both match.
+    pub more: usize,
 }
 
 /// A pattern that would claim files that no package claims yet.
@@ -139,7 +159,7 @@ fn claimed_twice(
     recipe: &Recipe,
     (first, second, files): &(Claim<'_>, Claim<'_>, Vec<&String>),
 ) -> BuildError {
-    BuildError::ClaimedTwice {
+    BuildError::ClaimedTwice(Box::new(DoubleClaim {
         recipe: recipe.name.clone(),
         file: files[0].clone(),
         first: first.0.clone(),
@@ -147,7 +167,7 @@ fn claimed_twice(
         second: second.0.clone(),
         second_pattern: second.1.clone(),
         more: files.len() - 1,
-    }
+    }))
 }
 
 /// Links to folders below `/usr`: a package that owned something below them would not install.
@@ -352,14 +372,13 @@ mod tests {
         let recipe =
             recipe("  - {name: x, files: [/usr/bin/*]}\n  - {name: y, files: [/usr/bin/x*]}\n");
         let error = split(&recipe, &files(&["/usr/bin/x", "/usr/bin/xx"])).unwrap_err();
-        assert!(
-            matches!(&error, BuildError::ClaimedTwice { file, first, first_pattern, second,
-                second_pattern, more: 1, .. }
-                if file == "/usr/bin/x" && first.as_str() == "x" && second.as_str() == "y"
-                    && first_pattern.as_str() == "/usr/bin/*"
-                    && second_pattern.as_str() == "/usr/bin/x*"),
-            "{error:?}"
-        );
+        let BuildError::ClaimedTwice(claim) = error else {
+            panic!("{error:?}");
+        };
+        let (first, second) = (claim.first_pattern.as_str(), claim.second_pattern.as_str());
+        assert_eq!((claim.file.as_str(), claim.more), ("/usr/bin/x", 1));
+        assert_eq!((claim.first.as_str(), first), ("x", "/usr/bin/*"));
+        assert_eq!((claim.second.as_str(), second), ("y", "/usr/bin/x*"));
     }
 
     /// Splits files of which some are not claimed; expects `package pattern` lines.

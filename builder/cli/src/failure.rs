@@ -141,7 +141,7 @@ fn code(error: &BuildError) -> u8 {
         | BuildError::PackagingFailed { .. }
         | BuildError::NothingInstalled { .. }
         | BuildError::Unclaimed { .. }
-        | BuildError::ClaimedTwice { .. }
+        | BuildError::ClaimedTwice(_)
         | BuildError::UnmatchedPattern { .. }
         | BuildError::NothingCarried { .. }
         | BuildError::CarryConflict { .. }
@@ -274,8 +274,8 @@ fn build_text(project: &Project, error: &BuildError) -> String {
             let proposals: Vec<String> = proposals.iter().map(proposal).collect();
             text.push_str(&list("pattern", &proposals));
         }
-        BuildError::ClaimedTwice { more, .. } if *more > 0 => {
-            let _ = writeln!(text, "  and {more} more files that both match");
+        BuildError::ClaimedTwice(claim) if claim.more > 0 => {
+            let _ = writeln!(text, "  and {} more files that both match", claim.more);
         }
         BuildError::Evidence { findings, .. } => text.push_str(&list("finding", findings)),
         BuildError::Graph(GraphError::UnknownRecipe { known, .. })

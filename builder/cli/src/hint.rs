@@ -56,7 +56,7 @@ pub fn of_build(error: &BuildError) -> Option<String> {
         BuildError::Unclaimed { .. } => {
             "add the patterns to these packages, or remove the files in `install`".to_owned()
         }
-        BuildError::ClaimedTwice { .. } => "make one of the two patterns narrower".to_owned(),
+        BuildError::ClaimedTwice(_) => "make one of the two patterns narrower".to_owned(),
         BuildError::UnmatchedPattern { .. } => {
             "the log of the install step shows what was installed".to_owned()
         }

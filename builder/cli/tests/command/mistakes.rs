@@ -265,7 +265,7 @@ fn patches_are_compared_and_all_of_them_named() {
     check(
         folder.path(),
         &[
-            "error: demo: patch `PROJECT/recipes/demo/patches/a.patch` can not be read: No such file or \
+            "error: patch `recipes/demo/patches/a.patch` can not be read: No such file or \
              directory (os error 2)\n  --> recipes/demo/recipe.yaml:15:12\n   |\n",
         ]
         .map(|start| {
@@ -276,7 +276,7 @@ fn patches_are_compared_and_all_of_them_named() {
         })
         .iter()
         .chain(&[format!(
-            "error: patch `PROJECT/recipes/demo/patches/b.patch` does not match its pinned digest\n  \
+            "error: patch `recipes/demo/patches/b.patch` does not match its pinned digest\n  \
              --> recipes/demo/recipe.yaml:17:13\n   |\n17 |     sha256: \"{zeros}\"\n   |             ^\n  \
              expected  sha256:{zeros}\n  actual    {actual}\n\n\
              hint: look at what changed in the patch, then pin it anew"

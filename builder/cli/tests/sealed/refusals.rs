@@ -200,7 +200,7 @@ fn slow_a_patch_is_applied_only_if_it_is_the_pinned_one() {
     project.done(&["lock"]);
     let place = shown(&project, "fix.patch", &format!("\"{}", pinned.to_hex()));
     let expected = format!(
-        "error: patch `PROJECT/recipes/demo/patches/fix.patch` does not match its pinned digest\n{place}  \
+        "error: patch `recipes/demo/patches/fix.patch` does not match its pinned digest\n{place}  \
          expected  {pinned}\n  actual    {}\n\n\
          hint: look at what changed in the patch, then pin it anew\n",
         Digest::of(other.as_bytes())
