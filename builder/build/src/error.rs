@@ -167,6 +167,8 @@ pub enum BuildError {
     Evidence {
         /// The recipe.
         recipe: RecipeName,
+        /// The bundled libraries that findings are about.
+        libraries: Vec<LibraryName>,
         /// One finding per line.
         findings: Vec<String>,
     },

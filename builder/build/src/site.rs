@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kiln_model::recipe::{NodePath, Place};
-use kiln_model::{BaseName, RecipeName};
+use kiln_model::{BaseName, LibraryName, RecipeName};
 
 use crate::error::BuildError;
 use crate::graph::GraphError;
@@ -146,6 +146,15 @@ impl BuildError {
             Self::StaleLock { site, .. } => {
                 return site.iter().map(|site| (**site).clone()).collect();
             }
+            Self::Evidence {
+                recipe,
+                libraries: named,
+                ..
+            } => {
+                let site =
+                    |name: &LibraryName| Site::recipe(recipe, libraries().key(name.as_str()));
+                return named.iter().map(site).collect();
+            }
             Self::ClaimedTwice(claim) => {
                 let pattern = |package: &str, pattern: &str| {
                     let files = packages().with("name", package).key("files");
@@ -187,7 +196,7 @@ impl BuildError {
                 recipe, library, ..
             } => (recipe, libraries().key(library.as_str()).key("package")),
             Self::UnmergedFolder { recipe, .. } => (recipe, top().key("steps").key("install")),
-            Self::Evidence { recipe, .. } | Self::Overlap { recipe, .. } => (recipe, libraries()),
+            Self::Overlap { recipe, .. } => (recipe, libraries()),
             _ => return Vec::new(),
         };
         vec![Site::recipe(recipe, path)]
