@@ -122,3 +122,85 @@ impl SourceScan {
             .collect();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hand_tar::HandTar;
+
+    fn scan(tar: HandTar) -> Result<SourceScan, UnpackError> {
+        let bytes = tar.end();
+        let wants = |name: &str| name == "LICENSE";
+        scan_source(&mut bytes.as_slice(), "x.tar", &wants, UnpackLimits::SOURCE)
+    }
+
+    fn files(scan: &SourceScan) -> Vec<&str> {
+        scan.files.iter().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_single_top_folder_is_left_out() {
+        let found = scan(
+            HandTar::new()
+                .dir("x-1/")
+                .file("x-1/LICENSE", "text")
+                .file("./x-1/a/b/c", "")
+                .file("x-1/a/b/c/too-deep", "")
+                .symlink("x-1/link", "LICENSE"),
+        )
+        .unwrap();
+        assert_eq!(files(&found), ["LICENSE", "a/b/c"]);
+        assert_eq!(found.texts["LICENSE"], b"text");
+        assert_eq!(found.newest, Some(1000));
+        let flat = scan(HandTar::new().file("x/LICENSE", "").file("README", "")).unwrap();
+        assert_eq!(files(&flat), ["README", "x/LICENSE"]);
+        let two = scan(HandTar::new().file("a/x", "").file("b/LICENSE", "")).unwrap();
+        assert_eq!(files(&two), ["a/x", "b/LICENSE"]);
+        assert_eq!(
+            scan(HandTar::new().dir("x/")).unwrap(),
+            SourceScan::default()
+        );
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let long = "x".repeat(MOST_BYTES + 1);
+        let found = scan(HandTar::new().file("x/LICENSE", &long)).unwrap();
+        assert_eq!(found.texts["LICENSE"].len(), MOST_BYTES);
+        let mut tar = HandTar::new();
+        for number in 0..MOST_TEXTS + 6 {
+            tar = tar.file(&format!("x/{number}/LICENSE"), "t");
+        }
+        let found = scan(tar).unwrap();
+        assert_eq!(found.texts.len(), MOST_TEXTS);
+        assert_eq!(found.files.len(), MOST_TEXTS + 6);
+    }
+
+    #[test]
+    fn what_no_source_archive_should_hold_is_refused() {
+        let problem = |tar: HandTar| match scan(tar).unwrap_err() {
+            UnpackError::Entry { problem, .. } => problem,
+            other => panic!("{other}"),
+        };
+        let up = problem(HandTar::new().file("x/../../evil", ""));
+        assert_eq!(up, EntryProblem::DotDot);
+        assert_eq!(
+            problem(HandTar::new().file("/etc/x", "")),
+            EntryProblem::Absolute
+        );
+        let fifo = problem(HandTar::new().of_type("x/fifo", b'6'));
+        assert!(matches!(fifo, EntryProblem::Special(_)), "{fifo}");
+        let mut bytes = HandTar::new().file("x/LICENSE", "text").end();
+        bytes.truncate(700);
+        let error = scan_source(
+            &mut bytes.as_slice(),
+            "x.tar",
+            &|_| true,
+            UnpackLimits::SOURCE,
+        );
+        assert!(
+            matches!(error, Err(UnpackError::Tar(TarError::Truncated { .. }))),
+            "{error:?}"
+        );
+    }
+}
