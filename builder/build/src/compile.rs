@@ -230,16 +230,20 @@ fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Resul
 
 /// Libraries that install different files at one place would hide each other.
 fn check_overlap(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<(), BuildError> {
-    let mut seen: BTreeMap<String, TreeEntryKind> = BTreeMap::new();
-    for (_, built) in inputs.bundled {
+    let mut seen: BTreeMap<String, (TreeEntryKind, &String)> = BTreeMap::new();
+    for (name, built) in inputs.bundled {
         for entry in installed(shop, built)? {
             let path = entry.path.to_absolute();
             match seen.get(&path) {
-                Some(kind) if *kind != entry.kind => {
-                    let recipe = inputs.recipe().name.clone();
-                    return Err(BuildError::CarryConflict { recipe, path });
+                Some((kind, first)) if *kind != entry.kind => {
+                    return Err(BuildError::Overlap {
+                        recipe: inputs.recipe().name.clone(),
+                        path,
+                        first: (*first).clone(),
+                        second: name.clone(),
+                    });
                 }
-                _ => drop(seen.insert(path, entry.kind)),
+                _ => drop(seen.insert(path, (entry.kind, name))),
             }
         }
     }

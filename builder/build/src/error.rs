@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use kiln_model::{DiffId, Digest, PackageName, RecipeName, StepEnd};
+use kiln_model::{DiffId, Digest, LibraryName, PackageName, RecipeName, StepEnd};
 
 use crate::graph::{GraphError, NodeId};
+use crate::lint::RecipeFinding;
 use crate::log::LogEnd;
 use crate::project::ProjectError;
 use crate::script::StepName;
+use crate::site::Site;
+use crate::split::{DoubleClaim, Proposal};
 
 /// Says why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -31,24 +34,28 @@ pub enum BuildError {
         file: PathBuf,
         /// What changed since.
         reason: String,
+        /// Where the file that it was made for says so.
+        site: Option<Box<Site>>,
     },
     /// A patch file is not the pinned one.
-    #[error("patch `{}` does not match its pinned digest", .file.display())]
+    #[error("patch `recipes/{recipe}/{patch}` does not match its pinned digest")]
     Patch {
-        /// The file.
-        file: PathBuf,
+        /// The recipe.
+        recipe: RecipeName,
+        /// The file, relative to the recipe's folder.
+        patch: String,
         /// The recipe's digest.
         expected: Digest,
         /// The file's digest.
         actual: Digest,
     },
     /// A patch file can not be used.
-    #[error("{recipe}: patch `{}` can not be read: {reason}", .file.display())]
+    #[error("patch `recipes/{recipe}/{patch}` can not be read: {reason}")]
     PatchFile {
         /// The recipe.
         recipe: RecipeName,
-        /// The file.
-        file: PathBuf,
+        /// The file, relative to the recipe's folder.
+        patch: String,
         /// Why.
         reason: String,
     },
@@ -91,13 +98,29 @@ pub enum BuildError {
         /// The file.
         file: String,
     },
-    /// Two bundled libraries installed different files at one place.
-    #[error("{recipe}: two bundled libraries install different files at `{path}`")]
+    /// A library carries another file to a place that is taken.
+    #[error("{recipe}: `{library}` installs another file at `{path}` than {}", describe_owner(.earlier.as_ref()))]
     CarryConflict {
         /// The consumer.
         recipe: RecipeName,
         /// The place.
         path: String,
+        /// The bundled library.
+        library: LibraryName,
+        /// The recipe of the library that has the place already; `None` when the consumer itself has.
+        earlier: Option<RecipeName>,
+    },
+    /// Two bundled libraries would hide each other's files while the consumer is built.
+    #[error("{recipe}: `{first}` and `{second}` install different files at `{path}`")]
+    Overlap {
+        /// The consumer.
+        recipe: RecipeName,
+        /// The place.
+        path: String,
+        /// One library and where it goes.
+        first: String,
+        /// The other.
+        second: String,
     },
     /// A library is bundled but none of its files are carried.
     #[error("{recipe}: bundles `{library}`, but its carry patterns match no installed file")]
@@ -105,7 +128,7 @@ pub enum BuildError {
         /// The consumer.
         recipe: RecipeName,
         /// The library.
-        library: String,
+        library: LibraryName,
     },
     /// Installed files that no package owns.
     #[error("{recipe}: {} to no package", describe_files(.files))]
@@ -114,19 +137,12 @@ pub enum BuildError {
         recipe: RecipeName,
         /// The files.
         files: Vec<String>,
+        /// Patterns that would claim them.
+        proposals: Vec<Proposal>,
     },
     /// An installed file that two packages own.
-    #[error("{recipe}: `{file}` belongs to both `{first}` and `{second}`")]
-    ClaimedTwice {
-        /// The recipe.
-        recipe: RecipeName,
-        /// The file.
-        file: String,
-        /// One package.
-        first: PackageName,
-        /// The other.
-        second: PackageName,
-    },
+    #[error(transparent)]
+    ClaimedTwice(Box<DoubleClaim>),
     /// A pattern that matches nothing.
     #[error("{recipe}: pattern `{pattern}` of package `{package}` matches no installed file")]
     UnmatchedPattern {
@@ -137,11 +153,19 @@ pub enum BuildError {
         /// The pattern.
         pattern: String,
     },
+    /// Something that keeps the recipe from being packaged, seen without building it.
+    #[error(transparent)]
+    Finding(Box<RecipeFinding>),
+    /// Several things at once.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<BuildError>),
     /// The ELF files contradict the recipe.
     #[error("{recipe}: the ELF files contradict the recipe")]
     Evidence {
         /// The recipe.
         recipe: RecipeName,
+        /// The bundled libraries that findings are about.
+        libraries: Vec<LibraryName>,
         /// One finding per line.
         findings: Vec<String>,
     },
@@ -192,7 +216,7 @@ pub enum BuildError {
         /// The recipe.
         recipe: RecipeName,
         /// The library.
-        library: kiln_model::LibraryName,
+        library: LibraryName,
         /// The key that is missing under `package`.
         distribution: &'static str,
     },
@@ -223,6 +247,22 @@ pub enum BuildError {
         recipe: RecipeName,
         /// The path.
         path: String,
+    },
+    /// A file can not be laid out.
+    #[error("`{}` can not be laid out: {reason}", .file.display())]
+    Layout {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A name is neither a file's nor a recipe's or base image's.
+    #[error("no file, recipe or base image `{name}`")]
+    NothingToFormat {
+        /// The name asked for.
+        name: String,
+        /// Recipes and base images that there are.
+        known: Vec<String>,
     },
     /// A file or folder can not be read or written; the error names it.
     #[error(transparent)]
@@ -286,6 +326,13 @@ impl BuildError {
         let what = what.into();
         move |source| Self::Image { what, source }
     }
+}
+
+fn describe_owner(earlier: Option<&RecipeName>) -> String {
+    earlier.map_or_else(
+        || "the recipe itself".to_owned(),
+        |recipe| format!("recipe `{recipe}`"),
+    )
 }
 
 fn describe_files(files: &[String]) -> String {

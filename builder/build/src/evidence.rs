@@ -3,10 +3,10 @@
 //! A private library that would be resolved from the operating system, a run path that leads
 //! elsewhere, a leaked build path, a bundled library that nothing needs: each fails the build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_image::TreeEntryKind;
-use kiln_model::{PackageName, Recipe, RecipeName};
+use kiln_model::{LibraryName, PackageName, Recipe, RecipeName};
 use kiln_rpm::{
     ElfEvidence, LinkFinding, PackagedPath, PrivateFiles, ProductElf, SpecTextError, check_links,
 };
@@ -98,19 +98,35 @@ impl Evidence {
             .iter()
             .map(|(path, elf)| ProductElf { path, elf })
             .collect();
+        let links = check_links(&files, private.as_ref());
         let mut findings = self.damaged.clone();
-        findings.extend(
-            check_links(&files, private.as_ref())
-                .iter()
-                .map(LinkFinding::to_string),
-        );
+        findings.extend(links.iter().map(LinkFinding::to_string));
         if findings.is_empty() {
             return Ok(());
         }
         Err(BuildError::Evidence {
             recipe: recipe.name.clone(),
+            libraries: self.libraries_in(recipe, &links),
             findings,
         })
+    }
+
+    /// Returns the libraries that the recipe bundles and that findings are about.
+    fn libraries_in(&self, recipe: &Recipe, findings: &BTreeSet<LinkFinding>) -> Vec<LibraryName> {
+        let about = |finding: &LinkFinding| match finding {
+            LinkFinding::BundledFromSystem { soname, .. }
+            | LinkFinding::BundledNotSearched { soname, .. }
+            | LinkFinding::BundledOutsidePrefix { soname, .. }
+            | LinkFinding::UndeclaredBundle { soname, .. }
+            | LinkFinding::UnusedBundle { soname } => self.private.get(soname),
+            LinkFinding::ForeignSearchPath { .. } | LinkFinding::BuildPath { .. } => None,
+        };
+        let recipes: BTreeSet<&RecipeName> = findings.iter().filter_map(about).collect();
+        recipe
+            .bundled()
+            .filter(|(_, from, _)| recipes.contains(from))
+            .map(|(library, _, _)| library.clone())
+            .collect()
     }
 
     /// Returns what the product carries for itself alone, if anything.

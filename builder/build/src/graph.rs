@@ -3,10 +3,10 @@
 //! A library is built for the prefix of the product that carries it, so one recipe can stand in the
 //! graph several times: a node is a recipe and where its files go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use kiln_model::{LibraryName, RecipeName, SandboxPath};
+use kiln_model::{BaseName, LibraryName, Recipe, RecipeName, SandboxPath};
 
 use crate::project::Project;
 
@@ -95,6 +95,8 @@ pub enum GraphError {
         library: LibraryName,
         /// The recipe that is missing.
         missing: RecipeName,
+        /// Recipes that there are.
+        known: Vec<RecipeName>,
     },
     /// The recipe that builds a library says that it builds another one.
     #[error("recipe `{recipe}` bundles `{library}` from recipe `{from}`, which builds `{actual}`")]
@@ -113,6 +115,8 @@ pub enum GraphError {
     Cycle {
         /// The way round, first and last the same.
         path: Vec<RecipeName>,
+        /// The library by which each recipe bundles the next.
+        libraries: Vec<LibraryName>,
     },
     /// A recipe names a base image that the project does not have.
     #[error("recipe `{recipe}` is built in base image `{base}`, which does not exist")]
@@ -120,7 +124,9 @@ pub enum GraphError {
         /// The recipe.
         recipe: RecipeName,
         /// The base image.
-        base: kiln_model::BaseName,
+        base: BaseName,
+        /// Base images that there are.
+        known: Vec<BaseName>,
     },
 }
 
@@ -139,14 +145,14 @@ impl Graph {
             },
         };
         for name in wanted {
-            if !project.recipes.contains_key(name) {
+            let Some(loaded) = project.recipes.get(name) else {
                 let known = project.recipes.keys().cloned().collect();
                 return Err(GraphError::UnknownRecipe {
                     name: name.clone(),
                     known,
                 });
-            }
-            let recipe = &project.recipes[name].recipe;
+            };
+            let recipe = &loaded.recipe;
             let prefix = if recipe.packages.is_empty() {
                 Prefix::Bundle(recipe.bundle_prefix.clone())
             } else {
@@ -158,6 +164,31 @@ impl Graph {
             })?;
         }
         Ok(search.graph)
+    }
+
+    /// Returns everything that keeps the project's recipes from making a graph, not only the first.
+    #[must_use]
+    pub fn problems(project: &Project) -> Vec<GraphError> {
+        let mut problems = Vec::new();
+        for loaded in project.recipes.values() {
+            let recipe = &loaded.recipe;
+            problems.extend(check_base(project, recipe).err());
+            let bundled = recipe.bundled();
+            problems.extend(bundled.filter_map(|(library, from, _)| {
+                check_library(project, &recipe.name, library, from).err()
+            }));
+        }
+        let mut search = CycleSearch {
+            project,
+            path: Vec::new(),
+            done: BTreeSet::new(),
+            cycles: Vec::new(),
+        };
+        for name in project.recipes.keys() {
+            search.visit(name);
+        }
+        problems.extend(search.cycles);
+        problems
     }
 
     /// Returns every node that `node` needs, directly or not, in build order, without itself.
@@ -174,9 +205,57 @@ impl Graph {
     }
 }
 
+/// The recipes on the way to the present one, each with the library by which it leads on.
+type Path = Vec<(RecipeName, LibraryName)>;
+
+/// Returns the cycle that going on to `next` closes, if any.
+fn cycle(path: &Path, next: &RecipeName) -> Option<GraphError> {
+    let start = path.iter().position(|(name, _)| name == next)?;
+    let (mut path, libraries): (Vec<_>, Vec<_>) = path[start..].iter().cloned().unzip();
+    path.push(next.clone());
+    Some(GraphError::Cycle { path, libraries })
+}
+
+fn check_base(project: &Project, recipe: &Recipe) -> Result<(), GraphError> {
+    if project.bases.contains_key(&recipe.base) {
+        return Ok(());
+    }
+    Err(GraphError::UnknownBase {
+        recipe: recipe.name.clone(),
+        base: recipe.base.clone(),
+        known: project.bases.keys().cloned().collect(),
+    })
+}
+
+fn check_library(
+    project: &Project,
+    recipe: &RecipeName,
+    library: &LibraryName,
+    from: &RecipeName,
+) -> Result<(), GraphError> {
+    let Some(loaded) = project.recipes.get(from) else {
+        return Err(GraphError::UnknownLibrary {
+            recipe: recipe.clone(),
+            library: library.clone(),
+            missing: from.clone(),
+            known: project.recipes.keys().cloned().collect(),
+        });
+    };
+    let actual = &loaded.recipe.identity.library;
+    if actual == library {
+        return Ok(());
+    }
+    Err(GraphError::OtherLibrary {
+        recipe: recipe.clone(),
+        library: library.clone(),
+        from: from.clone(),
+        actual: actual.clone(),
+    })
+}
+
 struct Search<'a> {
     project: &'a Project,
-    path: Vec<RecipeName>,
+    path: Path,
     graph: Graph,
 }
 
@@ -185,66 +264,62 @@ impl Search<'_> {
         if self.graph.edges.contains_key(&node) {
             return Ok(());
         }
-        if let Some(start) = self.path.iter().position(|name| *name == node.recipe) {
-            let mut path = self.path[start..].to_vec();
-            path.push(node.recipe);
-            return Err(GraphError::Cycle { path });
-        }
         let project = self.project;
         let recipe = &project.recipes[&node.recipe].recipe;
-        if !project.bases.contains_key(&recipe.base) {
-            return Err(GraphError::UnknownBase {
-                recipe: node.recipe,
-                base: recipe.base.clone(),
-            });
-        }
+        check_base(project, recipe)?;
         let prefix = match &node.prefix {
             Prefix::System => Prefix::Bundle(recipe.bundle_prefix.clone()),
             bundle @ Prefix::Bundle(_) => bundle.clone(),
         };
-        self.path.push(node.recipe.clone());
         let mut edges = Vec::new();
         for (library, from, _) in recipe.bundled() {
-            self.check_library(&node.recipe, library, from)?;
+            check_library(project, &node.recipe, library, from)?;
+            self.path.push((node.recipe.clone(), library.clone()));
+            if let Some(error) = cycle(&self.path, from) {
+                return Err(error);
+            }
             let needed = NodeId {
                 recipe: from.clone(),
                 prefix: prefix.clone(),
             };
             self.visit(needed.clone())?;
+            self.path.pop();
             edges.push(Edge {
                 library: library.clone(),
                 node: needed,
             });
         }
-        self.path.pop();
         self.graph.order.push(node.clone());
         self.graph.edges.insert(node, edges);
         Ok(())
     }
+}
 
-    fn check_library(
-        &self,
-        recipe: &RecipeName,
-        library: &LibraryName,
-        from: &RecipeName,
-    ) -> Result<(), GraphError> {
-        let Some(loaded) = self.project.recipes.get(from) else {
-            return Err(GraphError::UnknownLibrary {
-                recipe: recipe.clone(),
-                library: library.clone(),
-                missing: from.clone(),
-            });
+/// Finds cycles, one for each reference that closes one, whatever else is wrong.
+struct CycleSearch<'a> {
+    project: &'a Project,
+    path: Path,
+    done: BTreeSet<RecipeName>,
+    cycles: Vec<GraphError>,
+}
+
+impl CycleSearch<'_> {
+    fn visit(&mut self, name: &RecipeName) {
+        let Some(loaded) = self.project.recipes.get(name) else {
+            return;
         };
-        let actual = &loaded.recipe.identity.library;
-        if actual == library {
-            return Ok(());
+        if self.done.contains(name) {
+            return;
         }
-        Err(GraphError::OtherLibrary {
-            recipe: recipe.clone(),
-            library: library.clone(),
-            from: from.clone(),
-            actual: actual.clone(),
-        })
+        for (library, from, _) in loaded.recipe.bundled() {
+            self.path.push((name.clone(), library.clone()));
+            match cycle(&self.path, from) {
+                Some(found) => self.cycles.push(found),
+                None => self.visit(from),
+            }
+            self.path.pop();
+        }
+        self.done.insert(name.clone());
     }
 }
 
@@ -280,6 +355,7 @@ mod tests {
             config: Config::default(),
             recipes: recipes.collect(),
             bases: [(base.name.clone(), base)].into(),
+            texts: BTreeMap::new(),
         }
     }
 
@@ -305,8 +381,9 @@ mod tests {
     fn a_cycle_is_shown_as_a_path() {
         let project = project(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]);
         let path = ["b", "c", "b"].map(|name| name.parse().unwrap()).to_vec();
+        let libraries = ["c", "b"].map(|name| name.parse().unwrap()).to_vec();
         let error = Graph::new(&project, &["a".parse().unwrap()]).unwrap_err();
-        assert_eq!(error, GraphError::Cycle { path });
+        assert_eq!(error, GraphError::Cycle { path, libraries });
         assert_eq!(error.to_string(), "recipes bundle each other: b -> c -> b");
     }
 
@@ -319,6 +396,7 @@ mod tests {
             recipe: name("a"),
             library: "b".parse().unwrap(),
             missing: name("b"),
+            known: vec![name("a")],
         };
         assert_eq!(error, expected);
         let error = Graph::new(&project, &[name("x")]).unwrap_err();
@@ -328,6 +406,39 @@ mod tests {
                 name: name("x"),
                 known: vec![name("a")]
             }
+        );
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once() {
+        let lines: [(&str, &[&str]); 6] = [
+            ("a", &["a"]),
+            ("b", &["c", "missing"]),
+            ("c", &["d"]),
+            ("d", &["b", "c"]),
+            ("e", &["f"]),
+            ("f", &[]),
+        ];
+        let mut project = project(&lines);
+        let f = project
+            .recipes
+            .get_mut("f".parse::<RecipeName>().as_ref().unwrap());
+        f.unwrap().recipe.base = "x".parse().unwrap();
+        let problems = Graph::problems(&project);
+        let shown: Vec<String> = problems.iter().map(GraphError::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "recipe `b` bundles `missing` from recipe `missing`, which does not exist",
+                "recipe `f` is built in base image `x`, which does not exist",
+                "recipes bundle each other: a -> a",
+                "recipes bundle each other: b -> c -> d -> b",
+                "recipes bundle each other: c -> d -> c",
+            ]
+        );
+        assert_eq!(
+            Graph::problems(&self::project(&[("a", &["b"]), ("b", &[])])),
+            []
         );
     }
 }

@@ -4,14 +4,18 @@
 //! that is done by the store, the engine and the report that a [`Workshop`] holds.
 
 mod buildinfo;
+mod check;
 mod compile;
 mod documents;
+mod draft;
 mod error;
 mod evidence;
 mod folder;
+mod format;
 mod graph;
 mod key;
 mod kiln_base;
+mod lint;
 mod lock;
 mod log;
 mod outputs;
@@ -24,6 +28,7 @@ mod rootfs;
 mod rpmbuild;
 mod schedule;
 mod script;
+mod site;
 mod spec;
 mod split;
 mod stage;
@@ -32,20 +37,26 @@ mod work;
 mod workshop;
 
 pub use buildinfo::BUILDINFO_FORMAT;
+pub use check::{Checked, check};
 pub use compile::{Built, StepRecord};
+pub use draft::{Draft, DraftError, DraftRequest, draft};
 pub use error::BuildError;
+pub use format::{Formatted, format_file, formattable, formattable_named};
 pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
+pub use lint::RecipeFinding;
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;
 pub use outputs::{Summary, products};
 pub use package::{Packaged, PackagedRpm};
 pub use pipeline::{build, fetch};
 pub use plan::Plan;
-pub use project::{LoadedRecipe, Project, ProjectError};
+pub use project::{LoadedRecipe, Project, ProjectError, Survey};
 pub use publish::{Publication, publish};
 pub use script::{
     BUILD_ROOT, DESTDIR, SOURCE_ROOT, StepName, environment, fixed_environment, step_script,
 };
+pub use site::{Site, Spot};
+pub use split::{DoubleClaim, Proposal};
 pub use work::{OnFailure, Outcome, Row, RpmTotals, Work};
 pub use workshop::{Event, Host, KILN_VERSION, Report, Workshop};

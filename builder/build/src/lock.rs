@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kiln_image::{
     LockBase, LockBaseError, LockTools, base_request, lock_base, lock_tools, tools_request,
 };
-use kiln_model::recipe::{Choice, Distribution};
+use kiln_model::recipe::{Choice, Distribution, NodePath};
 use kiln_model::{
     Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, DistributionPackage,
     LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe, RecipeLock, RecipeName,
@@ -19,6 +19,7 @@ use crate::graph::Graph;
 use crate::plan::source_request;
 use crate::project::{LoadedRecipe, Project, ProjectError};
 use crate::publish::{Publication, publish};
+use crate::site::Site;
 use crate::told::{Told, TreeTold};
 use crate::workshop::{Event, Workshop};
 
@@ -318,12 +319,17 @@ pub fn checked_base_lock(
             "it is the lock of `{}` for {}",
             lock.base, lock.architecture
         );
-        return Err(BuildError::StaleLock { file, reason });
+        let site = None;
+        return Err(BuildError::StaleLock { file, reason, site });
     }
     let keys = project.base_keys(base)?;
     if lock.request != base_request(archive, &keys, architecture) {
         let reason = format!("base image `{}` asks for something else now", base.name);
-        return Err(BuildError::StaleLock { file, reason });
+        let site = Some(Box::new(Site::base(
+            &base.name,
+            NodePath::top().key("archive"),
+        )));
+        return Err(BuildError::StaleLock { file, reason, site });
     }
     Ok(Some(lock))
 }
@@ -342,9 +348,10 @@ pub fn checked_lock(
     let Some(lock) = project.recipe_lock(&recipe.name, architecture)? else {
         return Err(BuildError::NotLocked { file });
     };
-    let stale = |reason: String| BuildError::StaleLock {
+    let stale = |reason: String, path: Option<NodePath>| BuildError::StaleLock {
         file: file.clone(),
         reason,
+        site: path.map(|path| Box::new(Site::recipe(&recipe.name, path))),
     };
     let base = &project.bases[&recipe.base];
     let base_lock = checked_base_lock(project, base, architecture)?;
@@ -354,24 +361,25 @@ pub fn checked_lock(
         (_, None) => return Err(BuildError::NotLocked { file }),
     };
     if lock.recipe != recipe.name || lock.architecture != architecture {
-        return Err(stale(format!(
-            "it is the lock of `{}` for {}",
-            lock.recipe, lock.architecture
-        )));
+        let (of, architecture) = (&lock.recipe, lock.architecture);
+        return Err(stale(
+            format!("it is the lock of `{of}` for {architecture}"),
+            None,
+        ));
     }
+    let top = NodePath::top;
     if lock.base != recipe.base || lock.base_manifest != manifest {
-        return Err(stale(format!(
+        let reason = format!(
             "it was made for another base image\n  expected  {manifest}\n  actual    {}",
             lock.base_manifest
-        )));
+        );
+        return Err(stale(reason, Some(top().key("base"))));
     }
-    let is_same_source = |(source, locked): (&kiln_model::recipe::Source, &LockedSource)| {
-        source.sha256 == locked.sha256 && source.url == locked.url
-    };
-    if recipe.sources.len() != lock.sources.len()
-        || !recipe.sources.iter().zip(&lock.sources).all(is_same_source)
-    {
-        return Err(stale("the recipe has other sources now".to_owned()));
+    if let Some(path) = changed_source(recipe, &lock) {
+        return Err(stale(
+            "the recipe has other sources now".to_owned(),
+            Some(path),
+        ));
     }
     let wanted = wanted(project, recipe)?;
     let is_fresh = match (&lock.tools, &base.origin) {
@@ -388,9 +396,25 @@ pub fn checked_lock(
     if !is_fresh {
         return Err(stale(
             "the recipe needs other distribution packages now".to_owned(),
+            Some(top().key("tools")),
         ));
     }
     Ok(lock)
+}
+
+/// Returns the way to the first source that is not as it was locked.
+fn changed_source(recipe: &Recipe, lock: &RecipeLock) -> Option<NodePath> {
+    let sources = NodePath::top().key("sources");
+    for (index, source) in recipe.sources.iter().enumerate() {
+        let here = sources.clone().with("url", source.url.to_string());
+        match lock.sources.get(index) {
+            Some(locked) if locked.url != source.url => return Some(here),
+            Some(locked) if locked.sha256 != source.sha256 => return Some(here.key("sha256")),
+            Some(_) => {}
+            None => return Some(here),
+        }
+    }
+    (recipe.sources.len() < lock.sources.len()).then_some(sources)
 }
 
 fn has_package(lock: &BaseLock, name: &DistributionPackage) -> bool {

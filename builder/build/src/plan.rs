@@ -12,6 +12,7 @@ use kiln_store::{FetchLocation, FetchRequest};
 use crate::compile::{BuildInputs, Built, cached};
 use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
+use crate::lint::check_findings;
 use crate::lock::checked_lock;
 use crate::rootfs::Rootfs;
 use crate::workshop::Workshop;
@@ -40,6 +41,7 @@ impl Plan {
         let mut sizes = BTreeMap::new();
         for node in &graph.order {
             let loaded = &shop.project.recipes[&node.recipe];
+            check_findings(&loaded.recipe)?;
             loaded.check_patches()?;
             let lock = checked_lock(shop.project, loaded, shop.architecture)?;
             sizes.extend(

@@ -1,12 +1,13 @@
 //! A project on disk: its recipes, base images, lockfiles and settings, read once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use kiln_model::recipe::{Patch, YamlError};
+use kiln_model::recipe::{Cause, Patch, YamlError, places_of};
 use kiln_model::{
-    Architecture, BaseImage, BaseLock, BaseName, BaseOrigin, Config, Digest, Lock, LockError,
-    Recipe, RecipeLock, RecipeName,
+    Architecture, BaseImage, BaseLock, BaseName, BaseOrigin, Config, ConfigError, Digest, Lock,
+    LockError, Recipe, RecipeLock, RecipeName,
 };
 use walkdir::WalkDir;
 
@@ -23,6 +24,19 @@ pub struct LoadedRecipe {
     pub digest: Digest,
 }
 
+/// What could be read of a project, and everything that could not.
+#[derive(Debug)]
+pub struct Survey {
+    /// What could be read.
+    pub project: Project,
+    /// What is wrong with single files, in the order of their names.
+    pub errors: Vec<ProjectError>,
+    /// Recipes whose file is there but wrong.
+    pub broken_recipes: BTreeSet<String>,
+    /// Base images whose file is there but wrong.
+    pub broken_bases: BTreeSet<String>,
+}
+
 /// Everything that a project's folder says.
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -34,6 +48,8 @@ pub struct Project {
     pub recipes: BTreeMap<RecipeName, LoadedRecipe>,
     /// Base images by name.
     pub bases: BTreeMap<BaseName, BaseImage>,
+    /// The texts of all these files, to show lines of them, by path relative to the root.
+    pub texts: BTreeMap<PathBuf, String>,
 }
 
 /// Says why a project, or one file of it, can not be read.
@@ -65,16 +81,26 @@ pub enum ProjectError {
         error: Box<YamlError>,
     },
     /// `kiln.toml` is wrong.
-    #[error("{reason}")]
+    #[error("{error}")]
     Config {
         /// The file.
         file: PathBuf,
         /// Its text, to show the line.
         text: String,
-        /// What the parser says.
+        /// What is wrong and where.
+        error: Box<ConfigError>,
+    },
+    /// A file with a public key, which a base image names, can not be read.
+    #[error("base image `{base}`: `{}` can not be read: {reason}", .file.display())]
+    Key {
+        /// The base image.
+        base: BaseName,
+        /// The file, relative to the project's root.
+        file: PathBuf,
+        /// The file as the base image names it.
+        key: String,
+        /// Why.
         reason: String,
-        /// Where it starts, in bytes.
-        offset: usize,
     },
     /// A lockfile is damaged or newer.
     #[error("{error}")]
@@ -89,7 +115,7 @@ pub enum ProjectError {
     NameTaken {
         /// The recipe.
         recipe: RecipeName,
-        /// The name.
+        /// The name: of the recipe itself, or of one of its packages.
         name: String,
         /// What has it already.
         by: String,
@@ -98,6 +124,12 @@ pub enum ProjectError {
 
 /// Largest patch, in bytes.
 const MAX_PATCH: u64 = 64 << 20;
+
+/// Most bytes that are read of a file that people write; their readers refuse far smaller ones.
+const MAX_TEXT: u64 = 8 << 20;
+
+/// Most bytes that are read of a lockfile.
+const MAX_LOCK: u64 = 64 << 20;
 
 impl LoadedRecipe {
     /// Reads one of the recipe's patches and compares it with its pin.
@@ -108,7 +140,7 @@ impl LoadedRecipe {
         let file = self.folder.join(&patch.file);
         let unusable = |reason: String| BuildError::PatchFile {
             recipe: self.recipe.name.clone(),
-            file: file.clone(),
+            patch: patch.file.clone(),
             reason,
         };
         let metadata = file
@@ -124,7 +156,8 @@ impl LoadedRecipe {
         let actual = Digest::of(&bytes);
         if actual != patch.sha256 {
             return Err(BuildError::Patch {
-                file,
+                recipe: self.recipe.name.clone(),
+                patch: patch.file.clone(),
                 expected: patch.sha256,
                 actual,
             });
@@ -135,12 +168,17 @@ impl LoadedRecipe {
     /// Compares every patch with its pin.
     ///
     /// # Errors
-    /// As [`LoadedRecipe::read_patch`].
+    /// As [`LoadedRecipe::read_patch`], of the first patch that is wrong.
     pub fn check_patches(&self) -> Result<(), BuildError> {
+        self.wrong_patches().next().map_or(Ok(()), Err)
+    }
+
+    /// Returns what is wrong with each patch that is not the pinned one.
+    pub fn wrong_patches(&self) -> impl Iterator<Item = BuildError> {
         self.recipe
             .patches
             .iter()
-            .try_for_each(|patch| self.read_patch(patch).map(drop))
+            .filter_map(|patch| self.read_patch(patch).err())
     }
 }
 
@@ -148,59 +186,55 @@ impl Project {
     /// Reads the project in `root`. Every file that is wrong is reported, not only the first.
     ///
     /// # Errors
-    /// All that is wrong, in the order of the files' names.
-    pub fn load(root: &Path) -> Result<Self, Vec<ProjectError>> {
-        let recipes_folder = root.join("recipes");
-        if !recipes_folder.is_dir() {
-            return Err(vec![ProjectError::NoRecipes {
-                root: root.to_owned(),
-            }]);
-        }
-        let mut errors = Vec::new();
-        let mut keep = |error: ProjectError| errors.push(error);
-        let config = load_config(root).map_err(&mut keep).unwrap_or_default();
-        let mut recipes = BTreeMap::new();
-        for folder in sorted_entries(&recipes_folder) {
-            let file = folder.join("recipe.yaml");
-            let Ok(metadata) = file.symlink_metadata() else {
-                continue;
-            };
-            if !metadata.is_file() {
-                keep(ProjectError::NotAFile {
-                    file: relative(root, &file),
-                });
-                continue;
-            }
-            match load_recipe(root, &folder) {
-                Ok(loaded) => {
-                    recipes.insert(loaded.recipe.name.clone(), loaded);
-                }
-                Err(error) => keep(error),
-            }
-        }
-        let mut bases = BTreeMap::new();
-        for file in sorted_entries(&root.join("base-images")) {
-            if file.extension().is_none_or(|extension| extension != "yaml") {
-                continue;
-            }
-            match load_base(root, &file) {
-                Ok(base) => {
-                    bases.insert(base.name.clone(), base);
-                }
-                Err(error) => keep(error),
-            }
-        }
-        errors.extend(taken_names(&recipes, &bases));
-        if errors.is_empty() {
-            Ok(Self {
-                root: root.to_owned(),
-                config,
-                recipes,
-                bases,
-            })
+    /// All that is wrong, with what could be read.
+    pub fn load(root: &Path) -> Result<Self, Box<Survey>> {
+        let survey = Self::survey(root);
+        if survey.errors.is_empty() {
+            Ok(survey.project)
         } else {
-            Err(errors)
+            Err(Box::new(survey))
         }
+    }
+
+    /// Reads what can be read of the project in `root`.
+    #[must_use]
+    pub fn survey(root: &Path) -> Survey {
+        let mut survey = Survey {
+            project: Self {
+                root: root.to_owned(),
+                config: Config::default(),
+                recipes: BTreeMap::new(),
+                bases: BTreeMap::new(),
+                texts: BTreeMap::new(),
+            },
+            errors: Vec::new(),
+            broken_recipes: BTreeSet::new(),
+            broken_bases: BTreeSet::new(),
+        };
+        if root.join("recipes").is_dir() {
+            survey.read_config();
+            survey.read_recipes();
+            survey.read_bases();
+            let taken = taken_names(&survey.project.recipes, &survey.project.bases);
+            survey.errors.extend(taken);
+        } else {
+            survey.errors.push(ProjectError::NoRecipes {
+                root: root.to_owned(),
+            });
+        }
+        survey
+    }
+
+    /// Returns where a recipe's file lies, relative to the root.
+    #[must_use]
+    pub fn recipe_file(&self, name: &RecipeName) -> PathBuf {
+        Path::new("recipes").join(name.as_str()).join("recipe.yaml")
+    }
+
+    /// Returns where a base image's file lies, relative to the root.
+    #[must_use]
+    pub fn base_file(&self, name: &BaseName) -> PathBuf {
+        Path::new("base-images").join(format!("{name}.yaml"))
     }
 
     /// Returns where the lockfile of `name`, a recipe or base image, lies.
@@ -244,8 +278,11 @@ impl Project {
         if !path.exists() {
             return Ok(None);
         }
-        let text = fs_err::read_to_string(&path)?;
-        L::parse(&text)
+        let text = String::from_utf8(read_bounded(&path, MAX_LOCK)?);
+        let text = text.map_err(|error| LockError::Syntax {
+            reason: error.to_string(),
+        });
+        text.and_then(|text| L::parse(&text))
             .map(Some)
             .map_err(|error| ProjectError::Lock {
                 file: relative(&self.root, &path),
@@ -256,13 +293,20 @@ impl Project {
     /// Reads the public keys that a base image names.
     ///
     /// # Errors
-    /// `Io`, with the file's name.
+    /// `Key`, with the file's name.
     pub fn base_keys(&self, base: &BaseImage) -> Result<Vec<Vec<u8>>, ProjectError> {
         let BaseOrigin::Archive(archive) = &base.origin else {
             return Ok(Vec::new());
         };
-        let folder = self.root.join("base-images");
-        let read = |file: &String| Ok(fs_err::read(folder.join(file))?);
+        let read = |key: &String| {
+            let file = Path::new("base-images").join(key);
+            read_bounded(&self.root.join(&file), MAX_TEXT).map_err(|error| ProjectError::Key {
+                base: base.name.clone(),
+                file,
+                key: key.clone(),
+                reason: error.to_string(),
+            })
+        };
         archive.keys.iter().map(read).collect()
     }
 }
@@ -315,12 +359,12 @@ fn taken_names(
     errors
 }
 
-fn relative(root: &Path, path: &Path) -> PathBuf {
+pub(crate) fn relative(root: &Path, path: &Path) -> PathBuf {
     path.strip_prefix(root).unwrap_or(path).to_owned()
 }
 
 /// Lists a folder's entries by name; none when it is missing.
-fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
     let walk = WalkDir::new(folder)
         .min_depth(1)
         .max_depth(1)
@@ -331,42 +375,127 @@ fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn load_config(root: &Path) -> Result<Config, ProjectError> {
-    let path = root.join("kiln.toml");
-    if !path.exists() {
-        return Ok(Config::default());
+/// Reads at most `limit` bytes and one more, so that a reader notices that there are too many.
+fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs_err::File::open(path)?
+        .take(limit + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a file that people write, called `shown` in errors.
+///
+/// # Errors
+/// `NotAFile` or `Io`.
+pub(crate) fn read_text_file(path: &Path, shown: &Path) -> Result<Vec<u8>, ProjectError> {
+    if !path.symlink_metadata()?.is_file() {
+        let file = shown.to_owned();
+        return Err(ProjectError::NotAFile { file });
     }
-    let text = fs_err::read_to_string(&path)?;
-    Config::parse(&text).map_err(|error| ProjectError::Config {
-        file: relative(root, &path),
-        text,
-        reason: error.reason,
-        offset: error.offset,
-    })
+    Ok(read_bounded(path, MAX_TEXT)?)
 }
 
-fn load_recipe(root: &Path, folder: &Path) -> Result<LoadedRecipe, ProjectError> {
-    let path = folder.join("recipe.yaml");
-    let bytes = fs_err::read(&path)?;
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let recipe = Recipe::parse(&bytes, &name).map_err(|error| ProjectError::Yaml {
-        file: relative(root, &path),
-        text: String::from_utf8_lossy(&bytes).into_owned(),
-        error: Box::new(error),
-    })?;
-    Ok(LoadedRecipe {
-        recipe,
-        folder: folder.to_owned(),
-        digest: Digest::of(&bytes),
-    })
-}
+impl Survey {
+    /// Reads one file that people write; `None` when it can not be read, which is kept as an error.
+    fn read(&mut self, file: &Path) -> Option<Vec<u8>> {
+        match read_text_file(&self.project.root.join(file), file) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                self.project.texts.insert(file.to_owned(), text);
+                Some(bytes)
+            }
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
+        }
+    }
 
-fn load_base(root: &Path, path: &Path) -> Result<BaseImage, ProjectError> {
-    let bytes = fs_err::read(path)?;
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    BaseImage::parse(&bytes, &stem).map_err(|error| ProjectError::Yaml {
-        file: relative(root, path),
-        text: String::from_utf8_lossy(&bytes).into_owned(),
-        error: Box::new(error),
-    })
+    fn yaml(&mut self, file: &Path, error: YamlError) {
+        let text = &self.project.texts[file];
+        let places = match &error.cause {
+            // A draft has several of them: all are told.
+            Cause::Placeholder { text: placeholder } => places_of(placeholder, text),
+            _ => vec![error.place],
+        };
+        self.errors
+            .extend(places.into_iter().map(|place| ProjectError::Yaml {
+                file: file.to_owned(),
+                text: text.clone(),
+                error: Box::new(YamlError {
+                    place,
+                    cause: error.cause.clone(),
+                }),
+            }));
+    }
+
+    fn read_config(&mut self) {
+        let file = Path::new("kiln.toml");
+        if self.project.root.join(file).symlink_metadata().is_err() {
+            return;
+        }
+        let Some(bytes) = self.read(file) else {
+            return;
+        };
+        match Config::parse(&bytes) {
+            Ok(config) => self.project.config = config,
+            Err(error) => self.errors.push(ProjectError::Config {
+                file: file.to_owned(),
+                text: self.project.texts[file].clone(),
+                error: Box::new(error),
+            }),
+        }
+    }
+
+    fn read_recipes(&mut self) {
+        for folder in sorted_entries(&self.project.root.join("recipes")) {
+            if folder.join("recipe.yaml").symlink_metadata().is_err() {
+                continue;
+            }
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let file = relative(&self.project.root, &folder).join("recipe.yaml");
+            let parsed = self.read(&file).map(|bytes| {
+                let recipe = Recipe::parse(&bytes, &name)?;
+                Ok((recipe, Digest::of(&bytes)))
+            });
+            match parsed {
+                Some(Ok((recipe, digest))) => {
+                    let name = recipe.name.clone();
+                    let loaded = LoadedRecipe {
+                        recipe,
+                        folder: folder.clone(),
+                        digest,
+                    };
+                    self.project.recipes.insert(name, loaded);
+                    continue;
+                }
+                Some(Err(error)) => self.yaml(&file, error),
+                None => {}
+            }
+            self.broken_recipes.insert(name.into_owned());
+        }
+    }
+
+    fn read_bases(&mut self) {
+        for path in sorted_entries(&self.project.root.join("base-images")) {
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let file = relative(&self.project.root, &path);
+            match self
+                .read(&file)
+                .map(|bytes| BaseImage::parse(&bytes, &stem))
+            {
+                Some(Ok(base)) => {
+                    self.project.bases.insert(base.name.clone(), base);
+                    continue;
+                }
+                Some(Err(error)) => self.yaml(&file, error),
+                None => {}
+            }
+            self.broken_bases.insert(stem.into_owned());
+        }
+    }
 }

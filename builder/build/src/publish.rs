@@ -3,10 +3,12 @@
 //! Each file appears whole or not at all: it is written beside its place and renamed. A file that
 //! already has the right bytes is left alone, so that nothing to do changes nothing.
 
+use std::fs::Permissions;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kiln_model::Digest;
+use tempfile::NamedTempFile;
 
 use crate::error::BuildError;
 
@@ -27,28 +29,62 @@ pub fn publish(path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
     if has_bytes(path, bytes) {
         return Ok(Publication::Unchanged);
     }
-    let folder = path
-        .parent()
-        .map_or_else(|| PathBuf::from("."), Path::to_owned);
-    fs_err::create_dir_all(&folder)?;
-    let named = |error: std::io::Error| {
-        BuildError::Io(std::io::Error::new(
-            error.kind(),
-            format!("{}: {error}", path.display()),
-        ))
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".kiln-")
-        .permissions(readable())
-        .tempfile_in(&folder)
-        .map_err(named)?;
-    file.write_all(bytes).map_err(named)?;
-    file.as_file().sync_all().map_err(named)?;
-    file.persist(path).map_err(|error| named(error.error))?;
+    if let Some(folder) = path.parent() {
+        fs_err::create_dir_all(folder)?;
+    }
+    write(path, bytes, readable())?;
     Ok(Publication::Written)
 }
 
-fn readable() -> std::fs::Permissions {
+/// Writes `bytes` over the file at `path` atomically; it keeps its permissions.
+///
+/// # Errors
+/// `Io`, with the path. A half-written file never stays.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    write(path, bytes, fs_err::metadata(path)?.permissions())
+}
+
+/// Writes a file that must not be there yet, atomically.
+///
+/// # Errors
+/// `Io`, with the path; of kind `AlreadyExists` when something has the name.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    let named = |error: std::io::Error| BuildError::Io(with_path(path, &error));
+    let file = temporary(path, bytes, readable()).map_err(named)?;
+    file.persist_noclobber(path)
+        .map_err(|error| named(error.error))?;
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8], permissions: Permissions) -> Result<(), BuildError> {
+    let named = |error: std::io::Error| BuildError::Io(with_path(path, &error));
+    let file = temporary(path, bytes, permissions).map_err(named)?;
+    file.persist(path).map_err(|error| named(error.error))?;
+    Ok(())
+}
+
+fn with_path(path: &Path, error: &std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Writes a file beside `path`, which is renamed to it when it is whole.
+fn temporary(
+    path: &Path,
+    bytes: &[u8],
+    permissions: Permissions,
+) -> std::io::Result<NamedTempFile> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".kiln-")
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    // Outright, whatever the umask.
+    file.as_file().set_permissions(permissions)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn readable() -> Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }
 

@@ -342,17 +342,19 @@ fn carry(
             }
             is_found = true;
             let earlier = files.insert(path.clone(), staged.clone());
-            if earlier.is_some_and(|earlier| earlier.kind != staged.kind) {
+            if let Some(earlier) = earlier.filter(|earlier| earlier.kind != staged.kind) {
                 return Err(BuildError::CarryConflict {
                     recipe: recipe.name.clone(),
                     path,
+                    library: edge.library.clone(),
+                    earlier: earlier.library,
                 });
             }
         }
         if !is_found {
             return Err(BuildError::NothingCarried {
                 recipe: recipe.name.clone(),
-                library: edge.library.to_string(),
+                library: edge.library.clone(),
             });
         }
     }

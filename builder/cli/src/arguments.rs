@@ -152,6 +152,16 @@ pub enum Verb {
     /// Builds what the store does not have, each step sealed and without network, and puts the
     /// results into `out/`. Logs of all steps are in `out/logs/`.
     Build(Build),
+    /// Draft a recipe from a source tarball
+    ///
+    /// Writes `recipes/NAME/recipe.yaml` with what the tarball tells: name, version, digest, licence,
+    /// build system. What it can not know stands as FILL-IN, which `kiln check` names.
+    New(New),
+    /// Lay out recipes and base image files
+    ///
+    /// One order of keys, one way of indenting; every value and comment stays, or the file is left as
+    /// it is.
+    Fmt(Fmt),
     /// Say whether this host can build, and what to do if not
     ///
     /// Looks at everything that a build needs: the kernel, namespaces, the store and its disk,
@@ -204,6 +214,32 @@ pub struct Lock {
     /// Choose base images' packages anew, although their lockfiles fit
     #[arg(long)]
     pub update: bool,
+}
+
+/// What to draft.
+#[derive(Debug, Args)]
+pub struct New {
+    /// The tarball: a file, or an https:// or debian: address, from which it is fetched
+    #[arg(value_name = "TARBALL")]
+    pub tarball: String,
+    /// The recipe's name; default: what the file's name says
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Upstream's version; default: what the file's name says
+    // Not `version`: that is clap's own flag.
+    #[arg(long = "version", value_name = "VERSION")]
+    pub upstream_version: Option<String>,
+}
+
+/// What to lay out.
+#[derive(Debug, Args)]
+pub struct Fmt {
+    /// Recipes, base images or files; default: all recipes and base images
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Write nothing: exit 1 and show the difference where a file is not laid out
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// What to draw, and how.

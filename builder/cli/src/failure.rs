@@ -1,12 +1,15 @@
 //! Errors as people see them: what, where, the line itself, what to do; and the exit code.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use kiln_build::{BuildError, GraphError, LogEnd, ProjectError, Summary};
+use kiln_build::{
+    BuildError, DraftError, GraphError, LogEnd, Project, ProjectError, Site, Summary, Survey,
+};
 use kiln_model::mask_credentials;
 
+use crate::hint;
 use crate::report::EventLine;
+use crate::snippet::Snippet;
 
 /// A run's end that is not success.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,37 +39,68 @@ impl Failure {
     }
 
     /// Everything that is wrong with a project's files.
-    pub fn project(errors: &[ProjectError]) -> Self {
+    pub fn project(survey: &Survey) -> Self {
+        let errors = &survey.errors;
+        let texts = errors
+            .iter()
+            .map(|error| project_text(&survey.project, error));
         Self {
-            texts: errors.iter().map(project_text).collect(),
+            texts: texts.collect(),
             code: TROUBLE,
             is_finding: errors.iter().all(is_finding),
         }
     }
 
-    /// What stopped a run.
-    pub fn build(error: &BuildError) -> Self {
-        let code = match error {
-            BuildError::StepFailed { .. }
-            | BuildError::PackagingFailed { .. }
-            | BuildError::NothingInstalled { .. }
-            | BuildError::Unclaimed { .. }
-            | BuildError::ClaimedTwice { .. }
-            | BuildError::UnmatchedPattern { .. }
-            | BuildError::NothingCarried { .. }
-            | BuildError::CarryConflict { .. }
-            | BuildError::OtherRpms { .. }
-            | BuildError::UnmergedFolder { .. }
-            | BuildError::PathTaken { .. }
-            | BuildError::NoLicenseFile { .. }
-            | BuildError::Evidence { .. } => FINDINGS,
-            BuildError::Cancelled => INTERRUPTED,
-            _ => TROUBLE,
+    /// What is wrong with files that `kiln fmt` or `kiln new` looked at, without a project.
+    pub fn file(error: &BuildError) -> Self {
+        let text = match error {
+            BuildError::Project(error) => file_text(error),
+            error => {
+                let mut text = chain(error);
+                add_hint(&mut text, hint::of_build(error));
+                text
+            }
         };
         Self {
-            texts: vec![build_text(error)],
-            code,
-            is_finding: !matches!(error, BuildError::Io(_)),
+            texts: vec![text],
+            code: TROUBLE,
+            is_finding: false,
+        }
+    }
+
+    /// Why there is no draft of a recipe.
+    pub fn draft(error: &DraftError) -> Self {
+        if let DraftError::Build(error) = error {
+            return Self::file(error);
+        }
+        let mut text = chain(error);
+        add_hint(&mut text, hint::of_draft(error));
+        Self {
+            texts: vec![text],
+            code: TROUBLE,
+            is_finding: false,
+        }
+    }
+
+    /// Something found, in words of its own.
+    pub fn finding(text: String) -> Self {
+        Self {
+            texts: vec![text],
+            code: FINDINGS,
+            is_finding: true,
+        }
+    }
+
+    /// What stopped a run over `project`.
+    pub fn build(project: &Project, error: &BuildError) -> Self {
+        Self {
+            texts: build_texts(project, error),
+            code: code(error),
+            is_finding: match error {
+                BuildError::Io(_) => false,
+                BuildError::Project(error) => is_finding(error),
+                _ => true,
+            },
         }
     }
 
@@ -81,20 +115,22 @@ impl Failure {
     /// Joins several failures into one; the first one's code counts.
     pub fn joined(failures: Vec<Self>) -> Option<Self> {
         let code = failures.first()?.code;
+        let is_finding = failures.iter().all(|failure| failure.is_finding);
         let texts = failures.into_iter().flat_map(|failure| failure.texts);
         Some(Self {
             texts: texts.collect(),
             code,
-            is_finding: true,
+            is_finding,
         })
     }
 
     /// Returns everything that failed in a build; `None` when nothing did.
-    pub fn builds(summary: &Summary) -> Option<Self> {
-        let failures: Vec<Self> = summary.failures.iter().map(Self::build).collect();
+    pub fn builds(project: &Project, summary: &Summary) -> Option<Self> {
+        let failures = summary.failures.iter();
+        let failures: Vec<Self> = failures.map(|error| Self::build(project, error)).collect();
         let interrupted = summary
             .is_cancelled
-            .then(|| Self::build(&BuildError::Cancelled));
+            .then(|| Self::build(project, &BuildError::Cancelled));
         // What could not be answered counts more than what was answered with no.
         let codes = failures.iter().chain(&interrupted).map(Self::exit_code);
         let code = codes.max()?;
@@ -127,6 +163,29 @@ impl Failure {
     }
 }
 
+/// Returns the exit code: 1 where the recipe's own steps or files are at fault.
+fn code(error: &BuildError) -> u8 {
+    match error {
+        BuildError::StepFailed { .. }
+        | BuildError::PackagingFailed { .. }
+        | BuildError::NothingInstalled { .. }
+        | BuildError::Unclaimed { .. }
+        | BuildError::ClaimedTwice(_)
+        | BuildError::UnmatchedPattern { .. }
+        | BuildError::NothingCarried { .. }
+        | BuildError::CarryConflict { .. }
+        | BuildError::Overlap { .. }
+        | BuildError::OtherRpms { .. }
+        | BuildError::UnmergedFolder { .. }
+        | BuildError::PathTaken { .. }
+        | BuildError::NoLicenseFile { .. }
+        | BuildError::Evidence { .. } => FINDINGS,
+        BuildError::Several(errors) => errors.iter().map(code).max().unwrap_or(TROUBLE),
+        BuildError::Cancelled => INTERRUPTED,
+        _ => TROUBLE,
+    }
+}
+
 /// Errors of files that people wrote; anything else is the host's.
 fn is_finding(error: &ProjectError) -> bool {
     !matches!(error, ProjectError::Io(_) | ProjectError::NoRecipes { .. })
@@ -146,90 +205,59 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A place in a text file: the line itself is shown below its name.
-struct Snippet<'a> {
-    file: &'a Path,
-    text: &'a str,
-    line: u64,
-    column: u64,
-}
-
-impl Snippet<'_> {
-    fn render(&self) -> String {
-        let (line, column) = (self.line, self.column);
-        let place = format!("  --> {}:{line}:{column}\n", self.file.display());
-        let index = usize::try_from(line)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1);
-        let Some(shown) = self.text.lines().nth(index) else {
-            return place;
-        };
-        let gutter = line.to_string();
-        let blank = " ".repeat(gutter.len());
-        let before = usize::try_from(column).unwrap_or(1).saturating_sub(1);
-        // Control characters in a foreign file must not reach the terminal.
-        let is_shown = |c: char| if c.is_control() { ' ' } else { c };
-        let mut shown: String = shown.chars().map(is_shown).take(160).collect();
-        shown.truncate(shown.trim_end().len());
-        let caret = " ".repeat(before.min(160));
-        format!("{place}{blank} |\n{gutter} | {shown}\n{blank} | {caret}^\n")
+fn add_hint(text: &mut String, hint: Option<String>) {
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "\nhint: {hint}");
     }
 }
 
-fn project_text(error: &ProjectError) -> String {
+/// Shows the lines that an error is about.
+fn add_sites(text: &mut String, project: &Project, sites: &[Site]) {
+    for spot in sites.iter().filter_map(|site| site.find(project)) {
+        let snippet = Snippet {
+            file: &spot.file,
+            text: spot.text,
+            place: spot.place,
+        };
+        text.push_str(&snippet.render());
+    }
+}
+
+fn project_text(project: &Project, error: &ProjectError) -> String {
     let mut text = format!("error: {error}\n");
-    match error {
-        ProjectError::Yaml {
-            file,
-            text: content,
-            error,
-        } => {
-            let (line, column) = (error.place.line, error.place.column);
-            text.push_str(
-                &Snippet {
-                    file,
-                    text: content,
-                    line,
-                    column,
-                }
-                .render(),
-            );
-            if let Some(hint) = error.cause.hint() {
-                let _ = writeln!(text, "\nhint: {hint}");
-            }
-        }
-        ProjectError::Config {
-            file,
-            text: content,
-            offset,
-            ..
-        } => {
-            let before = content.get(..*offset).unwrap_or_default();
-            let line = before.matches('\n').count() as u64 + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() as u64 + 1;
-            text.push_str(
-                &Snippet {
-                    file,
-                    // An address in it may hold a password.
-                    text: &mask_credentials(content),
-                    line,
-                    column,
-                }
-                .render(),
-            );
-        }
+    add_own_place(&mut text, error);
+    add_sites(&mut text, project, &error.sites());
+    add_hint(&mut text, hint::of_project(error));
+    text
+}
+
+/// The same for a file that was read by itself.
+fn file_text(error: &ProjectError) -> String {
+    let mut text = format!("error: {error}\n");
+    add_own_place(&mut text, error);
+    add_hint(&mut text, hint::of_project(error));
+    text
+}
+
+/// Shows the place of errors that know it by themselves.
+fn add_own_place(text: &mut String, error: &ProjectError) {
+    let (file, content, place) = match error {
+        ProjectError::Yaml { file, text, error } => (file, text, error.place),
+        ProjectError::Config { file, text, error } => (file, text, error.place),
         ProjectError::Lock { file, .. } => {
             let _ = writeln!(text, "  --> {}", file.display());
-            text.push_str("\nhint: `kiln lock` writes it anew\n");
+            return;
         }
-        ProjectError::NoRecipes { .. } => {
-            text.push_str("\nhint: run kiln in a project's folder, or name it with --project\n");
-        }
-        ProjectError::NameTaken { .. } => text.push_str("\nhint: rename one of the two\n"),
-        ProjectError::NotAFile { .. } => text.push_str("\nhint: put the recipe itself there\n"),
-        ProjectError::Io(_) => {}
-    }
-    text
+        _ => return,
+    };
+    // An address in kiln.toml may hold a password.
+    let content = mask_credentials(content);
+    let snippet = Snippet {
+        file,
+        text: &content,
+        place,
+    };
+    text.push_str(&snippet.render());
 }
 
 fn list<T: std::fmt::Display>(what: &str, items: &[T]) -> String {
@@ -258,11 +286,23 @@ fn log_text(end: &LogEnd) -> String {
     text
 }
 
-fn build_text(error: &BuildError) -> String {
+/// One text for each thing that is wrong.
+fn build_texts(project: &Project, error: &BuildError) -> Vec<String> {
+    match error {
+        BuildError::Several(errors) => {
+            let texts = errors.iter().flat_map(|error| build_texts(project, error));
+            texts.collect()
+        }
+        error => vec![build_text(project, error)],
+    }
+}
+
+fn build_text(project: &Project, error: &BuildError) -> String {
     if let BuildError::Project(error) = error {
-        return project_text(error);
+        return project_text(project, error);
     }
     let mut text = chain(error);
+    add_sites(&mut text, project, &error.sites());
     match error {
         BuildError::StepFailed { log, node, .. } => {
             text.push_str(&log_text(log));
@@ -273,67 +313,30 @@ fn build_text(error: &BuildError) -> String {
             );
         }
         BuildError::PackagingFailed { log, .. } => text.push_str(&log_text(log)),
-        BuildError::NotLocked { .. } | BuildError::StaleLock { .. } => {
-            text.push_str(
-                "\nhint: run `kiln lock` on a machine with network, and commit the file\n",
-            );
-        }
         BuildError::Patch {
             expected, actual, ..
         } => {
             let _ = writeln!(text, "  expected  {expected}\n  actual    {actual}");
-            text.push_str("\nhint: look at what changed in the patch, then pin it anew\n");
         }
-        BuildError::Unclaimed { files, .. } => {
+        BuildError::Unclaimed {
+            files, proposals, ..
+        } => {
             text.push_str(&list("file", files));
-            text.push_str("\nhint: add a pattern to a package, or remove the file in `install`\n");
+            let proposal = |p: &kiln_build::Proposal| format!("{} for `{}`", p.pattern, p.package);
+            let proposals: Vec<String> = proposals.iter().map(proposal).collect();
+            text.push_str(&list("pattern", &proposals));
         }
-        BuildError::ClaimedTwice { .. } => {
-            text.push_str("\nhint: make one of the two patterns narrower\n");
-        }
-        BuildError::UnmatchedPattern { .. } => {
-            text.push_str("\nhint: the log of the install step shows what was installed\n");
+        BuildError::ClaimedTwice(claim) if claim.more > 0 => {
+            let _ = writeln!(text, "  and {} more files that both match", claim.more);
         }
         BuildError::Evidence { findings, .. } => text.push_str(&list("finding", findings)),
-        BuildError::Graph(GraphError::UnknownRecipe { name, known }) => {
-            let distance = |known: &kiln_model::RecipeName| {
-                strsim::damerau_levenshtein(known.as_str(), name.as_str())
-            };
-            let nearest = known.iter().min_by_key(|known| distance(known));
-            let near = nearest.filter(|known| distance(known) <= name.as_str().len().div_ceil(3));
-            match near {
-                Some(nearest) => {
-                    let _ = writeln!(text, "\nhint: did you mean `{nearest}`?");
-                }
-                None => text.push_str(&list("recipe", known)),
-            }
-        }
-        BuildError::NothingInstalled { .. } => {
-            text.push_str("\nhint: install below \"$DESTDIR\"\n");
+        BuildError::Graph(GraphError::UnknownRecipe { known, .. })
+            if hint::of_build(error).is_none() =>
+        {
+            text.push_str(&list("recipe", known));
         }
         _ => {}
     }
+    add_hint(&mut text, hint::of_build(error));
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_snippet_shows_the_line_and_nothing_that_moves_the_cursor() {
-        let file = Path::new("recipes/x/recipe.yaml");
-        let text = "schema: 1\nname: \u{1b}[31mx\n";
-        let shown = Snippet {
-            file,
-            text,
-            line: 2,
-            column: 7,
-        }
-        .render();
-        assert_eq!(
-            shown,
-            "  --> recipes/x/recipe.yaml:2:7\n  |\n2 | name:  [31mx\n  |       ^\n"
-        );
-    }
 }

@@ -4,6 +4,7 @@ mod arguments;
 mod completion;
 mod diagram;
 mod failure;
+mod hint;
 mod host;
 mod interrupt;
 mod network;
@@ -12,6 +13,7 @@ mod reference;
 mod report;
 mod screen;
 mod session;
+mod snippet;
 mod style;
 mod table;
 mod text;
@@ -61,6 +63,8 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Fetch(names) => verbs::fetch::run(&arguments.common, names),
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
         Verb::Build(build) => verbs::build::run(&arguments.common, build),
+        Verb::New(new) => verbs::new::run(&arguments.common, new),
+        Verb::Fmt(fmt) => verbs::fmt::run(&arguments.common, fmt),
         Verb::Doctor => verbs::doctor::run(&arguments.common),
         Verb::Graph(graph) => verbs::graph::run(&arguments.common, graph),
         Verb::Schema(schema) => verbs::schema::run(schema),

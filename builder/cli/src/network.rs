@@ -102,7 +102,7 @@ mod tests {
                 let found = variables.iter().find(|(known, _)| *known == name);
                 found.map(|(_, value)| (*value).to_owned())
             };
-            let found = proxies(&Config::parse(config).unwrap().network, &read);
+            let found = proxies(&Config::parse(config.as_bytes()).unwrap().network, &read);
             let shown = |proxy: Option<ProxyAddress>| {
                 proxy.map_or_else(String::new, |proxy| {
                     format!("{} {}", proxy.address, proxy.origin)

@@ -33,19 +33,11 @@ impl Session {
         let report = Reporter::new(common);
         let project = load(common)?;
         let output = output_folder(common);
-        let store =
-            Store::open(&store_folder(common)).map_err(|error| Failure::host(error.into()))?;
-        let network = if common.offline {
-            Network::Offline
-        } else {
-            Network::Online
-        };
+        let store = open_store(common)?;
         let cancel = Cancel::new();
-        let settings = crate::network::settings(common, &project, network);
         let stop = cancel.clone();
-        let fetcher = Fetcher::new(store.clone(), settings)
-            .map_err(|error| Failure::host(error.into()))?
-            .stop_when(move || stop.is_cancelled());
+        let fetcher =
+            open_fetcher(common, &project, &store)?.stop_when(move || stop.is_cancelled());
         let init = InitProgram {
             program: PathBuf::from("/proc/self/exe"),
             arguments: vec![SANDBOX_INIT.to_owned()],
@@ -92,19 +84,39 @@ impl Session {
 /// Returns the folder of the store.
 pub fn store_folder(common: &Common) -> PathBuf {
     let given = path(common.store.as_ref());
-    without_links(given.unwrap_or_else(|| root(common).join(".kiln/store")))
+    without_links(given.unwrap_or_else(|| likely_root(common).join(".kiln/store")))
 }
 
 /// Returns the folder of results.
 pub fn output_folder(common: &Common) -> PathBuf {
     let given = path(common.out.as_ref());
-    given.unwrap_or_else(|| root(common).join("out"))
+    given.unwrap_or_else(|| likely_root(common).join("out"))
 }
 
 /// Returns the project's folder without links, as far as it is there.
-fn root(common: &Common) -> PathBuf {
+fn likely_root(common: &Common) -> PathBuf {
     let project = &common.project;
     fs_err::canonicalize(project).unwrap_or_else(|_| project.clone())
+}
+
+fn open_store(common: &Common) -> Result<Store, Failure> {
+    Store::open(&store_folder(common)).map_err(|error| Failure::host(error.into()))
+}
+
+fn open_fetcher(common: &Common, project: &Project, store: &Store) -> Result<Fetcher, Failure> {
+    let network = if common.offline {
+        Network::Offline
+    } else {
+        Network::Online
+    };
+    let settings = crate::network::settings(common, project, network);
+    Fetcher::new(store.clone(), settings).map_err(|error| Failure::host(error.into()))
+}
+
+/// Makes a fetcher for a project whose files may still be wrong.
+pub fn fetcher(common: &Common) -> Result<Fetcher, Failure> {
+    let project = Project::survey(&root(common)?).project;
+    open_fetcher(common, &project, &open_store(common)?)
 }
 
 /// The sandbox refuses places behind symbolic links, which a step could have planted; one on the way
@@ -122,9 +134,12 @@ fn without_links(path: PathBuf) -> PathBuf {
     }
 }
 
+/// Returns the project's folder.
+pub fn root(common: &Common) -> Result<PathBuf, Failure> {
+    fs_err::canonicalize(&common.project).map_err(|error| Failure::host(error.into()))
+}
+
 /// Reads the project of the command line; everything that is wrong with it becomes one failure.
 pub fn load(common: &Common) -> Result<Project, Failure> {
-    let root =
-        fs_err::canonicalize(&common.project).map_err(|error| Failure::host(error.into()))?;
-    Project::load(&root).map_err(|errors| Failure::project(&errors))
+    Project::load(&root(common)?).map_err(|survey| Failure::project(&survey))
 }

@@ -5,9 +5,11 @@ pub mod check;
 pub mod completions;
 pub mod doctor;
 pub mod fetch;
+pub mod fmt;
 pub mod graph;
 pub mod lock;
 pub mod man;
+pub mod new;
 pub mod plan;
 pub mod schema;
 

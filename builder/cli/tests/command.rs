@@ -2,6 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+#[path = "command/drafts.rs"]
+mod drafts;
+#[path = "command/layout.rs"]
+mod layout;
+#[path = "command/mistakes.rs"]
+mod mistakes;
+
 use std::path::Path;
 
 use assert_cmd::Command;
@@ -103,7 +110,9 @@ fn a_mistake_in_a_recipe_is_shown_where_it_is() {
         ("base: box", "base: bix"),
         &["check"],
         1,
-        "error: recipe `demo` is built in base image `bix`, which does not exist\n",
+        "error: recipe `demo` is built in base image `bix`, which does not exist\n  \
+         --> recipes/demo/recipe.yaml:9:7\n  |\n9 | base: bix\n  |       ^\n\n\
+         hint: did you mean `box`?\n",
     );
 }
 
@@ -182,7 +191,7 @@ fn a_recipe_that_is_no_regular_file_is_named_not_skipped() {
     assert_eq!(code, 1);
     assert_eq!(
         stderr,
-        "error: `recipes/demo/recipe.yaml` is no regular file\n\nhint: put the recipe itself there\n"
+        "error: `recipes/demo/recipe.yaml` is no regular file\n\nhint: put the file itself there\n"
     );
 }
 
@@ -242,6 +251,8 @@ fn help_names_every_verb() {
         "fetch",
         "plan",
         "build",
+        "new",
+        "fmt",
         "doctor",
         "graph",
         "schema",

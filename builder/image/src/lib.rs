@@ -38,7 +38,7 @@ pub use layer::{AssembleError, Claim, LayerKind, LayerRequest, PathProblem, asse
 pub use limits::UnpackLimits;
 pub use oci::{DocumentProblem, ImageError, ImportError, image_layers, import_layout, write_image};
 pub use rootfs::{RootfsError, image_tree, layer_tree, layer_tree_told};
-pub use source::unpack_source;
+pub use source::{SourceScan, scan_source, unpack_source};
 pub use tar_header::{HeaderProblem, SpecialKind};
 pub use tar_read::TarError;
 pub use tree::{TreeEntry, TreeEntryKind, TreePath, TreePathError};

@@ -8,6 +8,8 @@
 //! Modes keep the owner's and everyone's read and execute bits, as unpacking with umask 022 would;
 //! times are kept as whole seconds. Permissions, owners and attributes beyond that are dropped.
 
+mod scan;
+
 use std::io::Read;
 use std::path::Path;
 
@@ -22,6 +24,8 @@ use crate::tar_read::{TarError, TarReader};
 use crate::unpack::{
     ApplyError, EntryProblem, UnpackError, check_components, copy_content, target_error,
 };
+
+pub use scan::{SourceScan, scan_source};
 
 /// Bits that an unpacked file or folder may have.
 const KEPT_MODE: u32 = 0o755;

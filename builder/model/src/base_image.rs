@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::ManifestDigest;
 use crate::name::{BaseName, DistributionPackage};
 use crate::path::{FilePattern, SandboxPath};
-use crate::recipe::{At, Cause, YamlError, read};
+use crate::recipe::{At, Cause, FormatError, Number, YamlError, format, read};
 use crate::text::Line;
 
 /// The base image format that this kiln reads.
@@ -64,7 +64,7 @@ pub struct ArchiveBase {
 struct BaseImageSchema {
     /// The base image format.
     #[schemars(extend("const" = 1))]
-    schema: At<u32>,
+    schema: At<Number>,
     /// The base image's name, the same as its file's: lower-case letters, digits, `-` and `.`.
     name: At<String>,
     /// An OCI image layout on disk, as `PATH@sha256:DIGEST`: the folder, relative to the project
@@ -115,13 +115,8 @@ impl BaseImage {
     /// The first thing that is wrong, with its line and column.
     pub fn parse(bytes: &[u8], stem: &str) -> Result<Self, YamlError> {
         let shape: BaseImageSchema = read(bytes)?;
-        if shape.schema.value != BASE_IMAGE_SCHEMA {
-            let cause = Cause::Schema {
-                expected: BASE_IMAGE_SCHEMA,
-                actual: shape.schema.value,
-            };
-            return Err(shape.schema.error(cause));
-        }
+        let text = &String::from_utf8_lossy(bytes);
+        shape.schema.check_schema(text, BASE_IMAGE_SCHEMA)?;
         if shape.name.value != stem {
             let cause = Cause::OtherName {
                 expected: stem.to_owned(),
@@ -149,6 +144,16 @@ impl BaseImage {
         Ok(Self {
             name: shape.name.parse()?,
             origin,
+        })
+    }
+
+    /// Returns a base image file's text in the one layout, with every value and every comment.
+    ///
+    /// # Errors
+    /// What is wrong with the file, or that it could not be laid out without a change of meaning.
+    pub fn format(bytes: &[u8], stem: &str) -> Result<String, FormatError> {
+        format(bytes, &Self::json_schema(), |bytes| {
+            Self::parse(bytes, stem)
         })
     }
 

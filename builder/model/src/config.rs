@@ -6,6 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::recipe::{Place, nearest};
+
 /// Settings of a project: who builds, where files come from, what a step may use up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -232,26 +234,50 @@ pub struct Require {
     pub resource_limits: bool,
 }
 
-/// Says why `kiln.toml` can not be used: the parser's words, with line and column.
+/// Says why `kiln.toml` can not be used: the parser's words, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct ConfigError {
     /// What the parser says.
     pub reason: String,
-    /// Where it starts: byte offset in the text.
-    pub offset: usize,
+    /// Where it starts.
+    pub place: Place,
+    /// Of an unknown key, the known one that was probably meant.
+    pub nearest: Option<String>,
 }
 
+/// Largest `kiln.toml`, in bytes.
+const MAX_BYTES: usize = 1024 * 1024;
+
 impl Config {
-    /// Reads the text of `kiln.toml`.
+    /// Reads the bytes of `kiln.toml`.
     ///
     /// # Errors
-    /// What the TOML parser says, unknown keys included.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError {
+    /// What the TOML parser says, unknown keys included; a file that is too large or not UTF-8.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+        let plain = |reason: String, before: &[u8]| ConfigError {
+            reason,
+            place: Place::after(&String::from_utf8_lossy(before)),
+            nearest: None,
+        };
+        if bytes.len() > MAX_BYTES {
+            let actual = bytes.len();
+            let reason = format!("expected at most {MAX_BYTES} bytes, got {actual}");
+            return Err(plain(reason, b""));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            plain("expected UTF-8 text".to_owned(), before)
+        })?;
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
             // The parser repeats what it did not expect, which may be an address with a password.
-            reason: mask_credentials(error.message()),
-            offset: error.span().map_or(0, |span| span.start),
+            let reason = mask_credentials(error.message());
+            ConfigError {
+                nearest: nearest_key(&reason),
+                reason,
+                place: Place::after(text.get(..start).unwrap_or_default()),
+            }
         })
     }
 
@@ -262,16 +288,66 @@ impl Config {
     }
 }
 
+/// Reads serde's words for an unknown key: ``unknown field `a`, expected one of `b`, `c` ``. The TOML
+/// parser has no other form of it.
+fn nearest_key(reason: &str) -> Option<String> {
+    let (key, known) = reason
+        .strip_prefix("unknown field `")?
+        .split_once("`, expected ")?;
+    nearest(key, known.split('`').skip(1).step_by(2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn everything_has_a_default_and_unknown_keys_are_refused() {
-        assert_eq!(Config::parse(""), Ok(Config::default()));
-        let error = Config::parse("[mirror]\ndebian = []\n").unwrap_err();
-        assert!(error.reason.contains("unknown field `mirror`"), "{error}");
-        assert_eq!(error.offset, 1);
+    fn everything_has_a_default() {
+        assert_eq!(Config::parse(b""), Ok(Config::default()));
+    }
+
+    #[test]
+    fn mistakes_have_a_place_and_a_nearest_key() {
+        for (text, start, place, nearest) in [
+            (
+                &b"[mirror]\ndebian = []\n"[..],
+                "unknown field `mirror`",
+                "1:2",
+                Some("mirrors"),
+            ),
+            (
+                b"[limits]\r\nmemry = 1\r\n",
+                "unknown field `memry`",
+                "2:1",
+                Some("memory"),
+            ),
+            (b"[require]\nfoo = 1\n", "unknown field `foo`", "2:1", None),
+            (
+                "# ä\n[limits]\nmemory = \"ö\"\n".as_bytes(),
+                "invalid type",
+                "3:10",
+                None,
+            ),
+            (
+                b"[limits]\nmemory = 1\nmemory = 2\n",
+                "duplicate key",
+                "3:1",
+                None,
+            ),
+            (b"[limits]\nmemory = 1e9\n", "invalid type", "2:10", None),
+            (b"[limits]\nmemory = -1\n", "invalid value", "2:10", None),
+            (b"a = \n", "", "1:5", None),
+            ("\"ä\" = 'ü".as_bytes(), "", "1:9", None),
+            (b"# \xff", "expected UTF-8 text", "1:3", None),
+        ] {
+            let error = Config::parse(text).unwrap_err();
+            let shown = String::from_utf8_lossy(text);
+            assert!(error.reason.starts_with(start), "{shown}: {error}");
+            assert_eq!(error.place.to_string(), place, "{shown}: {error}");
+            assert_eq!(error.nearest.as_deref(), nearest, "{shown}: {error}");
+        }
+        let large = Config::parse(&vec![b'\n'; MAX_BYTES + 1]).unwrap_err();
+        assert_eq!(large.reason, "expected at most 1048576 bytes, got 1048577");
     }
 
     #[test]
@@ -280,7 +356,7 @@ mod tests {
             sources = [{prefix = \"https://github.com/\", to = [\"http://m.example/gh/\"]}]\n\
             [network]\nproxy = \"http://me:s3cret@proxy:3128\"\nno-proxy = [\".lan\"]\n\
             ca = \"site.pem\"\n";
-        let config = Config::parse(text).unwrap();
+        let config = Config::parse(text.as_bytes()).unwrap();
         assert!(config.mirrors.only);
         let [mirror] = config.mirrors.sources.as_slice() else {
             panic!("expected one mirror, got {:?}", config.mirrors.sources);
@@ -324,7 +400,7 @@ mod tests {
                 "expected an address that ends in `/`",
             ),
         ] {
-            let error = Config::parse(text).unwrap_err();
+            let error = Config::parse(text.as_bytes()).unwrap_err();
             assert_eq!(error.reason, reason);
         }
         for (text, masked) in [

@@ -3,9 +3,16 @@
 //! [`Recipe::parse`] is the only way to get one. A `Recipe` is valid by itself; whether the recipes
 //! and bases that it names exist is a question to the project, asked by `build`.
 
+mod comments;
 mod error;
+mod find;
+mod format;
+mod hint;
+mod node;
+mod order;
 mod parse;
 mod schema;
+mod walk;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -21,8 +28,13 @@ use crate::source::Location;
 use crate::text::{CpeProduct, CveId, LicenseExpression, Line, Prose, PurlName};
 use crate::time::{CalendarDate, SourceDateEpoch};
 
-pub use error::{Cause, Place, YamlError};
-pub(crate) use yaml::{At, read};
+pub use error::{Cause, Place, YamlError, nearest};
+pub use find::NodePath;
+pub use format::FormatError;
+pub(crate) use format::format;
+pub use node::places_of;
+pub use parse::PLACEHOLDER;
+pub(crate) use yaml::{At, Number, read};
 
 /// The recipe format that this kiln reads.
 pub const RECIPE_SCHEMA: u32 = 1;
@@ -315,6 +327,16 @@ impl Recipe {
     /// The first thing that is wrong, with its line and column.
     pub fn parse(bytes: &[u8], folder: &str) -> Result<Self, YamlError> {
         parse::recipe(bytes, folder)
+    }
+
+    /// Returns a recipe file's text in the one layout, with every value and every comment.
+    ///
+    /// # Errors
+    /// What is wrong with the recipe, or that it could not be laid out without a change of meaning.
+    pub fn format(bytes: &[u8], folder: &str) -> Result<String, FormatError> {
+        format(bytes, &Self::json_schema(), |bytes| {
+            Self::parse(bytes, folder)
+        })
     }
 
     /// Returns the JSON Schema (2020-12) of `recipe.yaml`.

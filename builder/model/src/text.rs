@@ -37,6 +37,8 @@ pub enum TextError {
         text: String,
         /// What the parser says.
         reason: String,
+        /// What was probably meant by the term that it stumbled over.
+        nearest: Option<String>,
     },
 }
 
@@ -116,8 +118,28 @@ fn check_license(text: &str) -> Result<String, TextError> {
     spdx::Expression::parse(text).map_err(|error| TextError::License {
         text: text.to_owned(),
         reason: error.reason.to_string(),
+        nearest: text.get(error.span).and_then(nearest_license),
     })?;
     Ok(text.to_owned())
+}
+
+/// Returns the SPDX identifier that a term was probably meant to be.
+fn nearest_license(term: &str) -> Option<String> {
+    let is_accepted = |name: &&str| spdx::Expression::parse(name).is_ok();
+    let licenses = spdx::identifiers::LICENSES.iter().map(|l| l.name);
+    let is_same = |name: &&str| term.eq_ignore_ascii_case(name);
+    if let Some(known) = licenses.clone().filter(is_same).find(is_accepted) {
+        return Some(known.to_owned());
+    }
+    match spdx::imprecise_license_id(term) {
+        // `apache 2`, `bsd-3`, `gplv2`: the whole term, not only how it begins.
+        Some((license, length)) if length == term.len() => Some(license.name.to_owned()),
+        _ => {
+            let accepted = licenses.filter(is_accepted);
+            let exceptions = spdx::identifiers::EXCEPTIONS.iter().map(|e| e.name);
+            crate::recipe::nearest(term, accepted.chain(exceptions))
+        }
+    }
 }
 
 fn check_grammar(

@@ -25,6 +25,15 @@ impl CalendarDate {
         SourceDateEpoch(u32::try_from(i64::from(days) * 86_400).expect("the range is checked"))
     }
 
+    /// Returns the day so many days after 1970-01-01; `None` outside the range.
+    #[must_use]
+    pub fn from_days(days: i32) -> Option<Self> {
+        let date = jiff::civil::date(1970, 1, 1)
+            .checked_add(jiff::Span::new().try_days(days).ok()?)
+            .ok()?;
+        (1970..=2105).contains(&date.year()).then_some(Self(date))
+    }
+
     /// Returns the day as an RPM changelog writes it: `Mon Feb 20 2023`.
     #[must_use]
     pub fn to_changelog(self) -> String {
@@ -108,6 +117,10 @@ mod tests {
         assert_eq!(date.to_string(), "2023-02-20");
         assert_eq!(date.to_changelog(), "Mon Feb 20 2023");
         assert_eq!(date.midnight_utc().to_rfc3339(), "2023-02-20T00:00:00Z");
+        assert_eq!(CalendarDate::from_days(19_408), Some(date));
+        for outside in [-1, 49_674, i32::MIN, i32::MAX] {
+            assert_eq!(CalendarDate::from_days(outside), None);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod request;
 mod settings;
 mod stop;
 mod transfer;
+mod unknown;
 
 pub use client::trusted_bundle;
 pub use error::{Attempt, AttemptError, BodyKind, FailedFetch, FetchError, MissingBlob, Received};

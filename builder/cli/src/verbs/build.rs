@@ -26,7 +26,7 @@ pub fn run(common: &Common, build: &Build) -> Result<u8, Failure> {
         OnFailure::Stop
     };
     let summary = kiln_build::build(&session.workshop(), &wanted, on_failure)
-        .map_err(|error| Failure::build(&error))?;
+        .map_err(|error| Failure::build(&session.project, &error))?;
     session.finish_report();
     let table = Table {
         summary: &summary,
@@ -47,5 +47,5 @@ pub fn run(common: &Common, build: &Build) -> Result<u8, Failure> {
             }
         }
     }
-    Failure::builds(&summary).map_or(Ok(0), Err)
+    Failure::builds(&session.project, &summary).map_or(Ok(0), Err)
 }

@@ -18,7 +18,8 @@ pub fn run(common: &Common, wanted: &Wanted) -> Result<u8, Failure> {
     } else {
         wanted.names.clone()
     };
-    let graph = Graph::new(&project, &names).map_err(|error| Failure::build(&error.into()))?;
+    let graph =
+        Graph::new(&project, &names).map_err(|error| Failure::build(&project, &error.into()))?;
     let diagram = Diagram::new(&project, &graph);
     let text = match wanted.drawn_as {
         GraphFormat::Dot => dot(&diagram),

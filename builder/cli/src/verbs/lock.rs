@@ -21,6 +21,6 @@ pub fn run(common: &Common, lock: &Lock) -> Result<u8, Failure> {
         Renewal::WhatChanged
     };
     kiln_build::lock(&session.workshop(), &names, renewal)
-        .map_err(|error| Failure::build(&error))?;
+        .map_err(|error| Failure::build(&session.project, &error))?;
     Ok(0)
 }

@@ -14,9 +14,9 @@ pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
     let session = Session::open(common, FirstSignal::Ends)?;
     let shop = session.workshop();
     let wanted = super::wanted(&session.project, names);
-    let graph =
-        Graph::new(&session.project, &wanted).map_err(|error| Failure::build(&error.into()))?;
-    let plan = Plan::new(&shop, graph).map_err(|error| Failure::build(&error))?;
+    let graph = Graph::new(&session.project, &wanted)
+        .map_err(|error| Failure::build(&session.project, &error.into()))?;
+    let plan = Plan::new(&shop, graph).map_err(|error| Failure::build(&session.project, &error))?;
     let to_build: Vec<_> = plan.to_build().into_iter().cloned().collect();
     let is_cached = |node: &NodeId| !to_build.contains(node);
     if common.format == Format::Json {

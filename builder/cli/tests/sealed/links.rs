@@ -19,6 +19,7 @@ fn slow_a_bundled_library_that_nothing_needs_is_a_finding() {
         &["build"],
         1,
         "error: demo: the ELF files contradict the recipe\n  \
+         --> recipes/demo/recipe.yaml:16:3\n   |\n16 |   sums:\n   |   ^\n  \
          finding   `libsums.so.1` is bundled, but no file of the product needs it\n",
     );
     assert_eq!(project.rpm_names(), [""; 0]);

@@ -52,6 +52,24 @@ fn slow_a_failed_step_shows_where_to_look_and_leaves_nothing() {
     assert_eq!(project.rpm_names(), before);
 }
 
+/// Returns a recipe's file as the project has it, with the place of a piece of it.
+fn shown(project: &Project<'_>, line_of: &str, piece: &str) -> String {
+    let path = "recipes/demo/recipe.yaml";
+    let text = fs_err::read_to_string(project.root.join(path)).unwrap();
+    let mut lines = (1..).zip(text.lines());
+    let whole = lines.clone().find(|(_, line)| line.trim() == line_of);
+    let (number, line) = whole
+        .or_else(|| lines.find(|(_, line)| line.contains(line_of)))
+        .unwrap_or_else(|| panic!("{line_of} is not in {text}"));
+    let column = line.find(piece).unwrap();
+    let blank = " ".repeat(format!("{number}").len());
+    format!(
+        "  --> {path}:{number}:{}\n{blank} |\n{number} | {line}\n{blank} | {}^\n",
+        column + 1,
+        " ".repeat(column)
+    )
+}
+
 #[test]
 fn slow_an_install_step_that_installs_nothing_is_a_finding() {
     let Some(base) = Base::find() else { return };
@@ -59,11 +77,14 @@ fn slow_an_install_step_that_installs_nothing_is_a_finding() {
     let recipe = changed(DEMO, "  use: make\n", "  use: make\n  install: \"true\"\n");
     let project = Project::new(&base, &server, &recipe);
     project.done(&["lock"]);
+    let place = shown(&project, "install:", "\"true\"");
     project.fails(
         &["build"],
         1,
-        "error: demo: the install step left `/build/destdir` empty\n\n\
-         hint: install below \"$DESTDIR\"\n",
+        &format!(
+            "error: demo: the install step left `/build/destdir` empty\n{place}\n\
+             hint: install below \"$DESTDIR\"\n"
+        ),
     );
 }
 
@@ -73,38 +94,89 @@ fn slow_every_file_has_exactly_one_package() {
     let server = Server::start();
     let project = Project::new(&base, &server, DEMO);
     project.done(&["lock"]);
-    let check = |from: &str, to: &str, stderr: &str| {
+    let check = |from: &str, to: &str, stderr: &dyn Fn() -> String| {
         project.write_demo(&changed(DEMO, from, to));
-        project.fails(&["build"], 1, stderr);
+        project.fails(&["build"], 1, &stderr());
         assert_eq!(project.rpm_names(), [""; 0]);
         project.check_no_leftovers();
     };
+    let hint = "hint: add the patterns to these packages, or remove the files in `install`\n";
+    let packages = || shown(&project, "packages:", "packages:");
     check(
         "      - /usr/lib64/libdemo.so\n      - /usr/lib64/libdemo.a\n",
         "",
-        "error: demo: 2 installed files belong to no package\n  \
-         file      /usr/lib64/libdemo.a\n  file      /usr/lib64/libdemo.so\n\n\
-         hint: add a pattern to a package, or remove the file in `install`\n",
+        &|| {
+            format!(
+                "error: demo: 2 installed files belong to no package\n{}  \
+                 file      /usr/lib64/libdemo.a\n  file      /usr/lib64/libdemo.so\n  \
+                 pattern   /usr/lib64/libdemo.a for `libdemo-devel`\n  \
+                 pattern   /usr/lib64/libdemo.so for `libdemo-devel`\n\n{hint}",
+                packages()
+            )
+        },
     );
-    check(
-        "/usr/lib64/libdemo.so.*",
-        "/usr/lib64/libdemo.so*",
-        "error: demo: `/usr/lib64/libdemo.so` belongs to both `libdemo` and `libdemo-devel`\n\n\
-         hint: make one of the two patterns narrower\n",
-    );
+    check("/usr/lib64/libdemo.so.*", "/usr/lib64/libdemo.so*", &|| {
+        format!(
+            "error: demo: `/usr/lib64/libdemo.so` belongs to both `libdemo` and `libdemo-devel`\n\
+             {}{}\nhint: make one of the two patterns narrower\n",
+            shown(&project, "libdemo.so*", "/usr"),
+            shown(&project, "- /usr/lib64/libdemo.so", "/usr"),
+        )
+    });
+    let nothing = "hint: the log of the install step shows what was installed\n";
     check(
         "files: [/usr/bin/demo]",
         "files: [/usr/bin/demo, /usr/share/demo/**]",
-        "error: demo: pattern `/usr/share/demo/**` of package `demo` matches no installed file\n\n\
-         hint: the log of the install step shows what was installed\n",
+        &|| {
+            format!(
+                "error: demo: pattern `/usr/share/demo/**` of package `demo` matches no installed file\n\
+                 {}\n{nothing}",
+                shown(&project, "/usr/share/demo", "/usr/share")
+            )
+        },
     );
+    // A typing error is two findings, told at once.
     check(
         "      - /usr/include/demo.h\n",
-        "",
-        "error: demo: 1 installed file belongs to no package\n  \
-         file      /usr/include/demo.h\n\n\
-         hint: add a pattern to a package, or remove the file in `install`\n",
+        "      - /usr/include/dmo.h\n",
+        &|| {
+            format!(
+                "error: demo: 1 installed file belongs to no package\n{}  \
+             file      /usr/include/demo.h\n  pattern   /usr/include/demo.h for `libdemo-devel`\n\n{hint}\n\
+             error: demo: pattern `/usr/include/dmo.h` of package `libdemo-devel` matches no installed file\n\
+             {}\n{nothing}",
+                packages(),
+                shown(&project, "dmo.h", "/usr")
+            )
+        },
     );
+    check(
+        "license-files: [LICENSE]",
+        "license-files: [LICENCE]",
+        &|| {
+            format!(
+                "error: demo: no licence file `LICENCE` in the source tree\n{}\n\
+             hint: name it relative to the source's top folder; `tar tf` lists what is there\n",
+                shown(&project, "license-files:", "LICENCE")
+            )
+        },
+    );
+}
+
+#[test]
+fn slow_what_is_certainly_wrong_is_said_before_anything_is_built() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let recipe = changed(DEMO, "files: [/usr/bin/demo]", "files: [/bin/demo]");
+    let project = Project::new(&base, &server, &recipe);
+    project.done(&["lock"]);
+    let place = shown(&project, "/bin/demo", "/bin/demo");
+    let expected = format!(
+        "error: demo: the pattern `/bin/demo` lies below `/bin`, which is a link to `/usr/bin`\n{place}\n\
+         hint: write `/usr/bin/demo`, and install there\n"
+    );
+    project.fails(&["build"], 2, &expected);
+    assert!(!project.root.join("out").exists());
 }
 
 const PATCH: &str = "--- a/lib.c\n+++ b/lib.c\n@@ -1,3 +1,4 @@\n #include \"demo.h\"\n\
@@ -128,8 +200,9 @@ fn slow_a_patch_is_applied_only_if_it_is_the_pinned_one() {
     let other = PATCH.replace("patched", "tampered");
     project.write("recipes/demo/patches/fix.patch", other.as_bytes());
     project.done(&["lock"]);
+    let place = shown(&project, "fix.patch", &format!("\"{}", pinned.to_hex()));
     let expected = format!(
-        "error: patch `PROJECT/recipes/demo/patches/fix.patch` does not match its pinned digest\n  \
+        "error: patch `recipes/demo/patches/fix.patch` does not match its pinned digest\n{place}  \
          expected  {pinned}\n  actual    {}\n\n\
          hint: look at what changed in the patch, then pin it anew\n",
         Digest::of(other.as_bytes())
@@ -238,12 +311,13 @@ fn slow_check_notices_stale_lockfiles() {
     project.done(&["lock"]);
     let ended = project.done(&["check"]);
     assert!(ended.stdout.ends_with(" are fine.\n"), "{}", ended.stdout);
-    let stale = |from: &str, to: &str, reason: &str| {
+    let stale = |from: &str, to: &str, reason: &str, (line, piece): (&str, &str)| {
         let path = project.root.join("recipes/demo/recipe.yaml");
         let text = fs_err::read_to_string(&path).unwrap();
         fs_err::write(&path, changed(&text, from, to)).unwrap();
+        let place = shown(&project, line, piece);
         let expected = format!(
-            "error: lockfile `PROJECT/lockfiles/demo-x86_64.lock` is stale: {reason}\n{hint}"
+            "error: lockfile `PROJECT/lockfiles/demo-x86_64.lock` is stale: {reason}\n{place}{hint}"
         );
         project.fails(&["check"], 1, &expected);
         project.fails(&["build"], 2, &expected);
@@ -252,16 +326,19 @@ fn slow_check_notices_stale_lockfiles() {
     };
     let digest = Digest::of(&upstream::demo()).to_hex();
     let other = Digest::of(b"another release").to_hex();
-    stale(&digest, &other, "the recipe has other sources now");
+    let sources = "the recipe has other sources now";
+    stale(&digest, &other, sources, ("sha256:", "\""));
     stale(
         "/demo-1.0.tar.gz",
         "/elsewhere/demo-1.0.tar.gz",
-        "the recipe has other sources now",
+        sources,
+        ("url:", "http"),
     );
     stale(
         "base: debian-12\n",
         "base: debian-12\ntools: [perl-doc]\n",
         "the recipe needs other distribution packages now",
+        ("tools:", "tools:"),
     );
     project.done(&["check"]);
 }

@@ -10,12 +10,24 @@ use crate::text::TextError;
 use crate::time::DateError;
 
 /// Line and column in a file, both counted from 1.
+///
+/// Lines end with a line feed; columns count characters, whatever their width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Line, from 1.
     pub line: u64,
     /// Column in characters, from 1.
     pub column: u64,
+}
+
+impl Place {
+    /// Returns the place right after `text`.
+    pub(crate) fn after(text: &str) -> Self {
+        Self {
+            line: text.matches('\n').count() as u64 + 1,
+            column: text.chars().rev().take_while(|c| *c != '\n').count() as u64 + 1,
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -52,6 +64,12 @@ pub enum Cause {
         /// What the parser says.
         reason: String,
     },
+    /// A value of another shape than the format has there.
+    #[error("expected {expected}")]
+    Shape {
+        /// What the format has there.
+        expected: &'static str,
+    },
     /// A key that the format does not have.
     #[error("unknown key `{key}`")]
     UnknownKey {
@@ -83,6 +101,8 @@ pub enum Cause {
     DuplicateKey {
         /// The key.
         key: String,
+        /// Where it stands first.
+        first: Place,
     },
     /// A part of YAML that recipes do not use.
     #[error("{what} is not allowed here")]
@@ -126,6 +146,26 @@ pub enum Cause {
         expected: u32,
         /// The file's schema.
         actual: u32,
+    },
+    /// A digest that other YAML readers would take for a number.
+    #[error("expected a quoted digest, got {text} without quotes")]
+    UnquotedDigest {
+        /// The text as it stands.
+        text: String,
+    },
+    /// A number that is too small or large, or not written in plain decimal digits.
+    #[error("expected a whole number from {least}, in decimal digits, got `{text}`")]
+    Number {
+        /// The smallest number that fits.
+        least: u32,
+        /// The text as it stands.
+        text: String,
+    },
+    /// Text that `kiln new` left for people to replace.
+    #[error("`{text}` stands where kiln knew nothing")]
+    Placeholder {
+        /// The text.
+        text: String,
     },
     /// A version that is not a quoted string.
     #[error("expected a quoted version, got {text} without quotes")]
@@ -213,10 +253,14 @@ pub enum Cause {
     },
 }
 
-fn nearest<'a>(word: &str, choices: impl Iterator<Item = &'a str>) -> Option<String> {
-    let scored = choices.map(|choice| (strsim::damerau_levenshtein(word, choice), choice));
+/// Returns the choice that `word` was probably meant to be; `None` when none is near.
+#[must_use]
+pub fn nearest<'a>(word: &str, choices: impl Iterator<Item = &'a str>) -> Option<String> {
+    let folded = word.to_lowercase();
+    let distance = |choice: &str| strsim::damerau_levenshtein(&folded, &choice.to_lowercase());
+    let scored = choices.map(|choice| (distance(choice), choice));
     let (distance, choice) = scored.min_by_key(|(distance, _)| *distance)?;
-    (distance <= word.len().div_ceil(3)).then(|| choice.to_owned())
+    (distance <= word.chars().count().div_ceil(3)).then(|| choice.to_owned())
 }
 
 impl Cause {
@@ -240,57 +284,5 @@ impl Cause {
             nearest: nearest(word, expected.clone()),
             expected: expected.map(str::to_owned).collect(),
         }
-    }
-
-    /// Returns what the writer of the file can do about it, where there is something to say.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::UnknownKey {
-                nearest: Some(name),
-                ..
-            }
-            | Self::UnknownWord {
-                nearest: Some(name),
-                ..
-            } => format!("did you mean `{name}`?"),
-            Self::UnknownKey {
-                nearest: None,
-                expected,
-                ..
-            } => {
-                format!("possible here: {}", expected.join(", "))
-            }
-            Self::MissingKey { key } => format!("add `{key}: …`; docs/recipe.md shows an example"),
-            Self::DuplicateKey { .. } => "keep one of the two".to_owned(),
-            Self::Forbidden { .. } => {
-                "recipes use no anchors, aliases, tags, merge keys or second documents: write the \
-                 value out"
-                    .to_owned()
-            }
-            Self::UnquotedVersion { text } => {
-                format!("write \"{text}\": YAML reads an unquoted 1.10 as the number 1.1")
-            }
-            Self::Schema { expected, actual } if actual > expected => {
-                "a newer kiln wrote this file: update kiln".to_owned()
-            }
-            Self::Digest(DigestError::Character { .. } | DigestError::Length { .. }) => {
-                "`sha256sum FILE` prints the 64 digits".to_owned()
-            }
-            Self::Text(TextError::License { .. }) => {
-                "SPDX identifiers are listed at https://spdx.org/licenses".to_owned()
-            }
-            Self::Location(LocationError::Credentials) => {
-                "credentials never stand in a recipe".to_owned()
-            }
-            Self::OtherName { .. } => "rename the folder or the recipe".to_owned(),
-            Self::SourceFolder { .. } => {
-                "the folder is the file name without its archive ending; letters, digits, `.`, `_`, \
-                 `+`, `~`, `-`, each folder once"
-                    .to_owned()
-            }
-            Self::Encoding => "save the file as UTF-8".to_owned(),
-            _ => return None,
-        })
     }
 }

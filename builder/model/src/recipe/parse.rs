@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::error::{Cause, Place, YamlError};
+use super::find::NodePath;
 use super::schema::{
     ChangelogSchema, ChoiceSchema, DistributionSchema, IdentitySchema, LibrarySchema, LinkSchema,
     PackageSchema, PatchSchema, PresetSchema, RecipeSchema, ScriptletSchema, SourceSchema,
     StepsSchema,
 };
-use super::yaml::{At, read};
+use super::yaml::{At, Number, read};
 use super::{
     ChangelogEntry, Check, Choice, Decision, Distribution, Identity, Library, Link, Package, Patch,
     Preset, RECIPE_SCHEMA, Recipe, Repacked, Scriptlet, Source, Steps,
@@ -20,9 +21,49 @@ use crate::path::{FilePattern, SandboxPath};
 use crate::text::{Line, Prose};
 use crate::time::{CalendarDate, SourceDateEpoch};
 
+/// What `kiln new` writes where only people know the value.
+pub const PLACEHOLDER: &str = "FILL-IN";
+
 type Parsed<T> = Result<T, YamlError>;
 
+impl At<Number> {
+    /// Reads a number from `least` on. Readers of YAML disagree on every other way of writing one.
+    pub(crate) fn number(&self, file: &str, least: u32) -> Parsed<u32> {
+        let text = self.value.as_str();
+        let is_plain = text.bytes().all(|b| b.is_ascii_digit())
+            && (text == "0" || !text.starts_with('0'))
+            && !self.is_quoted(file);
+        let number = text.parse().ok().filter(|number| *number >= least);
+        number.filter(|_| is_plain).ok_or_else(|| {
+            self.error(Cause::Number {
+                least,
+                text: text.to_owned(),
+            })
+        })
+    }
+
+    pub(crate) fn check_schema(&self, file: &str, expected: u32) -> Parsed<()> {
+        let actual = self.number(file, 0)?;
+        if actual == expected {
+            return Ok(());
+        }
+        Err(self.error(Cause::Schema { expected, actual }))
+    }
+}
+
 impl<T> At<T> {
+    /// Returns whether the value stands in quotes in its file.
+    pub(crate) fn is_quoted(&self, file: &str) -> bool {
+        let index = |number: u64| {
+            usize::try_from(number)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(1)
+        };
+        let line = file.lines().nth(index(self.place.line));
+        let start = line.and_then(|line| line.chars().nth(index(self.place.column)));
+        matches!(start, Some('"' | '\''))
+    }
+
     pub(crate) fn error(&self, cause: impl Into<Cause>) -> YamlError {
         YamlError {
             cause: cause.into(),
@@ -37,6 +78,11 @@ impl At<String> {
     where
         Cause: From<T::Err>,
     {
+        if self.value == PLACEHOLDER {
+            return Err(self.error(Cause::Placeholder {
+                text: self.value.clone(),
+            }));
+        }
         self.value
             .parse()
             .map_err(|error| self.error(Cause::from(error)))
@@ -75,13 +121,8 @@ where
 
 pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
     let shape: RecipeSchema = read(bytes)?;
-    if shape.schema.value != RECIPE_SCHEMA {
-        let cause = Cause::Schema {
-            expected: RECIPE_SCHEMA,
-            actual: shape.schema.value,
-        };
-        return Err(shape.schema.error(cause));
-    }
+    let text = &String::from_utf8_lossy(bytes);
+    shape.schema.check_schema(text, RECIPE_SCHEMA)?;
     let name = shape.name.parse()?;
     if shape.name.value != folder {
         let cause = Cause::OtherName {
@@ -90,9 +131,9 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         };
         return Err(shape.name.error(cause));
     }
-    refuse_unquoted(bytes, &shape.version)?;
+    refuse_unquoted(text, &shape.version)?;
     let main = format!("{}-{}", shape.name.value, shape.version.value);
-    let sources = sources(&shape.sources, &main)?;
+    let sources = sources(text, &shape.sources, &main)?;
     let changelog = shape
         .changelog
         .iter()
@@ -105,8 +146,11 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
     };
     Ok(Recipe {
         version: shape.version.parse()?,
-        release: release(&shape.release)?,
-        epoch: shape.epoch,
+        release: release(text, &shape.release)?,
+        epoch: match &shape.epoch {
+            Some(epoch) => Some(epoch.number(text, 0)?),
+            None => None,
+        },
         summary: shape.summary.parse()?,
         description: shape
             .description
@@ -124,8 +168,12 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         base: shape.base.parse()?,
         tools: parse_all(&shape.tools)?,
         sources,
-        patches: shape.patches.iter().map(patch).collect::<Parsed<_>>()?,
-        libraries: libraries(&shape.libraries)?,
+        patches: shape
+            .patches
+            .iter()
+            .map(|item| patch(text, item))
+            .collect::<Parsed<_>>()?,
+        libraries: libraries(text, &shape.libraries)?,
         steps: steps(&shape.steps)?,
         packages: packages(&shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
@@ -136,25 +184,26 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
 }
 
 /// YAML reads an unquoted 1.10 as a number; kiln keeps the text, but other tools would not.
-fn refuse_unquoted(bytes: &[u8], version: &At<String>) -> Parsed<()> {
-    let line_index = usize::try_from(version.place.line)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(1);
-    let column = usize::try_from(version.place.column)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(1);
-    let text = String::from_utf8_lossy(bytes);
-    let start = text
-        .lines()
-        .nth(line_index)
-        .and_then(|line| line.chars().nth(column));
-    if matches!(start, Some('"' | '\'')) {
-        Ok(())
-    } else {
-        Err(version.error(Cause::UnquotedVersion {
-            text: version.value.clone(),
-        }))
+fn refuse_unquoted(text: &str, version: &At<String>) -> Parsed<()> {
+    if version.is_quoted(text) {
+        return Ok(());
     }
+    Err(version.error(Cause::UnquotedVersion {
+        text: version.value.trim().to_owned(),
+    }))
+}
+
+/// Reads a sha256; one that other YAML readers would take for a number has to be quoted.
+fn digest(text: &str, shape: &At<String>) -> Parsed<Digest> {
+    let mut parts = shape.value.split(['e', 'E']);
+    let is_number = parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        && shape.value.matches(['e', 'E']).count() <= 1;
+    if is_number && !shape.is_quoted(text) {
+        return Err(shape.error(Cause::UnquotedDigest {
+            text: shape.value.clone(),
+        }));
+    }
+    Digest::from_hex(&shape.value).map_err(|error| shape.error(error))
 }
 
 /// A bundle prefix hides nothing of the system's, and stands unquoted in compilers' arguments.
@@ -181,15 +230,12 @@ fn bundle_prefix(text: &At<String>) -> Parsed<SandboxPath> {
     }))
 }
 
-fn release(release: &At<u32>) -> Parsed<Release> {
-    if release.value == 0 {
-        return Err(release.error(Cause::Empty { what: "release" }));
-    }
-    let text = At {
-        value: release.value.to_string(),
-        place: release.place,
+fn release(text: &str, shape: &At<Number>) -> Parsed<Release> {
+    let number = At {
+        value: shape.number(text, 1)?.to_string(),
+        place: shape.place,
     };
-    text.parse()
+    number.parse()
 }
 
 fn source_date(
@@ -235,14 +281,14 @@ fn distribution_packages(
     shape.iter().map(parse).collect()
 }
 
-fn sources(shape: &At<Vec<SourceSchema>>, main: &str) -> Parsed<Vec<Source>> {
+fn sources(text: &str, shape: &At<Vec<SourceSchema>>, main: &str) -> Parsed<Vec<Source>> {
     let mut folders = BTreeSet::from([main.to_owned()]);
     if shape.value.is_empty() {
         return Err(shape.error(Cause::Empty { what: "sources" }));
     }
     let mut sources: Vec<Source> = Vec::new();
     for item in &shape.value {
-        let source = source(item)?;
+        let source = source(text, item)?;
         let file_name = source.url.file_name();
         if sources
             .iter()
@@ -270,8 +316,7 @@ fn sources(shape: &At<Vec<SourceSchema>>, main: &str) -> Parsed<Vec<Source>> {
     Ok(sources)
 }
 
-fn source(shape: &SourceSchema) -> Parsed<Source> {
-    let digest = Digest::from_hex(&shape.sha256.value);
+fn source(text: &str, shape: &SourceSchema) -> Parsed<Source> {
     let repacked = match &shape.repacked {
         Some(repacked) => Some(Repacked {
             by: repacked.by.parse()?,
@@ -282,23 +327,23 @@ fn source(shape: &SourceSchema) -> Parsed<Source> {
     };
     Ok(Source {
         url: shape.url.parse()?,
-        sha256: digest.map_err(|error| shape.sha256.error(error))?,
+        sha256: digest(text, &shape.sha256)?,
         released: shape.released.parse()?,
         mirrors: parse_all(&shape.mirrors)?,
         repacked,
     })
 }
 
-fn patch(shape: &PatchSchema) -> Parsed<Patch> {
-    let digest = Digest::from_hex(&shape.sha256.value);
+fn patch(text: &str, shape: &PatchSchema) -> Parsed<Patch> {
     Ok(Patch {
         file: shape.file.file_reference()?,
-        sha256: digest.map_err(|error| shape.sha256.error(error))?,
+        sha256: digest(text, &shape.sha256)?,
         resolves: parse_all(&shape.resolves)?,
     })
 }
 
 fn libraries(
+    text: &str,
     shape: &BTreeMap<String, At<LibrarySchema>>,
 ) -> Parsed<BTreeMap<LibraryName, Library>> {
     let parse = |(key, library): (&String, &At<LibrarySchema>)| {
@@ -306,7 +351,12 @@ fn libraries(
             value: key.clone(),
             place: library.place,
         };
-        Ok((key.parse()?, self::library(&key, library)?))
+        let name = key.parse().map_err(|error: YamlError| {
+            let path = NodePath::top().key("libraries").key(key.value.as_str());
+            let place = path.find(text).unwrap_or(error.place);
+            YamlError { place, ..error }
+        });
+        Ok((name?, self::library(&key, library)?))
     };
     shape.iter().map(parse).collect()
 }

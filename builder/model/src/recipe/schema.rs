@@ -1,7 +1,7 @@
 //! The shape of `recipe.yaml`: what the parser accepts before anything is checked for meaning.
 //!
 //! The committed JSON Schema (`docs/schema/recipe.json`) is generated from these types, so their doc
-//! comments are what an editor shows. Names, digests, paths and dates are plain texts with a place
+//! comments are what an editor shows; their order is the one that `kiln fmt` puts keys into. Names, digests, paths and dates are plain texts with a place
 //! here; `parse.rs` turns them into values.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::yaml::At;
+use super::yaml::{At, Number};
 
 /// One upstream source, and the RPM packages or the library that it yields.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -18,17 +18,17 @@ use super::yaml::At;
 pub(crate) struct RecipeSchema {
     /// The recipe format.
     #[schemars(extend("const" = 1))]
-    pub schema: At<u32>,
+    pub schema: At<Number>,
     /// The recipe's name, the same as its folder's: lower-case letters, digits, `-`, `.` and `+`.
     pub name: At<String>,
     /// Upstream's version, always in quotes, without `-`: YAML would read 1.10 as 1.1.
     pub version: At<String>,
     /// The RPM release: raised when the packages change and the version does not.
     #[schemars(range(min = 1))]
-    pub release: At<u32>,
+    pub release: At<Number>,
     /// The RPM epoch: comes before the version in every comparison, and can never be taken away
     /// again. For when upstream's versions went backwards.
-    pub epoch: Option<u32>,
+    pub epoch: Option<At<Number>>,
     /// One line on what it is: RPM's `Summary` of every package that has none of its own.
     pub summary: At<String>,
     /// A paragraph or more on what it is; default: the summary.
@@ -83,6 +83,8 @@ pub(crate) struct RecipeSchema {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct IdentitySchema {
+    /// Who makes the software: the supplier in SBOMs.
+    pub supplier: At<String>,
     /// CPE products without version, `cpe:2.3:a:VENDOR:PRODUCT`, the one that NVD uses first:
     /// advisories are found by them.
     #[serde(default)]
@@ -92,8 +94,6 @@ pub(crate) struct IdentitySchema {
     /// The canonical name of the library that it builds, which consumers use as the key in
     /// `libraries`: `openssl` for recipe `openssl-1.1`; default: the recipe's name.
     pub library: Option<At<String>>,
-    /// Who makes the software: the supplier in SBOMs.
-    pub supplier: At<String>,
     /// The distributions' source package of the same software, to compare versions and fixes with.
     #[schemars(extend("propertyNames" = {"enum": ["debian", "rhel"]}))]
     #[serde(default)]
@@ -265,10 +265,6 @@ pub(crate) struct PackageSchema {
     /// A paragraph or more on what it holds; default: the package's summary, else the recipe's
     /// description.
     pub description: Option<At<String>>,
-    /// Patterns of the installed paths that it owns, at least one: `*` and `?` stay within a
-    /// folder, `**` crosses folders, `[...]` and `{a,b}` are alternatives. One that matches nothing
-    /// is an error.
-    pub files: At<Vec<At<String>>>,
     /// Packages that it needs: `NAME`, `NAME OP VERSION`, or `=NAME` for this recipe's package NAME
     /// in the same version and release. Shared libraries are found by rpm.
     #[serde(default)]
@@ -285,6 +281,10 @@ pub(crate) struct PackageSchema {
     /// What is installed along where possible: `NAME` or `NAME OP VERSION`.
     #[serde(default)]
     pub recommends: Vec<At<String>>,
+    /// Patterns of the installed paths that it owns, at least one: `*` and `?` stay within a
+    /// folder, `**` crosses folders, `[...]` and `{a,b}` are alternatives. One that matches nothing
+    /// is an error.
+    pub files: At<Vec<At<String>>>,
     /// Shell scripts that run on the user's host when the package is installed (`pre`, `post`) or
     /// removed (`preun`, `postun`).
     #[schemars(extend("propertyNames" = {"enum": ["pre", "post", "preun", "postun"]}))]

@@ -3,6 +3,9 @@ use crate::digest::DigestError;
 use crate::name::NameError;
 use crate::text::TextError;
 
+mod arbitrary;
+mod hostile;
+
 const GOOD: &str = r#"schema: 1
 name: demo
 version: "1.10"
@@ -101,6 +104,7 @@ fn each_mistake_is_named_with_its_place() {
         Cause::Text(TextError::License {
             text: "Zlibb".into(),
             reason: "unknown term".into(),
+            nearest: Some("Zlib".into()),
         }),
     );
     check(
@@ -129,7 +133,10 @@ fn more_mistakes_are_named_with_their_place() {
         "tools: [perl]\nname: demo",
         11,
         1,
-        Cause::DuplicateKey { key: "name".into() },
+        Cause::DuplicateKey {
+            key: "name".into(),
+            first: Place { line: 2, column: 1 },
+        },
     );
     check(
         "[/usr/bin/demo]",

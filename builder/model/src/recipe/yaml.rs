@@ -5,19 +5,16 @@
 
 use std::borrow::Cow;
 
-use granit_parser::{Event, Parser};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{Cause, Place, YamlError};
+use super::node::map_around;
+use super::walk::{self, MAX_DEPTH, MAX_NODES};
 
 /// Largest recipe, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
-/// Deepest nesting.
-const MAX_DEPTH: usize = 32;
-/// Most nodes.
-const MAX_NODES: usize = 100_000;
 
 /// A value and where it starts.
 #[derive(Debug, Clone)]
@@ -33,6 +30,31 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
             value: spanned.value,
             place: place_of(&spanned.referenced),
         })
+    }
+}
+
+/// The text of a number, as it stands: readers of YAML disagree on `010`, `1_000`, `0x10`, `1:30`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Number(String);
+
+impl Number {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl JsonSchema for Number {
+    fn schema_name() -> Cow<'static, str> {
+        u32::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        u32::json_schema(generator)
+    }
+
+    fn inline_schema() -> bool {
+        u32::inline_schema()
     }
 }
 
@@ -70,20 +92,14 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, YamlError> {
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
-        let line_start = before
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1);
-        let line = before.iter().filter(|b| **b == b'\n').count() as u64 + 1;
-        let column = (before.len() - line_start) as u64 + 1;
         YamlError {
             cause: Cause::Encoding,
-            place: Place { line, column },
+            place: Place::after(&String::from_utf8_lossy(before)),
         }
     })?;
     refuse_unwanted_characters(text)?;
-    refuse_unwanted_constructs(text)?;
-    serde_yaml::from_str_with_options(text, options()).map_err(|error| translate(&error))
+    walk::check(text)?;
+    serde_yaml::from_str_with_options(text, options()).map_err(|error| translate(text, &error))
 }
 
 fn options() -> serde_yaml::Options {
@@ -126,61 +142,7 @@ fn refuse_unwanted_characters(text: &str) -> Result<(), YamlError> {
     Ok(())
 }
 
-/// Walks the parser's events before serde sees them: what recipes do not use is named exactly, and
-/// tags such as `!!binary`, which serde would silently apply, are refused.
-fn refuse_unwanted_constructs(text: &str) -> Result<(), YamlError> {
-    let mut depth = 0;
-    let mut nodes = 0;
-    let mut documents = 0;
-    for item in Parser::new_from_str(text) {
-        // A syntax error is reported by serde's pass, in its words.
-        let Ok((event, span)) = item else {
-            return Ok(());
-        };
-        let place = Place {
-            line: span.start.line() as u64,
-            column: span.start.col() as u64 + 1,
-        };
-        let refuse = |cause| Err(YamlError { cause, place });
-        let (anchor, tag) = match &event {
-            Event::Scalar(_, _, anchor, tag) => (*anchor, tag.as_ref()),
-            Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag) => {
-                (*anchor, tag.as_ref())
-            }
-            _ => (0, None),
-        };
-        if tag.is_some() {
-            return refuse(Cause::Forbidden { what: "a tag" });
-        }
-        if anchor != 0 {
-            return refuse(Cause::Forbidden { what: "an anchor" });
-        }
-        match event {
-            Event::DocumentStart(..) if documents == 1 => {
-                return refuse(Cause::Forbidden {
-                    what: "a second document",
-                });
-            }
-            Event::DocumentStart(..) => documents = 1,
-            Event::Alias(..) | Event::UnresolvedAlias(..) => {
-                return refuse(Cause::Forbidden { what: "an alias" });
-            }
-            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
-            Event::SequenceEnd | Event::MappingEnd => depth -= 1,
-            _ => {}
-        }
-        nodes += 1;
-        if depth > MAX_DEPTH {
-            return refuse(Cause::TooDeep { limit: MAX_DEPTH });
-        }
-        if nodes > MAX_NODES {
-            return refuse(Cause::TooMany { limit: MAX_NODES });
-        }
-    }
-    Ok(())
-}
-
-fn translate(error: &serde_yaml::Error) -> YamlError {
+fn translate(text: &str, error: &serde_yaml::Error) -> YamlError {
     let error = error.without_snippet();
     let place = error
         .location()
@@ -192,26 +154,48 @@ fn translate(error: &serde_yaml::Error) -> YamlError {
         serde_yaml::Error::SerdeUnknownVariant {
             variant, expected, ..
         } => Cause::unknown_word(variant, expected.iter().copied()),
-        serde_yaml::Error::SerdeMissingField { field, .. } => Cause::MissingKey {
-            key: (*field).to_owned(),
-        },
-        serde_yaml::Error::DuplicateMappingKey { key, .. } => Cause::DuplicateKey {
-            key: key.clone().unwrap_or_default(),
-        },
-        serde_yaml::Error::MergeKeyNotAllowed { .. } => Cause::Forbidden {
-            what: "a merge key",
-        },
-        other if other.to_string().contains("recursion limit") => {
-            Cause::TooDeep { limit: MAX_DEPTH }
+        serde_yaml::Error::SerdeMissingField { field, .. } => {
+            let cause = Cause::MissingKey {
+                key: (*field).to_owned(),
+            };
+            // The parser points at the last key of the map: its first says better which map it is.
+            let place = map_around(text, place).unwrap_or(place);
+            return YamlError { cause, place };
         }
-        other if other.to_string().contains("alias references") => {
-            Cause::Forbidden { what: "an alias" }
-        }
-        other => Cause::Syntax {
-            reason: first_line(&other.to_string()),
-        },
+        other => cause_in_words(&other.to_string()),
     };
     YamlError { cause, place }
+}
+
+/// The parser's words for what has no variant of its own, in ours.
+fn cause_in_words(message: &str) -> Cause {
+    const SHAPES: [(&str, &str); 5] = [
+        (
+            "expected string scalar",
+            "one value here, not a list or keys",
+        ),
+        ("expected sequence start", "a list here"),
+        ("expected mapping start", "keys with values here"),
+        (
+            "cannot deserialize null into string",
+            "a text here, got nothing",
+        ),
+        (
+            "unexpected end of input",
+            "keys with values, got an empty file",
+        ),
+    ];
+    if message.contains("recursion limit") {
+        return Cause::TooDeep { limit: MAX_DEPTH };
+    }
+    if message.contains("alias references") {
+        return Cause::Forbidden { what: "an alias" };
+    }
+    let reason = first_line(message);
+    match SHAPES.iter().find(|(words, _)| reason.starts_with(words)) {
+        Some((_, expected)) => Cause::Shape { expected },
+        None => Cause::Syntax { reason },
+    }
 }
 
 /// The parser appends its own place in words; ours is shown beside the file's name.

@@ -174,6 +174,16 @@ impl Fetcher {
     /// # Errors
     /// `OfflineIndex`, `Index` with every archive that was tried, `Netrc`, or `Cancelled`.
     pub fn fetch_unpinned(&self, path: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+        self.fetch_bytes(FetchLocation::ArchivePath(path.to_owned()), path, limit)
+    }
+
+    /// Fetches a file of unknown digest, called `path` in errors, into memory.
+    pub(crate) fn fetch_bytes(
+        &self,
+        location: FetchLocation,
+        path: &str,
+        limit: u64,
+    ) -> Result<Vec<u8>, FetchError> {
         let Connection::Online {
             line,
             mirrors,
@@ -186,14 +196,9 @@ impl Fetcher {
             });
         };
         let runtime = runtime.as_ref().expect("only dropping takes it");
-        let location = FetchLocation::ArchivePath(path.to_owned());
         read_netrc(line, netrc)?;
-        let index = fetch_index(
-            line,
-            &self.stop,
-            (path, limit),
-            mirrors.candidates(&[location]),
-        );
+        let candidates = mirrors.candidates(&[location]);
+        let index = fetch_index(line, &self.stop, (path, limit), candidates);
         run_apart(|| runtime.block_on(index))
     }
 

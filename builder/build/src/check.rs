@@ -1,0 +1,91 @@
+//! Everything that can be said about a project without building it, not only the first thing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use kiln_model::{Architecture, RecipeName};
+
+use crate::error::BuildError;
+use crate::graph::{Graph, GraphError};
+use crate::lint::findings;
+use crate::lock::{checked_base_lock, checked_lock};
+use crate::project::{Project, Survey};
+
+/// A project and all that is wrong with it.
+#[derive(Debug)]
+pub struct Checked {
+    /// What could be read.
+    pub project: Project,
+    /// What is wrong, files first, then how they fit together, then lockfiles.
+    pub errors: Vec<BuildError>,
+}
+
+/// Checks the project in `root`: files, graph, recipes and lockfiles.
+#[must_use]
+pub fn check(root: &Path, architecture: Architecture) -> Checked {
+    let survey = Project::survey(root);
+    let problems: Vec<GraphError> = Graph::problems(&survey.project)
+        .into_iter()
+        .filter(|problem| !is_consequence(problem, &survey))
+        .collect();
+    let Survey {
+        project, errors, ..
+    } = survey;
+    let mut all: Vec<BuildError> = errors.into_iter().map(BuildError::from).collect();
+    all.extend(problems.into_iter().map(BuildError::from));
+    let mut locks = Vec::new();
+    for loaded in project.recipes.values() {
+        let found = findings(&loaded.recipe);
+        all.extend(found.into_iter().map(|f| BuildError::Finding(Box::new(f))));
+        all.extend(loaded.wrong_patches());
+        if project.bases.contains_key(&loaded.recipe.base)
+            && all_bundled_are_there(&project, &loaded.recipe.name)
+        {
+            locks.extend(checked_lock(&project, loaded, architecture).err());
+        }
+    }
+    for base in project.bases.values() {
+        locks.extend(checked_base_lock(&project, base, architecture).err());
+    }
+    all.extend(locks);
+    Checked {
+        errors: without_repetition(all),
+        project,
+    }
+}
+
+/// A recipe or base image that is there but wrong is reported as that, not as missing too.
+fn is_consequence(problem: &GraphError, survey: &Survey) -> bool {
+    match problem {
+        GraphError::UnknownLibrary { missing, .. } => {
+            survey.broken_recipes.contains(missing.as_str())
+        }
+        GraphError::UnknownBase { base, .. } => survey.broken_bases.contains(base.as_str()),
+        _ => false,
+    }
+}
+
+/// What a recipe was locked for includes what it bundles: with a part missing it can not be told.
+fn all_bundled_are_there(project: &Project, name: &RecipeName) -> bool {
+    let mut seen = vec![name];
+    let mut next = 0;
+    while let Some(name) = seen.get(next) {
+        let Some(loaded) = project.recipes.get(*name) else {
+            return false;
+        };
+        for (_, from, _) in loaded.recipe.bundled() {
+            if !seen.contains(&from) {
+                seen.push(from);
+            }
+        }
+        next += 1;
+    }
+    true
+}
+
+/// The lockfile of a base image is asked for by each of its recipes.
+fn without_repetition(errors: Vec<BuildError>) -> Vec<BuildError> {
+    let mut seen = BTreeSet::new();
+    let is_new = |error: &BuildError| seen.insert(format!("{error:?}"));
+    errors.into_iter().filter(is_new).collect()
+}

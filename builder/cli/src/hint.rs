@@ -1,0 +1,160 @@
+//! What to do about an error, where there is something to say that is true whatever the rest.
+
+use kiln_build::{BuildError, DraftError, GraphError, ProjectError, RecipeFinding};
+use kiln_image::UnpackError;
+use kiln_model::recipe::nearest;
+
+const LOCK: &str = "run `kiln lock` on a machine with network, and commit the file";
+
+/// What to do about a file that can not be read.
+pub fn of_project(error: &ProjectError) -> Option<String> {
+    Some(match error {
+        ProjectError::Yaml { error, .. } => return error.cause.hint(),
+        ProjectError::Config { error, .. } => {
+            format!("did you mean `{}`?", error.nearest.as_ref()?)
+        }
+        ProjectError::Lock { .. } => "`kiln lock` writes it anew".to_owned(),
+        ProjectError::NoRecipes { .. } => {
+            "run kiln in a project's folder, or name it with --project".to_owned()
+        }
+        ProjectError::NameTaken { .. } => "rename one of the two".to_owned(),
+        ProjectError::NotAFile { .. } => "put the file itself there".to_owned(),
+        ProjectError::Key { .. } => {
+            "put the archive's public key there, in binary OpenPGP form".to_owned()
+        }
+        ProjectError::Io(_) => return None,
+    })
+}
+
+/// What to do about whatever stopped a run.
+pub fn of_build(error: &BuildError) -> Option<String> {
+    Some(match error {
+        BuildError::Project(error) => return of_project(error),
+        BuildError::Graph(error) => return of_graph(error),
+        BuildError::Finding(finding) => return of_finding(finding),
+        BuildError::NotLocked { .. } | BuildError::StaleLock { .. } => LOCK.to_owned(),
+        BuildError::Patch { .. } => {
+            "look at what changed in the patch, then pin it anew".to_owned()
+        }
+        BuildError::PatchFile { .. } => {
+            "put the patch there; `file` is relative to the recipe's folder".to_owned()
+        }
+        BuildError::NothingInstalled { .. } => "install below \"$DESTDIR\"".to_owned(),
+        BuildError::NoLicenseFile { .. } => {
+            "name it relative to the source's top folder; `tar tf` lists what is there".to_owned()
+        }
+        BuildError::CarryConflict { .. } => {
+            "let `carry` of only one of the two match it".to_owned()
+        }
+        BuildError::NothingCarried { library, .. } => format!(
+            "`carry` patterns are below the bundle prefix, such as `lib/*.so.*`; the log of the \
+             install step of `{library}` shows what is there"
+        ),
+        BuildError::Unclaimed { proposals, .. } if proposals.is_empty() => {
+            "add a package for them, or remove the files in `install`".to_owned()
+        }
+        BuildError::Unclaimed { .. } => {
+            "add the patterns to these packages, or remove the files in `install`".to_owned()
+        }
+        BuildError::ClaimedTwice(_) => "make one of the two patterns narrower".to_owned(),
+        BuildError::UnmatchedPattern { .. } => {
+            "the log of the install step shows what was installed".to_owned()
+        }
+        BuildError::UnmergedFolder { folder, .. } => format!("install below `/usr{folder}`"),
+        BuildError::NoArchive { .. } => {
+            "use a base image that is assembled from an `archive`, or do without them".to_owned()
+        }
+        BuildError::NoSystemPackage { distribution, .. } => format!(
+            "add `package: {{{distribution}: NAME}}` with the name of its development package there"
+        ),
+        BuildError::NothingToFormat { name, known } => did_you_mean(name, known)?,
+        BuildError::NoResourceLimits => {
+            "`kiln doctor` says what the host lacks; `[require] resource-limits = false` does \
+             without"
+                .to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// What to do when no recipe can be drafted.
+pub fn of_draft(error: &DraftError) -> Option<String> {
+    Some(match error {
+        DraftError::NoGuess { option, .. } => format!("say it with {option}"),
+        DraftError::Name(_) => "say another one with --name or --version".to_owned(),
+        DraftError::Exists { .. } => {
+            "say another name with --name, or edit the recipe that is there".to_owned()
+        }
+        DraftError::Archive(UnpackError::Format { start, .. })
+            if start.trim_start().starts_with('<') =>
+        {
+            "this is a web page: is it the address of the file itself?".to_owned()
+        }
+        DraftError::Archive(_) | DraftError::Build(_) => return None,
+    })
+}
+
+fn of_graph(error: &GraphError) -> Option<String> {
+    Some(match error {
+        GraphError::UnknownRecipe { name, known } => did_you_mean(name.as_str(), known)?,
+        GraphError::UnknownLibrary { missing, known, .. } => did_you_mean(missing.as_str(), known)
+            .unwrap_or_else(|| {
+                format!(
+                    "write recipes/{missing}/recipe.yaml, name another one with `recipe`, or take \
+                     the library from the system (`choice: system`)"
+                )
+            }),
+        GraphError::OtherLibrary { from, actual, .. } => format!(
+            "call it `{actual}` here, or name another recipe than `{from}` with `recipe`; what a \
+             recipe builds is its `identity: {{library: …}}`, by default its name"
+        ),
+        GraphError::Cycle { .. } => {
+            "one of them must do without the next one, or take it from the system".to_owned()
+        }
+        GraphError::UnknownBase { base, known, .. } => match did_you_mean(base.as_str(), known) {
+            Some(hint) => hint,
+            None if known.is_empty() => format!("write base-images/{base}.yaml"),
+            None => format!("base images here: {}", joined(known)),
+        },
+    })
+}
+
+fn of_finding(finding: &RecipeFinding) -> Option<String> {
+    Some(match finding {
+        RecipeFinding::SamePattern { .. } => "keep it in one of the two".to_owned(),
+        RecipeFinding::Unmerged { pattern, .. } => {
+            format!("write `/usr{}`, and install there", pattern.as_str())
+        }
+        RecipeFinding::FolderPattern { pattern, .. } => {
+            format!("write `{}**` for everything below it", pattern.as_str())
+        }
+        RecipeFinding::NoSuchPackage { text, known, .. } => {
+            let name = text.as_str().trim_start_matches('=').trim();
+            did_you_mean(name, known).map_or_else(
+                || {
+                    format!(
+                        "packages of this recipe: {}; a package of another one stands without `=`",
+                        joined(known)
+                    )
+                },
+                |hint| hint.replace(" `", " `="),
+            )
+        }
+        RecipeFinding::Dependency { .. } => {
+            "write NAME, or NAME, one of < <= = >= >, and a version".to_owned()
+        }
+        RecipeFinding::NotClaimed { prefix, .. } => {
+            format!("add the pattern `{prefix}/**` to the package that is to carry them")
+        }
+    })
+}
+
+fn did_you_mean(word: &str, known: &[impl AsRef<str>]) -> Option<String> {
+    let nearest = nearest(word, known.iter().map(AsRef::as_ref))?;
+    Some(format!("did you mean `{nearest}`?"))
+}
+
+fn joined(names: &[impl AsRef<str>]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    names.join(", ")
+}
