@@ -14,6 +14,7 @@ mod key;
 mod kiln_base;
 mod lock;
 mod log;
+mod memory;
 mod outputs;
 mod package;
 mod pipeline;

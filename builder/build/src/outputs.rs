@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kiln_model::RecipeName;
+use kiln_model::{BaseName, RecipeName};
 
 use crate::compile::is_product;
 use crate::documents::{Document, Facts, documents, read_rpms};
 use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::kiln_base::package_base;
+use crate::memory::{Memory, RememberedFile, base_key, product_key};
 use crate::package::{Packaged, package};
 use crate::plan::Plan;
 use crate::publish::{Publication, publish};
@@ -54,31 +55,67 @@ pub(crate) fn publish_products(
         finished,
         started,
     };
+    let mut memory = Memory::load(shop.store, shop.output, shop.program)?;
     let mut outputs = Vec::new();
-    for node in plan.graph.order.iter().filter(|node| is_product(node)) {
-        outputs.push(product_output(shop, &run, node)?);
-    }
-    if !outputs.is_empty() {
-        for (base, node) in plan.bases(shop) {
-            let packaged = package_base(shop, &base, &plan.rootfs[&node])?;
-            outputs.extend(packaged.map(|(packaged, is_cached)| Output {
-                name: format!("kiln-base-{base}"),
-                packaged,
-                is_cached,
-                documents: Vec::new(),
-            }));
+    let products = plan.graph.order.iter().filter(|node| is_product(node));
+    let mut has_products = false;
+    for node in products {
+        has_products = true;
+        let product = run.product(node);
+        let key = product_key(shop, &product, plan)?;
+        let name = node.recipe.to_string();
+        match memory.unchanged(&name, key) {
+            Some(rpms) => summary.keep(name, rpms),
+            None => outputs.push((key, product_output(shop, &run, &product)?)),
         }
     }
-    for output in &outputs {
-        write_output(shop, output, &mut summary)?;
+    if has_products {
+        for (base, node) in plan.bases(shop) {
+            let name = format!("kiln-base-{base}");
+            let key = base_key(shop, &base, &plan.rootfs[&node])?;
+            match memory.unchanged(&name, key) {
+                Some(rpms) => summary.keep(name, rpms),
+                None => outputs.extend(base_output(shop, plan, &base, &node)?.map(|o| (key, o))),
+            }
+        }
     }
+    for (key, output) in &outputs {
+        let files = write_output(shop, output, &mut summary)?;
+        memory.remember(&output.name, *key, files);
+    }
+    memory.save()?;
     Ok(summary)
+}
+
+fn base_output(
+    shop: &Workshop<'_>,
+    plan: &Plan,
+    base: &BaseName,
+    node: &NodeId,
+) -> Result<Option<Output>, BuildError> {
+    let packaged = package_base(shop, base, &plan.rootfs[node])?;
+    Ok(packaged.map(|(packaged, is_cached)| Output {
+        name: format!("kiln-base-{base}"),
+        packaged,
+        is_cached,
+        documents: Vec::new(),
+    }))
 }
 
 struct Run<'a> {
     plan: &'a Plan,
     finished: &'a Finished,
     started: &'a str,
+}
+
+impl<'a> Run<'a> {
+    fn product(&self, node: &'a NodeId) -> Product<'a> {
+        Product {
+            node,
+            graph: &self.plan.graph,
+            built: &self.finished.built,
+        }
+    }
 }
 
 /// Everything that goes into `out/` for one recipe or base image.
@@ -89,22 +126,22 @@ struct Output {
     documents: Vec<Document>,
 }
 
-fn product_output(shop: &Workshop<'_>, run: &Run<'_>, node: &NodeId) -> Result<Output, BuildError> {
+fn product_output(
+    shop: &Workshop<'_>,
+    run: &Run<'_>,
+    product: &Product<'_>,
+) -> Result<Output, BuildError> {
     if shop.cancel.is_cancelled() {
         return Err(BuildError::Cancelled);
     }
-    let product = Product {
-        node,
-        graph: &run.plan.graph,
-        built: &run.finished.built,
-    };
-    let packaged = package(shop, &product, &run.plan.rootfs[node])?;
+    let node = product.node;
+    let packaged = package(shop, product, &run.plan.rootfs[node])?;
     let recipe = &shop.project.recipes[&node.recipe].recipe;
     let rpms = read_rpms(shop, recipe, &packaged)?;
     let facts = Facts {
         shop,
         rpms: &rpms,
-        product: &product,
+        product,
         packaged: &packaged,
         rootfs: &run.plan.rootfs,
         started: run.started,
@@ -120,11 +157,12 @@ fn product_output(shop: &Workshop<'_>, run: &Run<'_>, node: &NodeId) -> Result<O
     })
 }
 
+/// Writes what is not there yet, and returns everything that belongs there.
 fn write_output(
     shop: &Workshop<'_>,
     output: &Output,
     summary: &mut Summary,
-) -> Result<(), BuildError> {
+) -> Result<Vec<RememberedFile>, BuildError> {
     let Output {
         name,
         packaged,
@@ -133,13 +171,16 @@ fn write_output(
     } = output;
     summary.note(!is_cached, format!("{name} (package)"));
     let spec = shop.store.read_blob(&packaged.spec)?;
-    summary.write(&shop.output.join(format!("specs/{name}.spec")), &spec)?;
+    let spec_path = PathBuf::from(format!("specs/{name}.spec"));
+    summary.write(&shop.output.join(&spec_path), &spec)?;
+    let mut files = vec![RememberedFile::with_digest(&spec_path, packaged.spec)];
     for rpm in &packaged.rpms {
         let path = Path::new("rpms")
             .join(shop.architecture.rpm())
             .join(&rpm.file);
         let bytes = shop.store.read_blob(&rpm.sha256)?;
         summary.write(&shop.output.join(&path), &bytes)?;
+        files.push(RememberedFile::with_digest(&path, rpm.sha256));
         summary
             .rpms
             .entry(name.clone())
@@ -151,6 +192,11 @@ fn write_output(
         let target = shop.output.join(path);
         // A run record tells of the run that made the packages; one that changed nothing keeps it.
         let is_run_record = path.ends_with(".run.json");
+        files.push(if is_run_record {
+            RememberedFile::of_one_run(Path::new(path))
+        } else {
+            RememberedFile::new(Path::new(path), bytes)
+        });
         if is_run_record && *is_cached && !has_new_provenance && target.is_file() {
             continue;
         }
@@ -158,7 +204,7 @@ fn write_output(
         has_new_provenance |=
             path.ends_with(".provenance.json") && publication == Publication::Written;
     }
-    Ok(())
+    Ok(files)
 }
 
 impl Summary {
@@ -168,6 +214,12 @@ impl Summary {
         } else {
             self.cached.push(what)
         }
+    }
+
+    /// Takes note of a product whose files are all there already.
+    fn keep(&mut self, name: String, rpms: Vec<(PathBuf, u64)>) {
+        self.note(false, format!("{name} (package)"));
+        self.rpms.insert(name, rpms);
     }
 
     fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {

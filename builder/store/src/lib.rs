@@ -7,6 +7,7 @@
 mod blob;
 mod error;
 mod fetch;
+mod identity;
 mod image_index;
 mod layout;
 mod publish;
@@ -23,6 +24,7 @@ pub use fetch::{
     FetchOrigin, FetchProgress, FetchRequest, FetchSettings, Fetcher, MissingBlob, Network,
     Received, Silent, TrustedRoots,
 };
+pub use identity::{FileIdentity, ObservedFile, observe_file};
 pub use layout::STORE_FORMAT;
 pub use record::RecordKind;
 pub use store::Store;

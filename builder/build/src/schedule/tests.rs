@@ -97,6 +97,7 @@ fn build_with(report: &dyn Report) -> Result<(), BuildError> {
         architecture: Architecture::X86_64,
         jobs: NonZeroUsize::MIN,
         output: &folder.path().join("out"),
+        program: None,
         host: &|| Host {
             name: String::new(),
             kernel: String::new(),
