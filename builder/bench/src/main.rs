@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kiln_build::Project;
+use kiln_model::RecipeName;
 
 use crate::error::BenchError;
 use crate::machine::Machine;
@@ -58,6 +59,9 @@ struct Arguments {
     /// Compilers at a time, on both sides
     #[arg(long, short, default_value_t = 2)]
     jobs: usize,
+    /// The recipe that the row `cold` builds; figures are of curl
+    #[arg(long, value_name = "RECIPE", default_value = "curl")]
+    cold_recipe: RecipeName,
 }
 
 fn main() -> ExitCode {
@@ -99,6 +103,7 @@ fn run(arguments: &Arguments) -> Result<Results, BenchError> {
         runs: arguments.runs.max(1),
         slow_runs: arguments.slow_runs.max(1),
         jobs: arguments.jobs.max(1),
+        cold_recipe: arguments.cold_recipe.clone(),
     };
     let machine = Machine::look(&setting.store);
     let versions = machine::versions(&setting.kiln);

@@ -29,6 +29,8 @@ pub struct Setting {
     pub slow_runs: usize,
     /// Compilers at a time.
     pub jobs: usize,
+    /// The recipe that the row `cold` builds.
+    pub cold_recipe: RecipeName,
 }
 
 /// The architecture that is measured.

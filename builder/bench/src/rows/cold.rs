@@ -22,8 +22,6 @@ use crate::figure::{Figure, Goal, Pair, in_turn, processor_time};
 use crate::seed::{Seed, copy_files, remove};
 use crate::setting::{Setting, memory, ratio, seconds};
 
-/// The recipe that is built.
-const RECIPE: &str = "curl";
 /// What it is measured beside.
 const PEER: &str = "the same scripts in a chroot";
 /// Builds side by side, as in kiln.
@@ -33,13 +31,13 @@ const SIDE_BY_SIDE: usize = 2;
 pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
     need("unshare", "util-linux")?;
     need("tar", "tar")?;
-    let wanted: RecipeName = RECIPE.parse().expect("a constant name");
-    if !setting.project.recipes.contains_key(&wanted) {
-        return Err(BenchError::skipped(format!("no recipe `{RECIPE}`")));
+    let recipe = setting.cold_recipe.as_str();
+    if !setting.project.recipes.contains_key(&setting.cold_recipe) {
+        return Err(BenchError::skipped(format!("no recipe `{recipe}`")));
     }
     let folder = setting.folder("cold")?;
     let project = without_packages(setting, &folder.join("project"))?;
-    let graph = Graph::new(&project, &[wanted])
+    let graph = Graph::new(&project, std::slice::from_ref(&setting.cold_recipe))
         .map_err(|error| BenchError::kiln("the copied project")(&error))?;
     let names: Vec<RecipeName> = graph.order.iter().map(|n| n.recipe.clone()).collect();
     let seed = setting.seed(&names)?;
@@ -54,7 +52,7 @@ pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
             seed.plant(&setting.store, &store)?;
             let mut kiln = setting.kiln(&project.root, &store, &folder.join("out"));
             let before = processor_time();
-            let used = run_watched(kiln.args(["build", RECIPE]))?;
+            let used = run_watched(kiln.args(["build", recipe]))?;
             ours = ours.min(processor_time() - before);
             most_memory = most_memory.max(used.memory);
             Ok(used.elapsed)
@@ -70,14 +68,14 @@ pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
     )?;
     // The libraries are there; curl itself is built again for /usr, and packaged.
     let mut kiln = setting.kiln(&setting.project.root, &store, &folder.join("out"));
-    let packaged = run_watched(kiln.args(["build", RECIPE]))?;
+    let packaged = run_watched(kiln.args(["build", recipe]))?;
     let names: Vec<&str> = names.iter().map(RecipeName::as_str).collect();
     let what = format!(
         "cold build of {}, up to the last install step",
         names.join(", ")
     );
     let runs = setting.slow_runs;
-    let whole = format!("then `kiln build {RECIPE}` itself, with packages, SBOMs and provenance");
+    let whole = format!("then `kiln build {recipe}` itself, with packages, SBOMs and provenance");
     Ok(vec![
         ratio("cold", &what, PEER, pair, runs, 1.03),
         Figure {
@@ -116,7 +114,10 @@ fn without_packages(setting: &Setting, to: &Path) -> Result<Project, BenchError>
     for folder in ["recipes", "base-images", "lockfiles"] {
         copy_files(&root.join(folder), &to.join(folder))?;
     }
-    let recipe = to.join("recipes").join(RECIPE).join("recipe.yaml");
+    let recipe = to
+        .join("recipes")
+        .join(setting.cold_recipe.as_str())
+        .join("recipe.yaml");
     let text = fs_err::read_to_string(&recipe)?;
     fs_err::write(&recipe, without_keys(&text, &["packages", "changelog"]))?;
     let root = fs_err::canonicalize(to)?;

@@ -26,6 +26,9 @@ mod image;
 /// Builds.
 const BUILDS: usize = 20;
 
+/// Makes a peer ready, or says why it can not be had.
+type Prepare<'a> = &'a dyn Fn() -> Result<Box<dyn Peer>, BenchError>;
+
 /// Measures beside whichever of the two is there.
 pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
     let busybox = need("busybox", "busybox-static")?;
@@ -33,9 +36,9 @@ pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
     let ours = Ours::prepare(setting, &folder.join("kiln"), &busybox)?;
     let mut figures = Vec::new();
     let mut skipped = Vec::new();
-    let peers: [Box<dyn Fn() -> Result<Box<dyn Peer>, BenchError> + '_>; 2] = [
-        Box::new(|| Ok(Box::new(Nix::prepare(&folder.join("nix"), &busybox)?))),
-        Box::new(|| Ok(Box::new(BuildStream::prepare(setting, &folder, &busybox)?))),
+    let peers: [Prepare<'_>; 2] = [
+        &|| Ok(Box::new(Nix::prepare(&folder.join("nix"), &busybox)?)),
+        &|| Ok(Box::new(BuildStream::prepare(setting, &folder, &busybox)?)),
     ];
     for prepare in peers {
         match prepare().and_then(|peer| compare(setting, &ours, &*peer)) {
