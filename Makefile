@@ -1,7 +1,7 @@
 # Kiln's front door. `make help` lists the targets.
 #
 # KILN=/path/to/kiln  uses that binary instead of building one (air-gapped sites).
-# KILN_ARGS, TEST_ARGS      are passed on.
+# KILN_ARGS, TEST_ARGS, BENCH_ARGS   are passed on.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-.PHONY: help rpms fetch lock plan check test test-slow test-judges verify-twice doctor schema clean $(BUILT_KILN)
+.PHONY: help rpms fetch lock plan check test test-slow test-judges bench verify-twice doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,11 @@ test-slow: rpms ## the tests that build real software or need root
 test-judges: ## SBOMs and provenance in out/ before outside validators
 	@builder/attest/judges/run --self-test
 	@builder/attest/judges/run out/sbom/*.json out/provenance/*.provenance.json
+
+bench: rpms ## measure kiln beside its peers (docs/benchmarks.md); ROWS="null sandbox" chooses rows
+	@scripts/install-bench-peers
+	@$(CARGO) build --quiet --release --locked -p kiln-bench
+	@target/release/kiln-bench --kiln $(kiln) $(BENCH_ARGS) $(ROWS)
 
 verify-twice: $(needs_kiln) ## build everything twice from nothing, as two users, and compare the bytes
 	@KILN=$(kiln) scripts/verify-twice

@@ -18,6 +18,7 @@ mod kiln_base;
 mod lint;
 mod lock;
 mod log;
+mod memory;
 mod outputs;
 mod package;
 mod pipeline;

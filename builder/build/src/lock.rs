@@ -4,6 +4,7 @@
 //! was made for stands in it as digests, so that a changed recipe, request or base is noticed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use kiln_image::{
     LockBase, LockBaseError, LockTools, base_request, lock_base, lock_tools, tools_request,
@@ -343,6 +344,18 @@ pub fn checked_lock(
     loaded: &LoadedRecipe,
     architecture: Architecture,
 ) -> Result<RecipeLock, BuildError> {
+    let base = &project.bases[&loaded.recipe.base];
+    let base_lock = || Ok(checked_base_lock(project, base, architecture)?.map(Arc::new));
+    checked_lock_over(project, loaded, architecture, base_lock)
+}
+
+/// Does the same with the compared lock of its base image from elsewhere.
+pub(crate) fn checked_lock_over(
+    project: &Project,
+    loaded: &LoadedRecipe,
+    architecture: Architecture,
+    base_lock: impl FnOnce() -> Result<Option<Arc<BaseLock>>, BuildError>,
+) -> Result<RecipeLock, BuildError> {
     let recipe = &loaded.recipe;
     let file = project.lock_path(recipe.name.as_str(), architecture);
     let Some(lock) = project.recipe_lock(&recipe.name, architecture)? else {
@@ -354,7 +367,7 @@ pub fn checked_lock(
         site: path.map(|path| Box::new(Site::recipe(&recipe.name, path))),
     };
     let base = &project.bases[&recipe.base];
-    let base_lock = checked_base_lock(project, base, architecture)?;
+    let base_lock = base_lock()?;
     let manifest = match (&base.origin, &base_lock) {
         (BaseOrigin::Layout { digest, .. }, _) => *digest,
         (_, Some(lock)) => lock.manifest,

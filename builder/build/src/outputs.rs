@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use kiln_model::{BaseName, RecipeName};
+use kiln_model::{BaseName, Digest, RecipeName};
 
 use crate::compile::Built;
 use crate::documents::{Document, Facts, documents, read_rpms};
 use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::kiln_base::package_base;
+use crate::memory::{Memory, RememberedFile, RememberedRpms, base_key, product_key};
 use crate::package::{Packaged, package};
 use crate::plan::Plan;
 use crate::publish::{Publication, publish};
@@ -54,6 +56,7 @@ impl Summary {
 pub(crate) fn publish_products(
     shop: &Workshop<'_>,
     finished: Finished,
+    mut memory: Memory,
     on_failure: OnFailure,
 ) -> Result<Summary, BuildError> {
     let is_whole = finished.failures.is_empty() && !finished.is_cancelled;
@@ -69,34 +72,78 @@ pub(crate) fn publish_products(
     };
     let may_publish = is_whole || (on_failure == OnFailure::KeepGoing && !summary.is_cancelled);
     if may_publish && has_product {
-        for output in finished.outputs.values() {
-            write_output(shop, output, &mut summary)?;
+        for output in finished.outputs.into_values() {
+            match output.content {
+                Content::Unchanged(rpms) => drop(summary.rpms.insert(output.name, rpms.files)),
+                Content::Made(made) => {
+                    let files = write_output(shop, &output.name, &made, &mut summary)?;
+                    memory.remember(&output.name, output.key, made.elapsed_ms(), files);
+                }
+            }
         }
+        memory.save()?;
     }
     Ok(summary)
 }
 
-/// Everything that goes into `out/` for one recipe or base image.
+/// What goes into `out/` for one recipe or base image.
 #[derive(Debug)]
 pub(crate) struct Output {
     name: String,
+    /// Everything that its files follow from.
+    key: Digest,
+    content: Content,
+}
+
+/// Whether there is anything to write.
+#[derive(Debug)]
+enum Content {
+    /// All files are there as they should be.
+    Unchanged(RememberedRpms),
+    /// Files that may have to be written.
+    Made(Box<Made>),
+}
+
+/// Packages and documents.
+#[derive(Debug)]
+struct Made {
     packaged: Packaged,
-    pub(crate) is_cached: bool,
+    is_cached: bool,
     documents: Vec<Document>,
 }
 
+impl Made {
+    fn elapsed_ms(&self) -> u64 {
+        self.packaged.step.elapsed_ms
+    }
+}
+
 impl Output {
+    /// Returns whether its packages were there before this run.
+    pub(crate) fn is_cached(&self) -> bool {
+        match &self.content {
+            Content::Unchanged(_) => true,
+            Content::Made(made) => made.is_cached,
+        }
+    }
+
     /// Returns how long packaging took, now or when it was done.
     pub(crate) fn elapsed_ms(&self) -> u64 {
-        self.packaged.step.elapsed_ms
+        match &self.content {
+            Content::Unchanged(rpms) => rpms.elapsed_ms,
+            Content::Made(made) => made.elapsed_ms(),
+        }
     }
 
     /// Adds up its RPMs.
     pub(crate) fn totals(&self) -> RpmTotals {
-        let rpms = &self.packaged.rpms;
+        let sizes: Vec<u64> = match &self.content {
+            Content::Unchanged(rpms) => rpms.files.iter().map(|(_, bytes)| *bytes).collect(),
+            Content::Made(made) => made.packaged.rpms.iter().map(|rpm| rpm.size).collect(),
+        };
         RpmTotals {
-            files: rpms.len(),
-            bytes: rpms.iter().map(|rpm| rpm.size).sum(),
+            files: sizes.len(),
+            bytes: sizes.iter().sum(),
         }
     }
 }
@@ -111,6 +158,8 @@ pub(crate) struct ProductInputs<'a> {
     pub(crate) fresh: &'a [NodeId],
     /// When this run began.
     pub(crate) started: &'a str,
+    /// What earlier runs left in `out/`.
+    pub(crate) memory: &'a Mutex<Memory>,
 }
 
 /// Packages a product and writes its documents.
@@ -127,6 +176,11 @@ pub(crate) fn product_output(
         graph: &plan.graph,
         built: inputs.built,
     };
+    let name = node.recipe.to_string();
+    let key = product_key(shop, &product, plan)?;
+    if let Some(output) = unchanged(inputs.memory, &name, key) {
+        return Ok(output);
+    }
     let packaged = package(shop, &product, &plan.rootfs[*node])?;
     let recipe = &shop.project.recipes[&node.recipe].recipe;
     let rpms = read_rpms(shop, recipe, &packaged)?;
@@ -140,12 +194,15 @@ pub(crate) fn product_output(
         fresh: inputs.fresh,
     };
     let documents = documents(&facts)?;
-    let is_cached = packaged.is_cached;
-    Ok(Output {
-        name: node.recipe.to_string(),
+    let made = Made {
+        is_cached: packaged.is_cached,
         packaged: packaged.packaged,
-        is_cached,
         documents,
+    };
+    Ok(Output {
+        name,
+        key,
+        content: Content::Made(Box::new(made)),
     })
 }
 
@@ -154,41 +211,68 @@ pub(crate) fn base_output(
     shop: &Workshop<'_>,
     plan: &Plan,
     base: &BaseName,
+    memory: &Mutex<Memory>,
 ) -> Result<Option<Output>, BuildError> {
     let Some(node) = plan.base_packages().get(base).copied() else {
         return Ok(None);
     };
-    let packaged = package_base(shop, base, &plan.rootfs[node])?;
-    Ok(packaged.map(|(packaged, is_cached)| Output {
-        name: format!("kiln-base-{base}"),
-        packaged,
-        is_cached,
-        documents: Vec::new(),
+    let rootfs = &plan.rootfs[node];
+    let name = format!("kiln-base-{base}");
+    let key = base_key(shop, base, rootfs)?;
+    if let Some(output) = unchanged(memory, &name, key) {
+        return Ok(Some(output));
+    }
+    let packaged = package_base(shop, base, rootfs)?;
+    Ok(packaged.map(|(packaged, is_cached)| {
+        let documents = Vec::new();
+        let made = Made {
+            packaged,
+            is_cached,
+            documents,
+        };
+        Output {
+            name,
+            key,
+            content: Content::Made(Box::new(made)),
+        }
     }))
 }
 
+fn unchanged(memory: &Mutex<Memory>, name: &str, key: Digest) -> Option<Output> {
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    memory.unchanged(name, key).map(|rpms| Output {
+        name: name.to_owned(),
+        key,
+        content: Content::Unchanged(rpms),
+    })
+}
+
+/// Writes what is not there yet, and returns everything that belongs there.
 fn write_output(
     shop: &Workshop<'_>,
-    output: &Output,
+    name: &str,
+    made: &Made,
     summary: &mut Summary,
-) -> Result<(), BuildError> {
-    let Output {
-        name,
+) -> Result<Vec<RememberedFile>, BuildError> {
+    let Made {
         packaged,
         is_cached,
         documents,
-    } = output;
+    } = made;
     let spec = shop.store.read_blob(&packaged.spec)?;
-    summary.write(&shop.output.join(format!("specs/{name}.spec")), &spec)?;
+    let spec_path = PathBuf::from(format!("specs/{name}.spec"));
+    summary.write(&shop.output.join(&spec_path), &spec)?;
+    let mut files = vec![RememberedFile::with_digest(&spec_path, packaged.spec)];
     for rpm in &packaged.rpms {
         let path = Path::new("rpms")
             .join(shop.architecture.rpm())
             .join(&rpm.file);
         let bytes = shop.store.read_blob(&rpm.sha256)?;
         summary.write(&shop.output.join(&path), &bytes)?;
+        files.push(RememberedFile::with_digest(&path, rpm.sha256));
         summary
             .rpms
-            .entry(name.clone())
+            .entry(name.to_owned())
             .or_default()
             .push((path, rpm.size));
     }
@@ -197,6 +281,11 @@ fn write_output(
         let target = shop.output.join(path);
         // A run record tells of the run that made the packages; one that changed nothing keeps it.
         let is_run_record = path.ends_with(".run.json");
+        files.push(if is_run_record {
+            RememberedFile::of_one_run(Path::new(path))
+        } else {
+            RememberedFile::new(Path::new(path), bytes)
+        });
         if is_run_record && *is_cached && !has_new_provenance && target.is_file() {
             continue;
         }
@@ -204,7 +293,7 @@ fn write_output(
         has_new_provenance |=
             path.ends_with(".provenance.json") && publication == Publication::Written;
     }
-    Ok(())
+    Ok(files)
 }
 
 impl Summary {

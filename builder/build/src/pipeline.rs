@@ -1,9 +1,12 @@
 //! The one way from recipes to `out/`: a call per station, a type between two stations.
 
+use std::sync::{Mutex, PoisonError};
+
 use kiln_model::RecipeName;
 
 use crate::error::BuildError;
 use crate::graph::Graph;
+use crate::memory::Memory;
 use crate::outputs::{Summary, publish_products};
 use crate::plan::Plan;
 use crate::schedule::run_all;
@@ -32,8 +35,10 @@ pub fn build(
         Err(BuildError::Fetch(_)) if on_failure == OnFailure::KeepGoing => {}
         fetched => fetched?,
     }
-    let finished = run_all(shop, &plan, on_failure, &started);
-    publish_products(shop, finished, on_failure)
+    let memory = Mutex::new(Memory::load(shop.store, shop.output, shop.program)?);
+    let finished = run_all(shop, &plan, on_failure, &started, &memory);
+    let memory = memory.into_inner().unwrap_or_else(PoisonError::into_inner);
+    publish_products(shop, finished, memory, on_failure)
 }
 
 /// Fetches what `wanted` needs, and puts the root file systems together, without building.

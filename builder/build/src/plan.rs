@@ -5,17 +5,38 @@
 //! wave when its consumers' keys are looked up again during the run.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use kiln_model::{BaseName, Digest};
+use kiln_model::{BaseLock, BaseName, Digest, Recipe};
 use kiln_store::{FetchLocation, FetchRequest};
 
 use crate::compile::{BuildInputs, Built, cached};
 use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::lint::check_findings;
-use crate::lock::checked_lock;
+use crate::lock::{checked_base_lock, checked_lock_over};
 use crate::rootfs::Rootfs;
 use crate::workshop::Workshop;
+
+/// The lockfiles of base images, each read once: many recipes share one, and it is long.
+#[derive(Debug, Default)]
+struct BaseLocks(BTreeMap<BaseName, Option<Arc<BaseLock>>>);
+
+impl BaseLocks {
+    fn of(
+        &mut self,
+        shop: &Workshop<'_>,
+        recipe: &Recipe,
+    ) -> Result<Option<Arc<BaseLock>>, BuildError> {
+        if let Some(lock) = self.0.get(&recipe.base) {
+            return Ok(lock.clone());
+        }
+        let base = &shop.project.bases[&recipe.base];
+        let lock = checked_base_lock(shop.project, base, shop.architecture)?.map(Arc::new);
+        self.0.insert(recipe.base.clone(), lock.clone());
+        Ok(lock)
+    }
+}
 
 /// Everything that is known before anything runs.
 #[derive(Debug)]
@@ -39,17 +60,20 @@ impl Plan {
         let mut rootfs = BTreeMap::new();
         let mut built: BTreeMap<NodeId, Built> = BTreeMap::new();
         let mut sizes = BTreeMap::new();
+        let mut base_locks = BaseLocks::default();
         for node in &graph.order {
             let loaded = &shop.project.recipes[&node.recipe];
             check_findings(&loaded.recipe)?;
             loaded.check_patches()?;
-            let lock = checked_lock(shop.project, loaded, shop.architecture)?;
+            let mut base_lock = || base_locks.of(shop, &loaded.recipe);
+            let lock = checked_lock_over(shop.project, loaded, shop.architecture, &mut base_lock)?;
             sizes.extend(
                 lock.sources
                     .iter()
                     .map(|source| (source.sha256, source.size)),
             );
-            rootfs.insert(node.clone(), Rootfs::new(shop, &loaded.recipe, &lock)?);
+            let own = Rootfs::new(shop, &loaded.recipe, &lock, base_lock()?)?;
+            rootfs.insert(node.clone(), own);
             let Some(bundled) = bundled_builds(&graph, node, &built) else {
                 continue;
             };

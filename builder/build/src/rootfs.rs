@@ -3,10 +3,11 @@
 //! What it is follows from lockfiles alone; the trees are put together only when a step needs them.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_image::{
     PrepareBase, PrepareError, image_tree, import_layout, prepare_base, prepare_tools,
+    stored_image_tree,
 };
 use kiln_model::{
     BaseImage, BaseLock, BaseOrigin, DiffId, DistributionPackage, LockedPackage, LockedTools,
@@ -14,7 +15,6 @@ use kiln_model::{
 };
 
 use crate::error::BuildError;
-use crate::lock::checked_base_lock;
 use crate::told::TreeTold;
 use crate::workshop::Workshop;
 
@@ -26,7 +26,7 @@ pub(crate) struct Rootfs {
     /// What the recipe adds.
     pub(crate) tools: Option<DiffId>,
     base: BaseImage,
-    base_lock: Option<BaseLock>,
+    base_lock: Option<Arc<BaseLock>>,
     locked_tools: Option<LockedTools>,
     /// Tools over base, once they are unpacked.
     trees: Mutex<Option<Vec<PathBuf>>>,
@@ -41,9 +41,9 @@ impl Rootfs {
         shop: &Workshop<'_>,
         recipe: &Recipe,
         lock: &RecipeLock,
+        base_lock: Option<Arc<BaseLock>>,
     ) -> Result<Self, BuildError> {
         let base = shop.project.bases[&recipe.base].clone();
-        let base_lock = checked_base_lock(shop.project, &base, shop.architecture)?;
         let manifest = match (&base.origin, &base_lock) {
             (BaseOrigin::Layout { digest, .. }, _) => *digest,
             (BaseOrigin::Archive(_), Some(lock)) => lock.manifest,
@@ -89,11 +89,18 @@ impl Rootfs {
 
     /// Returns the lock of an assembled base image, `None` for one from a layout.
     pub(crate) fn base_lock(&self) -> Option<&BaseLock> {
-        self.base_lock.as_ref()
+        self.base_lock.as_deref()
     }
 
     fn prepare(&self, shop: &Workshop<'_>) -> Result<Vec<PathBuf>, BuildError> {
         let name = self.base.name.to_string();
+        if let BaseOrigin::Layout { digest, .. } = &self.base.origin {
+            let stored = stored_image_tree(shop.store, digest)
+                .map_err(|error| BuildError::image(&name)(error.into()))?;
+            if let Some(tree) = stored {
+                return Ok(vec![tree]);
+            }
+        }
         let told = TreeTold::new(shop.report, &name);
         let trees = self.trees_from(shop, &told)?;
         told.finish();

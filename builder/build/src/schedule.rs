@@ -12,6 +12,7 @@ use kiln_model::BaseName;
 use crate::compile::{BuildInputs, Built, cached, compile};
 use crate::error::BuildError;
 use crate::graph::NodeId;
+use crate::memory::Memory;
 use crate::outputs::{Output, ProductInputs, base_output, product_output};
 use crate::plan::{Plan, bundled_builds};
 use crate::work::{OnFailure, Outcome, Row, Work, all_work, blocker};
@@ -42,6 +43,7 @@ struct Schedule<'a> {
     work: Vec<Work>,
     on_failure: OnFailure,
     started: &'a str,
+    memory: &'a Mutex<Memory>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -67,6 +69,7 @@ pub(crate) fn run_all(
     plan: &Plan,
     on_failure: OnFailure,
     started: &str,
+    memory: &Mutex<Memory>,
 ) -> Finished {
     let work = all_work(plan);
     shop.report.tell(&Event::Planned { work: &work });
@@ -76,6 +79,7 @@ pub(crate) fn run_all(
         work,
         on_failure,
         started,
+        memory,
         state: Mutex::new(State {
             built: plan.built.clone(),
             ..State::default()
@@ -132,7 +136,7 @@ impl Done {
     }
 
     fn of_output(output: Option<Output>) -> Self {
-        let is_cached = output.as_ref().is_none_or(|output| output.is_cached);
+        let is_cached = output.as_ref().is_none_or(Output::is_cached);
         let elapsed = output.as_ref().map_or(0, Output::elapsed_ms);
         Self {
             outcome: if is_cached {
@@ -245,12 +249,13 @@ impl Schedule<'_> {
                     built: &built,
                     fresh: &fresh,
                     started: self.started,
+                    memory: self.memory,
                 };
                 let output = product_output(self.shop, &inputs)?;
                 Ok(Done::of_output(Some(output)))
             }
             Task::BasePackage(base) => {
-                base_output(self.shop, self.plan, &base).map(Done::of_output)
+                base_output(self.shop, self.plan, &base, self.memory).map(Done::of_output)
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kiln_image::TreeStage;
 use kiln_model::{Architecture, Config, Isolation, Limits, Measured, RecipeName, StepEnd};
 use kiln_sandbox::{Cancel, Engine};
-use kiln_store::{Fetcher, Store};
+use kiln_store::{Fetcher, FileIdentity, Store};
 
 use crate::error::BuildError;
 use crate::graph::NodeId;
@@ -36,6 +36,8 @@ pub struct Workshop<'a> {
     pub jobs: NonZeroUsize,
     /// Where results are put for people: `out/`.
     pub output: &'a Path,
+    /// What the file of the running kiln looks like: another program may derive other documents.
+    pub program: Option<FileIdentity>,
     /// Tells what this host and this kiln are, for run records only.
     pub host: &'a (dyn Fn() -> Host + Sync),
     /// Tells the time as RFC 3339, for run records only.

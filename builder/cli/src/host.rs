@@ -1,21 +1,22 @@
 //! What this host is and how it is set up: the one place that reads its environment.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use kiln_build::Host;
 use kiln_image::debian::archive_addresses;
 use kiln_model::Digest;
+use kiln_store::{FileIdentity, ObservedFile};
 
 use crate::style::Wishes;
 
 /// Returns the host's facts for run records.
 pub fn facts() -> Host {
     let names = rustix::system::uname();
-    let program = fs_err::read("/proc/self/exe").unwrap_or_default();
     Host {
         name: names.nodename().to_string_lossy().into_owned(),
         kernel: names.release().to_string_lossy().into_owned(),
-        kiln_digest: Digest::of(&program),
+        kiln_digest: program_digest(),
     }
 }
 
@@ -26,6 +27,25 @@ pub type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
 #[expect(clippy::disallowed_methods, reason = "only cli reads the environment")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The running program's file, even where its path has another one by now.
+const PROGRAM: &str = "/proc/self/exe";
+
+/// Returns the digest of the running program, which is read once: it has tens of megabytes.
+fn program_digest() -> Digest {
+    static DIGEST: OnceLock<Digest> = OnceLock::new();
+    *DIGEST.get_or_init(|| {
+        let observed = fs_err::File::open(PROGRAM)
+            .and_then(|file| ObservedFile::of(file.file(), Path::new(PROGRAM)));
+        observed.map_or_else(|_| Digest::of(b""), |observed| observed.digest)
+    })
+}
+
+/// Returns what the file of the running program looks like.
+pub fn program() -> Option<FileIdentity> {
+    let file = fs_err::File::open(PROGRAM).ok()?;
+    FileIdentity::of(file.file()).ok()
 }
 
 /// Returns the time as RFC 3339 in whole seconds.

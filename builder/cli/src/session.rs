@@ -75,6 +75,7 @@ impl Session {
             architecture: Architecture::X86_64,
             jobs: self.jobs,
             output: &self.output,
+            program: host::program(),
             host: &host::facts,
             clock: &host::now,
         }

@@ -12,6 +12,9 @@ mod spool;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use kiln_model::{DiffId, FilePattern, LockedPackage, SandboxPath};
 use kiln_store::{Store, StoreError};
@@ -22,8 +25,11 @@ use crate::printable::printable;
 use crate::tar_read::TarError;
 use crate::tar_write::{NodeKind, NodeMetadata, TarWriter};
 
-use self::merge::{Layer, LinkOutcome, Node, Source};
-use self::spool::{ContentId, Spool, SpoolError};
+use self::merge::{Layer, LinkOutcome, Node, PackageFiles, Source};
+use self::spool::{ContentId, Spool, SpoolError, Spools};
+
+/// Packages read side by side. Each holds a decompressor's window, up to 64 MiB.
+const MOST_THREADS: usize = 4;
 
 /// What a layer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,25 +161,74 @@ pub fn assemble_layer(
     progress: &dyn PrepareProgress,
 ) -> Result<DiffId, AssembleError> {
     let scratch = store.scratch()?;
-    let mut spool = Spool::create(scratch.path())?;
     let mut packages: Vec<&LockedPackage> = request.packages.iter().collect();
     packages.sort();
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut spool = Spools::create(scratch.path(), threads.min(MOST_THREADS))?;
     let mut layer = Layer::new(request.exclude);
     let total = packages.iter().map(|package| package.size).sum();
-    let mut advance = Advance::start(progress, TreeStage::Read, total);
-    for package in &packages {
-        let deb = store.open_blob(&package.sha256)?;
-        let mut files = layer.start_package(package.name.as_str());
-        read_deb(deb, package, &mut |entry, reader| {
-            files.add(entry, reader, &mut spool)
-        })?;
-        advance.count(package.size);
+    let advance = Mutex::new(Advance::start(progress, TreeStage::Read, total));
+    let told = |bytes| {
+        let mut advance = advance.lock().unwrap_or_else(PoisonError::into_inner);
+        advance.count(bytes);
+    };
+    for files in read_packages(store, &packages, request.exclude, &mut spool, &told)? {
+        layer.add_package(files, &mut spool)?;
     }
     layer.add_parents()?;
     base_files::add(&mut layer, &mut spool, &packages, request.kind)?;
     add_links(&mut layer, request.links)?;
     layer.add_parents()?;
     write_layer(store, &layer, &mut spool, progress)
+}
+
+/// Reads packages side by side, each thread into a scratch file of its own, and returns them in their
+/// order: what comes out does not depend on the threads. Of several errors, the first package's counts:
+/// packages are begun in order, and what was begun is read to its end.
+fn read_packages<'a>(
+    store: &Store,
+    packages: &[&'a LockedPackage],
+    exclude: &'a [FilePattern],
+    spools: &mut Spools,
+    told: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<PackageFiles<'a>>, AssembleError> {
+    let next = AtomicUsize::new(0);
+    let is_failed = AtomicBool::new(false);
+    let read: Mutex<Vec<(usize, Result<PackageFiles<'a>, AssembleError>)>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for spool in spools.each() {
+            scope.spawn(|| {
+                while !is_failed.load(Ordering::Relaxed) {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(package) = packages.get(place) else {
+                        break;
+                    };
+                    let files = read_package(store, package, exclude, spool);
+                    is_failed.fetch_or(files.is_err(), Ordering::Relaxed);
+                    told(package.size);
+                    let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+                    read.push((place, files));
+                }
+            });
+        }
+    });
+    let mut read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+    read.sort_by_key(|(place, _)| *place);
+    read.into_iter().map(|(_, files)| files).collect()
+}
+
+fn read_package<'a>(
+    store: &Store,
+    package: &'a LockedPackage,
+    exclude: &'a [FilePattern],
+    spool: &mut Spool,
+) -> Result<PackageFiles<'a>, AssembleError> {
+    let deb = store.open_blob(&package.sha256)?;
+    let mut files = PackageFiles::new(package.name.as_str(), exclude);
+    read_deb(deb, package, &mut |entry, reader| {
+        files.add(entry, reader, spool)
+    })?;
+    Ok(files)
 }
 
 fn add_links(
@@ -198,7 +253,7 @@ fn add_links(
 fn write_layer(
     store: &Store,
     layer: &Layer<'_>,
-    spool: &mut Spool,
+    spool: &mut Spools,
     progress: &dyn PrepareProgress,
 ) -> Result<DiffId, AssembleError> {
     let mut blob = store.blob_writer()?;
@@ -219,7 +274,7 @@ fn write_node<'a>(
     path: &'a [u8],
     node: &'a Node,
     written: &mut BTreeMap<ContentId, &'a [u8]>,
-    spool: &mut Spool,
+    spool: &mut Spools,
 ) -> Result<(), AssembleError> {
     let metadata: NodeMetadata = node.metadata;
     let mut start = |kind| writer.start(path, kind, metadata).map_err(write_error);

@@ -37,7 +37,7 @@ pub use deb::DebError;
 pub use layer::{AssembleError, Claim, LayerKind, LayerRequest, PathProblem, assemble_layer};
 pub use limits::UnpackLimits;
 pub use oci::{DocumentProblem, ImageError, ImportError, image_layers, import_layout, write_image};
-pub use rootfs::{RootfsError, image_tree, layer_tree, layer_tree_told};
+pub use rootfs::{RootfsError, image_tree, layer_tree, layer_tree_told, stored_image_tree};
 pub use source::{SourceScan, scan_source, unpack_source};
 pub use tar_header::{HeaderProblem, SpecialKind};
 pub use tar_read::TarError;

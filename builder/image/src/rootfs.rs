@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use kiln_model::{DiffId, Digest};
+use kiln_model::{DiffId, Digest, ManifestDigest};
 use kiln_store::{Silent, Store, StoreError, WriteTreeError};
 
 use crate::advance::{Advance, Counted, PrepareProgress, TreeStage};
 use crate::limits::UnpackLimits;
-use crate::oci::canonical_json;
+use crate::oci::{ImageError, canonical_json, image_layers};
 use crate::unpack::{LayerUnpacker, UnpackError};
 
 /// Says why there is no root file system.
@@ -19,6 +19,9 @@ pub enum RootfsError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An image's documents can not be used.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// An image without layers was asked for.
     #[error("an image without layers has no files")]
     NoLayers,
@@ -67,6 +70,37 @@ pub fn image_tree(
 /// Returns the name of the tree that several layers make together: no tar has this digest.
 fn flattened_id(layers: &[DiffId]) -> DiffId {
     DiffId(Digest::of(&canonical_json(&("kiln-flattened-1", layers))))
+}
+
+/// Returns the root of the tree of an image that was taken into the store before: `None` when the store
+/// lacks its documents, or one of its layers while the tree is not unpacked.
+///
+/// # Errors
+/// `Image` when its documents are damaged, or as [`layer_tree`].
+pub fn stored_image_tree(
+    store: &Store,
+    manifest: &ManifestDigest,
+) -> Result<Option<PathBuf>, RootfsError> {
+    if !store.contains(&manifest.0) {
+        return Ok(None);
+    }
+    let layers = match image_layers(store, manifest) {
+        Ok(layers) => layers,
+        Err(ImageError::Store(StoreError::Missing { .. })) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let id = match layers.as_slice() {
+        [] => return Err(RootfsError::NoLayers),
+        [layer] => *layer,
+        layers => flattened_id(layers),
+    };
+    if let Some(root) = store.tree(&id)? {
+        return Ok(Some(root));
+    }
+    if layers.iter().all(|layer| store.contains(&layer.0)) {
+        return write_flattened(store, &id, &layers, &Silent).map(Some);
+    }
+    Ok(None)
 }
 
 fn write_flattened(

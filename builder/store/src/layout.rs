@@ -6,6 +6,7 @@
 //! index.json        a view of refs/, written under index.lock
 //! blobs/sha256/     the truth, one read-only file per digest
 //! refs/ actions/    records: one small file per name or build key
+//! outputs/          records: what was last seen in a folder of results
 //! trees/<hex>/      root/ and seal.json: unpacked layers and destdirs
 //! tmp/              what is not finished; see `temporary`
 //! quarantine/       damaged blobs and trees, kept as evidence
@@ -30,6 +31,7 @@ const FOLDERS: &[&str] = &[
     "blobs/sha256",
     "refs",
     "actions",
+    "outputs",
     "trees",
     "tmp",
     "quarantine",

@@ -8,6 +8,7 @@ mod blob;
 mod error;
 mod examine;
 mod fetch;
+mod identity;
 mod image_index;
 mod layout;
 mod partial;
@@ -27,6 +28,7 @@ pub use fetch::{
     Network, ProxyAddress, ProxySettings, Received, Silent, TrustedRoots, Upstream, shown_address,
     trusted_bundle,
 };
+pub use identity::{FileIdentity, ObservedFile, observe_file};
 pub use layout::STORE_FORMAT;
 pub use record::RecordKind;
 pub use store::Store;

@@ -32,6 +32,8 @@ pub enum RecordKind {
     Action,
     /// What a name stands for: `refs/`.
     Reference,
+    /// What was last seen in a folder of results: `outputs/`.
+    Output,
 }
 
 impl RecordKind {
@@ -39,6 +41,7 @@ impl RecordKind {
         match self {
             Self::Action => "actions",
             Self::Reference => "refs",
+            Self::Output => "outputs",
         }
     }
 }

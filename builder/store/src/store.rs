@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::blob::{BlobInfo, BlobWriter, Observed, Wanted, observe};
 use crate::error::StoreError;
+use crate::identity::FileIdentity;
 use crate::layout;
 use crate::partial::remove_stale;
 use crate::publish::{Published, publish, rename_noreplace};
@@ -36,36 +37,8 @@ struct Inner {
 /// A file that had the right bytes when it looked like this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Verified {
-    identity: Identity,
+    identity: FileIdentity,
     sha512: Option<Sha512>,
-}
-
-/// What changes when a file is replaced or written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(file: &File) -> Result<Self, Errno> {
-        let stat = rustix::fs::fstat(file)?;
-        Ok(Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
-            changed: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
-        })
-    }
-}
-
-/// The field's type differs between architectures; only equality matters.
-fn nanoseconds(field: impl TryInto<i64>) -> i64 {
-    field.try_into().unwrap_or(0)
 }
 
 impl Store {
@@ -262,14 +235,14 @@ impl Store {
         path: &Path,
         wanted: Wanted,
     ) -> Result<(Option<Sha512>, u64), StoreError> {
-        let failed = |error: Errno| StoreError::from_io("read", path, error);
-        let identity = Identity::of(file).map_err(failed)?;
+        let failed = |error: std::io::Error| StoreError::from_io("read", path, error);
+        let identity = FileIdentity::of(file).map_err(failed)?;
         let known = self.verified().get(digest).copied();
         if let Some(known) = known
             && known.identity == identity
             && (wanted == Wanted::Sha256 || known.sha512.is_some())
         {
-            return Ok((known.sha512, identity.size));
+            return Ok((known.sha512, identity.size()));
         }
         let Observed {
             digest: actual,
@@ -280,7 +253,7 @@ impl Store {
             return Err(self.set_aside(digest, actual, file)?);
         }
         // Only what did not change meanwhile is remembered.
-        if Identity::of(file).map_err(failed)? == identity {
+        if FileIdentity::of(file).map_err(failed)? == identity {
             self.verified()
                 .insert(*digest, Verified { identity, sha512 });
         }
@@ -325,7 +298,7 @@ impl Store {
         let opened = rustix::fs::open(self.blob_path(&info.digest), flags, Mode::empty());
         // Not remembering costs a second look, nothing else.
         if let Ok(handle) = opened
-            && let Ok(identity) = Identity::of(&File::from(handle))
+            && let Ok(identity) = FileIdentity::of(&File::from(handle))
         {
             let sha512 = Some(info.sha512);
             self.verified()

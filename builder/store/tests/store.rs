@@ -55,6 +55,7 @@ fn a_new_store_is_an_oci_layout_and_leaves_nothing_in_tmp() {
             "index.lock",
             "kiln-store.json",
             "oci-layout",
+            "outputs",
             "quarantine",
             "refs",
             "tmp",

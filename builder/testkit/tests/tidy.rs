@@ -42,6 +42,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("kiln-testkit", &["kiln-model"]),
+    (
+        "kiln-bench",
+        &["kiln-build", "kiln-model", "kiln-sandbox", "kiln-store"],
+    ),
 ];
 
 fn root() -> PathBuf {

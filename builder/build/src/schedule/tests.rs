@@ -169,6 +169,7 @@ fn build_with(
         architecture: Architecture::X86_64,
         jobs: NonZeroUsize::MIN,
         output: &folder.path().join("out"),
+        program: None,
         host: &|| Host {
             name: String::new(),
             kernel: String::new(),
@@ -179,8 +180,9 @@ fn build_with(
     let wanted: Vec<RecipeName> = wanted.iter().map(|name| name.parse().unwrap()).collect();
     let graph = Graph::new(&project, &wanted).unwrap();
     let plan = Plan::new(&shop, graph).unwrap();
-    let finished = run_all(&shop, &plan, on_failure, "2026-01-01T00:00:00Z");
-    publish_products(&shop, finished, on_failure).unwrap()
+    let memory = Mutex::new(Memory::load(&store, shop.output, None).unwrap());
+    let finished = run_all(&shop, &plan, on_failure, "2026-01-01T00:00:00Z", &memory);
+    publish_products(&shop, finished, memory.into_inner().unwrap(), on_failure).unwrap()
 }
 
 const FINE: Pretender = Pretender {

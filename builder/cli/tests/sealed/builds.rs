@@ -148,6 +148,18 @@ fn slow_a_build_yields_packages_and_a_second_one_does_nothing() {
         pairs.collect::<BTreeMap<_, _>>()
     };
     assert_eq!(bytes(state(&out)), bytes(before));
+    // What is remembered of `out/` holds for these inputs only.
+    project.write_demo(&changed(DEMO, "A program and its library", "A program"));
+    let fourth = project.done(&["build"]);
+    assert!(fourth.stdout.contains("\n1 built, "), "{}", fourth.stdout);
+    assert_eq!(read(&project, RPMS[0]).summary(), Some("A program"));
+    let config = fs_err::read_to_string(project.root.join("kiln.toml")).unwrap();
+    let organization = format!("{config}\n[organization]\nname = \"Somebody else\"\n");
+    project.write("kiln.toml", organization.as_bytes());
+    let fifth = project.done(&["build"]);
+    assert!(!fifth.stdout.contains("Nothing to do"), "{}", fifth.stdout);
+    let sbom = fs_err::read_to_string(out.join("sbom/demo.spdx.json")).unwrap();
+    assert!(sbom.contains("Somebody else"), "{sbom}");
     project.check_store();
     project.check_no_leftovers();
 }

@@ -12,7 +12,7 @@
 use kiln_model::LockedPackage;
 
 use super::merge::{Layer, MERGED, Source};
-use super::spool::Spool;
+use super::spool::Spools;
 use super::{AssembleError, LayerKind};
 
 /// Merged folders that every system has; the others only if a package has files there.
@@ -51,7 +51,7 @@ const FROM_TEMPLATE: [(&str, &str, &[u8]); 3] = [
 /// Adds what a layer of this kind needs beside its packages' files.
 pub(super) fn add(
     layer: &mut Layer<'_>,
-    spool: &mut Spool,
+    spool: &mut Spools,
     packages: &[&LockedPackage],
     kind: LayerKind,
 ) -> Result<(), AssembleError> {
@@ -95,13 +95,11 @@ pub(super) fn add(
 
 fn add_file(
     layer: &mut Layer<'_>,
-    spool: &mut Spool,
+    spool: &mut Spools,
     path: &str,
     bytes: &[u8],
 ) -> Result<(), AssembleError> {
-    spool.start();
-    spool.append(bytes)?;
-    let content = spool.finish();
+    let content = spool.add(bytes)?;
     layer.add_own(path, Source::File(content), 0o644);
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use kiln_model::FilePattern;
 
-use super::spool::{ContentId, Spool};
+use super::spool::{ContentId, Spool, Spools};
 use super::{AssembleError, Claim, PathProblem};
 use crate::deb::DataReader;
 use crate::printable::printable;
@@ -94,13 +94,16 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Starts adding the files of one package.
-    pub fn start_package<'l>(&'l mut self, name: &'l str) -> PackageFiles<'l, 'a> {
-        PackageFiles {
-            layer: self,
-            name,
-            files: BTreeMap::new(),
-        }
+    /// Adds the files of one package.
+    pub fn add_package(
+        &mut self,
+        files: PackageFiles<'_>,
+        spools: &mut Spools,
+    ) -> Result<(), AssembleError> {
+        files
+            .entries
+            .into_iter()
+            .try_for_each(|(path, node)| self.insert(path, node, spools))
     }
 
     /// Returns the entries, sorted by path.
@@ -197,24 +200,14 @@ impl<'a> Layer<'a> {
         }
     }
 
-    fn is_excluded(&self, path: &[u8]) -> bool {
-        let Ok(text) = std::str::from_utf8(path) else {
-            return false;
-        };
-        let absolute = format!("/{text}");
-        self.exclude
-            .iter()
-            .any(|pattern| pattern.matches(&absolute))
-    }
-
     fn insert(
         &mut self,
         path: Vec<u8>,
         node: Node,
-        spool: &mut Spool,
+        spools: &mut Spools,
     ) -> Result<(), AssembleError> {
         self.newest = self.newest.max(node.metadata.mtime);
-        let places = if node.source == Source::Directory && self.is_excluded(&path) {
+        let places = if node.source == Source::Directory && is_excluded(self.exclude, &path) {
             &mut self.excluded
         } else {
             &mut self.nodes
@@ -229,7 +222,7 @@ impl<'a> Layer<'a> {
         };
         let is_same = owned(present) == owned(&node)
             && match (&present.source, &node.source) {
-                (Source::File(one), Source::File(other)) => spool.is_same(*one, *other)?,
+                (Source::File(one), Source::File(other)) => spools.is_same(*one, *other)?,
                 (one, other) => one == other,
             };
         if !is_same {
@@ -246,16 +239,36 @@ impl<'a> Layer<'a> {
 /// Whose the entries are that kiln adds itself.
 const KILN: &str = "kiln";
 
-/// One package being added.
+fn is_excluded(exclude: &[FilePattern], path: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(path) else {
+        return false;
+    };
+    let absolute = format!("/{text}");
+    exclude.iter().any(|pattern| pattern.matches(&absolute))
+}
+
+/// The files of one package, before they meet those of others: packages are read by several threads.
 #[derive(Debug)]
-pub(super) struct PackageFiles<'l, 'a> {
-    layer: &'l mut Layer<'a>,
-    name: &'l str,
+pub(super) struct PackageFiles<'a> {
+    exclude: &'a [FilePattern],
+    name: &'a str,
+    /// In the order of the package's archive.
+    entries: Vec<(Vec<u8>, Node)>,
     /// Its regular files, for its hard links.
     files: BTreeMap<Vec<u8>, (ContentId, NodeMetadata)>,
 }
 
-impl PackageFiles<'_, '_> {
+impl<'a> PackageFiles<'a> {
+    /// Starts with none.
+    pub fn new(name: &'a str, exclude: &'a [FilePattern]) -> Self {
+        Self {
+            exclude,
+            name,
+            entries: Vec::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
     /// Adds one entry of the package's data archive.
     pub fn add(
         &mut self,
@@ -275,7 +288,7 @@ impl PackageFiles<'_, '_> {
             gid: entry.gid,
             mtime: u32::try_from(entry.mtime.max(0)).unwrap_or(u32::MAX),
         };
-        let is_excluded = self.layer.is_excluded(&path);
+        let is_excluded = is_excluded(self.exclude, &path);
         let source = match &entry.kind {
             EntryKind::Directory => Source::Directory,
             EntryKind::Special(_) => return Ok(()),
@@ -309,7 +322,8 @@ impl PackageFiles<'_, '_> {
             metadata,
             package: self.name.to_owned(),
         };
-        self.layer.insert(path, node, spool)
+        self.entries.push((path, node));
+        Ok(())
     }
 
     fn error(&self, path: &[u8], problem: PathProblem) -> AssembleError {

@@ -1,5 +1,5 @@
-//! Contents of files on their way from packages into a layer: in one scratch file, so that memory
-//! holds names and numbers only.
+//! Contents of files on their way from packages into a layer: in scratch files, one per thread that
+//! reads packages, so that memory holds names and numbers only.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -12,6 +12,8 @@ const CHUNK: usize = 256 << 10;
 /// The content of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ContentId {
+    /// Which scratch file.
+    spool: usize,
     /// Counts contents: empty files that are no hard links of each other differ here.
     number: u64,
     offset: u64,
@@ -33,9 +35,14 @@ pub(super) struct SpoolError {
     pub source: io::Error,
 }
 
-/// The scratch file.
+/// All scratch files.
+#[derive(Debug)]
+pub(super) struct Spools(Vec<Spool>);
+
+/// One scratch file.
 #[derive(Debug)]
 pub(super) struct Spool {
+    place: usize,
     file: BufWriter<File>,
     path: PathBuf,
     number: u64,
@@ -45,10 +52,70 @@ pub(super) struct Spool {
     buffer: Vec<u8>,
 }
 
+impl Spools {
+    /// Creates `count` scratch files in `folder`; at least one.
+    pub fn create(folder: &Path, count: usize) -> Result<Self, SpoolError> {
+        let spools = (0..count.max(1)).map(|place| Spool::create(folder, place));
+        spools.collect::<Result<Vec<_>, _>>().map(Self)
+    }
+
+    /// Returns each, for a thread of its own.
+    pub fn each(&mut self) -> impl Iterator<Item = &mut Spool> {
+        self.0.iter_mut()
+    }
+
+    /// Adds a whole content.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<ContentId, SpoolError> {
+        let spool = &mut self.0[0];
+        spool.start();
+        spool.append(bytes)?;
+        Ok(spool.finish())
+    }
+
+    /// Hands out a content piece by piece.
+    pub fn read<E: From<SpoolError>>(
+        &mut self,
+        content: ContentId,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.0[content.spool].read(content, take)
+    }
+
+    /// Returns a small content whole.
+    pub fn read_whole(&mut self, content: ContentId) -> Result<Vec<u8>, SpoolError> {
+        let mut bytes = Vec::new();
+        self.read(content, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok::<_, SpoolError>(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Returns whether two contents have the same bytes.
+    pub fn is_same(&mut self, one: ContentId, other: ContentId) -> Result<bool, SpoolError> {
+        if one.size != other.size {
+            return Ok(false);
+        }
+        let mut buffers = [vec![0; CHUNK], vec![0; CHUNK]];
+        let mut done = 0;
+        while done < one.size {
+            let length = usize::try_from(one.size - done).map_or(CHUNK, |left| left.min(CHUNK));
+            for (buffer, content) in buffers.iter_mut().zip([one, other]) {
+                let offset = content.offset + done;
+                self.0[content.spool].read_at(&mut buffer[..length], offset)?;
+            }
+            if buffers[0][..length] != buffers[1][..length] {
+                return Ok(false);
+            }
+            done += length as u64;
+        }
+        Ok(true)
+    }
+}
+
 impl Spool {
-    /// Creates the scratch file in `folder`.
-    pub fn create(folder: &Path) -> Result<Self, SpoolError> {
-        let path = folder.join("contents");
+    fn create(folder: &Path, place: usize) -> Result<Self, SpoolError> {
+        let path = folder.join(format!("contents-{place}"));
         let file = File::options()
             .read(true)
             .write(true)
@@ -60,6 +127,7 @@ impl Spool {
                 source,
             })?;
         Ok(Self {
+            place,
             file: BufWriter::with_capacity(CHUNK, file),
             path,
             number: 0,
@@ -87,69 +155,39 @@ impl Spool {
     pub fn finish(&mut self) -> ContentId {
         self.number += 1;
         ContentId {
+            spool: self.place,
             number: self.number,
             offset: self.start,
             size: self.end - self.start,
         }
     }
 
-    /// Hands out a content piece by piece.
-    pub fn read<E: From<SpoolError>>(
+    fn read<E: From<SpoolError>>(
         &mut self,
         content: ContentId,
         take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.file
-            .flush()
-            .map_err(|source| self.error("write", source))?;
+        let mut buffer = std::mem::take(&mut self.buffer);
         let mut offset = content.offset;
         let end = content.offset + content.size;
-        while offset < end {
+        let mut outcome = Ok(());
+        while offset < end && outcome.is_ok() {
             let length = usize::try_from(end - offset).map_or(CHUNK, |left| left.min(CHUNK));
-            let piece = &mut self.buffer[..length];
-            if let Err(source) = self.file.get_ref().read_exact_at(piece, offset) {
-                return Err(self.error("read", source).into());
-            }
-            take(piece)?;
+            let piece = &mut buffer[..length];
+            outcome = self.read_at(piece, offset).map_err(E::from);
+            outcome = outcome.and_then(|()| take(piece));
             offset += length as u64;
         }
-        Ok(())
+        self.buffer = buffer;
+        outcome
     }
 
-    /// Returns a small content whole.
-    pub fn read_whole(&mut self, content: ContentId) -> Result<Vec<u8>, SpoolError> {
-        let mut bytes = Vec::new();
-        self.read(content, &mut |piece| {
-            bytes.extend_from_slice(piece);
-            Ok::<_, SpoolError>(())
-        })?;
-        Ok(bytes)
-    }
-
-    /// Returns whether two contents have the same bytes.
-    pub fn is_same(&mut self, one: ContentId, other: ContentId) -> Result<bool, SpoolError> {
-        if one.size != other.size {
-            return Ok(false);
-        }
+    fn read_at(&mut self, piece: &mut [u8], offset: u64) -> Result<(), SpoolError> {
         self.file
             .flush()
             .map_err(|source| self.error("write", source))?;
-        let mut buffers = [vec![0; CHUNK], vec![0; CHUNK]];
-        let mut done = 0;
-        while done < one.size {
-            let length = usize::try_from(one.size - done).map_or(CHUNK, |left| left.min(CHUNK));
-            for (buffer, content) in buffers.iter_mut().zip([one, other]) {
-                self.file
-                    .get_ref()
-                    .read_exact_at(&mut buffer[..length], content.offset + done)
-                    .map_err(|source| self.error("read", source))?;
-            }
-            if buffers[0][..length] != buffers[1][..length] {
-                return Ok(false);
-            }
-            done += length as u64;
-        }
-        Ok(true)
+        let read = self.file.get_ref().read_exact_at(piece, offset);
+        read.map_err(|source| self.error("read", source))
     }
 
     fn error(&self, act: &'static str, source: io::Error) -> SpoolError {

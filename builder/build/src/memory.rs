@@ -1,0 +1,463 @@
+//! What a run put into `out/`, remembered, so that a run with nothing to do derives nothing again.
+//!
+//! One record per `out/` folder, in the store. For each product and base image it holds a key over
+//! everything that its files follow from, and every file with its digest. If the key is the same and
+//! every file still has its digest, the product is done; otherwise everything is derived as if there
+//! were no record, and only what has other bytes is written.
+//!
+//! What stands in the key, beside the name of the product:
+//!
+//! | field | why |
+//! |---|---|
+//! | `program` | another kiln may write other specs, SBOMs and provenance |
+//! | `settings` | the organisation is in RPMs and SBOMs |
+//! | `architecture` | |
+//! | `nodes` | per recipe in the product: the recipe's and its lockfile's digest, where it is installed, the record of its build without its times, and what it was built in |
+//! | `bases` | the base images' lockfiles: versions and digests of packages |
+//!
+//! What is trusted: that a file in `out/` whose device, inode, size, modification time and change time
+//! are those of a file that was read has the same bytes. No program can set a change time. A file that
+//! was changed less than two seconds before the record was written is read again, because a later write
+//! might not show in a coarse clock. What is not seen is a disk that forgets bits: `rpm -K` reads
+//! everything. No blob of the store is used on this way, so none has to be verified; a lost or damaged
+//! record is no record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use kiln_model::Digest;
+use kiln_store::{FileIdentity, RecordKind, Store, observe_file};
+use serde::{Deserialize, Serialize};
+
+use crate::compile::Built;
+use crate::error::BuildError;
+use crate::graph::NodeId;
+use crate::key::canonical_json;
+use crate::plan::Plan;
+use crate::rootfs::Rootfs;
+use crate::stage::Product;
+use crate::workshop::Workshop;
+
+/// The format of the record.
+const MEMORY_FORMAT: u32 = 1;
+
+/// Everything that is remembered of one `out/` folder.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Remembered {
+    format: u32,
+    /// By name of the recipe, or of the package of a base image.
+    outputs: BTreeMap<String, RememberedOutput>,
+}
+
+/// What one product or base image has in `out/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RememberedOutput {
+    key: Digest,
+    /// How long packaging took when it was done.
+    elapsed_ms: u64,
+    files: Vec<RememberedFile>,
+}
+
+/// The RPMs of a product that is as it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RememberedRpms {
+    /// Paths below `out/`, with their bytes.
+    pub(crate) files: Vec<(PathBuf, u64)>,
+    /// How long packaging took when it was done.
+    pub(crate) elapsed_ms: u64,
+}
+
+/// One file in `out/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct RememberedFile {
+    /// Relative to `out/`.
+    path: PathBuf,
+    /// `None` for a run record: it tells of one run and only has to be there.
+    sha256: Option<Digest>,
+    /// What the file looked like when it had that digest.
+    identity: Option<FileIdentity>,
+}
+
+impl RememberedFile {
+    /// A file that was just written, or found right.
+    pub(crate) fn new(path: &Path, bytes: &[u8]) -> Self {
+        Self::with_digest(path, Digest::of(bytes))
+    }
+
+    /// The same, of a file whose digest is known.
+    pub(crate) fn with_digest(path: &Path, sha256: Digest) -> Self {
+        Self {
+            path: path.to_owned(),
+            sha256: Some(sha256),
+            identity: None,
+        }
+    }
+
+    /// A file of which every content is right.
+    pub(crate) fn of_one_run(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            sha256: None,
+            identity: None,
+        }
+    }
+}
+
+/// The memory of one `out/` folder.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    store: Store,
+    output: PathBuf,
+    outputs: BTreeMap<String, RememberedOutput>,
+    is_changed: bool,
+}
+
+impl Memory {
+    /// Reads what earlier runs of this program left for the folder `output`; nothing without a known
+    /// program, since another one may derive other documents from the same.
+    pub(crate) fn load(
+        store: &Store,
+        output: &Path,
+        program: Option<FileIdentity>,
+    ) -> Result<Self, BuildError> {
+        let bytes = store.read_record(RecordKind::Output, &place(output))?;
+        let remembered = bytes
+            .filter(|_| program.is_some())
+            .and_then(|bytes| serde_json::from_slice::<Remembered>(&bytes).ok())
+            .filter(|remembered| remembered.format == MEMORY_FORMAT);
+        Ok(Self {
+            store: store.clone(),
+            output: output.to_owned(),
+            outputs: remembered.map_or_else(BTreeMap::new, |found| found.outputs),
+            is_changed: false,
+        })
+    }
+
+    /// Returns the RPMs of `name`, with their bytes, if everything that it has in `out/` was made from
+    /// `key` and is still as it was.
+    pub(crate) fn unchanged(&mut self, name: &str, key: Digest) -> Option<RememberedRpms> {
+        let mut output = self.outputs.get(name)?.clone();
+        if output.key != key {
+            return None;
+        }
+        let mut rpms = Vec::new();
+        for file in &mut output.files {
+            let found = self.check(file)?;
+            if file.path.starts_with("rpms") {
+                rpms.push((file.path.clone(), found.size()));
+            }
+        }
+        let elapsed_ms = output.elapsed_ms;
+        if self.outputs.get(name) != Some(&output) {
+            self.is_changed = true;
+            self.outputs.insert(name.to_owned(), output);
+        }
+        Some(RememberedRpms {
+            files: rpms,
+            elapsed_ms,
+        })
+    }
+
+    /// Returns what a file looks like if it is as it was, and remembers that.
+    fn check(&self, file: &mut RememberedFile) -> Option<FileIdentity> {
+        let path = self.output.join(&file.path);
+        let found = FileIdentity::at(&path)?;
+        let Some(expected) = file.sha256 else {
+            return Some(found);
+        };
+        if file.identity != Some(found) {
+            let observed = observe_file(&path).ok()?;
+            if observed.digest != expected {
+                return None;
+            }
+            file.identity = observed.identity;
+        }
+        Some(found)
+    }
+
+    /// Takes note of everything that `name` has in `out/` now.
+    pub(crate) fn remember(
+        &mut self,
+        name: &str,
+        key: Digest,
+        elapsed_ms: u64,
+        files: Vec<RememberedFile>,
+    ) {
+        self.is_changed = true;
+        let output = RememberedOutput {
+            key,
+            elapsed_ms,
+            files,
+        };
+        self.outputs.insert(name.to_owned(), output);
+    }
+
+    /// Keeps it for the next run.
+    ///
+    /// # Errors
+    /// `Store`, as the system refuses.
+    pub(crate) fn save(mut self) -> Result<(), BuildError> {
+        if !self.is_changed {
+            return Ok(());
+        }
+        self.forget_unsettled();
+        let remembered = Remembered {
+            format: MEMORY_FORMAT,
+            outputs: self.outputs,
+        };
+        let bytes = serde_json::to_vec(&remembered).expect("texts and numbers");
+        let place = place(&self.output);
+        Ok(self
+            .store
+            .write_record(RecordKind::Output, &place, &bytes)?)
+    }
+
+    /// Forgets the looks of files so young that a later write may not show in them. The clock is that
+    /// of the file system: a new file beside them.
+    fn forget_unsettled(&mut self) {
+        let now = tempfile::Builder::new()
+            .prefix(".kiln-")
+            .tempfile_in(&self.output)
+            .ok()
+            .and_then(|file| FileIdentity::at(file.path()));
+        for file in self.outputs.values_mut().flat_map(|o| &mut o.files) {
+            let is_settled = |found: &FileIdentity| now.is_some_and(|now| found.is_settled(&now));
+            file.identity = file.identity.filter(is_settled);
+        }
+    }
+}
+
+/// Names the record of an `out/` folder: file names have a limit, paths have none.
+fn place(output: &Path) -> String {
+    let path = std::path::absolute(output).unwrap_or_else(|_| output.to_owned());
+    Digest::of(path.as_os_str().as_encoded_bytes()).to_hex()
+}
+
+/// Returns the key of everything that a product has in `out/`.
+pub(crate) fn product_key(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+    plan: &Plan,
+) -> Result<Digest, BuildError> {
+    let mut nodes = BTreeMap::new();
+    let mut bases = BTreeSet::new();
+    for node in product.nodes() {
+        bases.insert(shop.project.recipes[&node.recipe].recipe.base.clone());
+        let facts = node_facts(shop, &node, &product.built[&node], &plan.rootfs[&node])?;
+        nodes.insert(node.to_string(), facts);
+    }
+    let bases = bases
+        .iter()
+        .map(|base| Ok((base.to_string(), lock_digest(shop, base.as_str())?)))
+        .collect::<Result<BTreeMap<_, _>, BuildError>>()?;
+    Ok(key(
+        shop,
+        serde_json::json!({
+            "product": product.node.to_string(),
+            "nodes": nodes,
+            "bases": bases,
+        }),
+    ))
+}
+
+/// Returns the key of the package of a base image.
+pub(crate) fn base_key(
+    shop: &Workshop<'_>,
+    base: &kiln_model::BaseName,
+    rootfs: &Rootfs,
+) -> Result<Digest, BuildError> {
+    let lock = lock_digest(shop, base.as_str())?;
+    Ok(key(
+        shop,
+        serde_json::json!({ "base": base, "manifest": rootfs.manifest, "bases": lock }),
+    ))
+}
+
+fn key(shop: &Workshop<'_>, mut value: serde_json::Value) -> Digest {
+    // As text: canonical JSON has no whole numbers as large as an inode may be.
+    value["program"] = format!("{:?}", shop.program).into();
+    value["settings"] = serde_json::json!(shop.project.config);
+    value["architecture"] = serde_json::json!(shop.architecture);
+    Digest::of(&canonical_json(&value))
+}
+
+fn node_facts(
+    shop: &Workshop<'_>,
+    node: &NodeId,
+    built: &Built,
+    rootfs: &Rootfs,
+) -> Result<serde_json::Value, BuildError> {
+    Ok(serde_json::json!({
+        "recipe": shop.project.recipes[&node.recipe].digest,
+        "lock": lock_digest(shop, node.recipe.as_str())?,
+        "prefix": node.prefix.path(),
+        "built": [built.key.0, built.destdir.0, built.files, built.sources.0],
+        "rootfs": [Some(rootfs.manifest.0), rootfs.tools.map(|tools| tools.0)],
+    }))
+}
+
+/// Returns the digest of a lockfile; `None` for a base image that has none.
+fn lock_digest(shop: &Workshop<'_>, name: &str) -> Result<Option<Digest>, BuildError> {
+    let path = shop.project.lock_path(name, shop.architecture);
+    match fs_err::read(&path) {
+        Ok(bytes) => Ok(Some(Digest::of(&bytes))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An `out/` with one RPM, one document and one run record of the product `x`, remembered.
+    struct Scene {
+        folder: tempfile::TempDir,
+        store: Store,
+    }
+
+    const RPM: &str = "rpms/x86_64/x-1-1.x86_64.rpm";
+    const SBOM: &str = "sbom/x.cdx.json";
+    const RUN: &str = "provenance/x.run.json";
+
+    fn key() -> Digest {
+        Digest::of(b"key")
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(&folder.path().join("store")).unwrap();
+            let scene = Self { folder, store };
+            for (path, text) in [(RPM, "package"), (SBOM, "bill"), (RUN, "today")] {
+                crate::publish::publish(&scene.out().join(path), text.as_bytes()).unwrap();
+            }
+            let files = vec![
+                RememberedFile::with_digest(Path::new(RPM), Digest::of(b"package")),
+                RememberedFile::new(Path::new(SBOM), b"bill"),
+                RememberedFile::of_one_run(Path::new(RUN)),
+            ];
+            let out = scene.out();
+            let mut memory = scene.memory(&out);
+            memory.remember("x", key(), 500, files);
+            memory.save().unwrap();
+            scene
+        }
+
+        fn out(&self) -> PathBuf {
+            self.folder.path().join("out")
+        }
+
+        fn program(&self) -> Option<FileIdentity> {
+            FileIdentity::at(&self.store.root().join("kiln-store.json"))
+        }
+
+        fn memory(&self, out: &Path) -> Memory {
+            Memory::load(&self.store, out, self.program()).unwrap()
+        }
+
+        fn unchanged(&self) -> Option<RememberedRpms> {
+            let out = self.out();
+            let mut memory = self.memory(&out);
+            let rpms = memory.unchanged("x", key());
+            memory.save().unwrap();
+            rpms
+        }
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_done() {
+        let scene = Scene::new();
+        let expected = Some(RememberedRpms {
+            files: vec![(PathBuf::from(RPM), 7)],
+            elapsed_ms: 500,
+        });
+        assert_eq!(scene.unchanged(), expected);
+        assert_eq!(scene.unchanged(), expected, "and stays so");
+        // A run record tells of one run: every content is right.
+        fs_err::write(scene.out().join(RUN), "yesterday").unwrap();
+        assert_eq!(scene.unchanged(), expected);
+        // The same bytes in a new file.
+        fs_err::copy(scene.out().join(SBOM), scene.out().join("copy")).unwrap();
+        fs_err::rename(scene.out().join("copy"), scene.out().join(SBOM)).unwrap();
+        assert_eq!(scene.unchanged(), expected);
+    }
+
+    type Change = fn(&Path);
+
+    #[test]
+    fn every_change_in_out_is_noticed() {
+        let changes: [(&str, Change); 7] = [
+            ("other bytes", |out| {
+                fs_err::write(out.join(RPM), "packagE").unwrap()
+            }),
+            ("fewer bytes", |out| {
+                fs_err::write(out.join(SBOM), "b").unwrap()
+            }),
+            ("a missing file", |out| {
+                fs_err::remove_file(out.join(RPM)).unwrap()
+            }),
+            ("a missing run record", |out| {
+                fs_err::remove_file(out.join(RUN)).unwrap()
+            }),
+            ("nothing left", |out| fs_err::remove_dir_all(out).unwrap()),
+            ("a link to the same bytes", |out| {
+                fs_err::rename(out.join(SBOM), out.join("moved")).unwrap();
+                fs_err::os::unix::fs::symlink("../moved", out.join(SBOM)).unwrap();
+            }),
+            ("a time set back", |out| {
+                let path = out.join(RPM);
+                let modified = fs_err::metadata(&path).unwrap().modified().unwrap();
+                fs_err::write(&path, "paCkage").unwrap();
+                let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
+                file.file().set_modified(modified).unwrap();
+            }),
+        ];
+        for (what, change) in changes {
+            let scene = Scene::new();
+            assert!(scene.unchanged().is_some(), "before: {what}");
+            change(&scene.out());
+            assert_eq!(scene.unchanged(), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn looks_are_remembered_only_of_files_that_were_left_alone() {
+        let scene = Scene::new();
+        let out = scene.out();
+        scene.unchanged();
+        let identity = |scene: &Scene| scene.memory(&out).outputs["x"].files[0].identity;
+        assert_eq!(identity(&scene), None, "the file is too young");
+        // Files in an archive have old times, but their change time is that of unpacking: it counts.
+        let rpm = fs_err::OpenOptions::new()
+            .write(true)
+            .open(out.join(RPM))
+            .unwrap();
+        rpm.file().set_modified(std::time::UNIX_EPOCH).unwrap();
+        scene.unchanged();
+        assert_eq!(identity(&scene), None, "a modification time can be set");
+    }
+
+    #[test]
+    fn what_can_not_be_relied_on_is_forgotten() {
+        let scene = Scene::new();
+        let out = scene.out();
+        let mut memory = scene.memory(&out);
+        assert_eq!(memory.unchanged("x", Digest::of(b"other key")), None);
+        assert_eq!(memory.unchanged("y", key()), None);
+        let mut memory = Memory::load(&scene.store, &out, None).unwrap();
+        assert_eq!(memory.unchanged("x", key()), None, "an unknown program");
+        let elsewhere = scene.folder.path().join("elsewhere");
+        assert_eq!(scene.memory(&elsewhere).unchanged("x", key()), None);
+
+        let place = place(&out);
+        for damaged in [&b"{"[..], br#"{"format":2,"outputs":{}}"#, b"{}"] {
+            let kind = RecordKind::Output;
+            scene.store.write_record(kind, &place, damaged).unwrap();
+            assert_eq!(scene.unchanged(), None);
+        }
+    }
+}
