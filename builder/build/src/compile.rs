@@ -1,7 +1,7 @@
 //! From sources to a destdir: prep, build, install and check, each in a sealed run of its own.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kiln_image::{
@@ -24,6 +24,7 @@ use crate::plan::source_request;
 use crate::project::LoadedRecipe;
 use crate::rootfs::Rootfs;
 use crate::script::{BUILD_ROOT, StepName, environment, step_script};
+use crate::shell::{forget_failure, keep_failure};
 use crate::told::Told;
 use crate::work::Work;
 use crate::workshop::{Event, Running, Workshop};
@@ -131,37 +132,40 @@ pub(crate) fn cached(shop: &Workshop<'_>, key: BuildKey) -> Result<Option<Built>
     Ok(is_whole.then_some(built))
 }
 
-/// Builds one node in fresh sandboxes and records the result.
+/// Builds one node in fresh sandboxes and records the result. What a failed step left is kept, for
+/// `kiln shell`.
 pub(crate) fn compile(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<Built, BuildError> {
-    let key_inputs = inputs.key_inputs(shop);
     let scratch = shop.store.scratch()?;
-    let build = scratch.path().join("build");
+    let compiled = compile_in(shop, inputs, scratch.path());
+    match &compiled {
+        Ok(_) => forget_failure(shop, inputs.node),
+        Err(BuildError::StepFailed { step, .. }) => keep_failure(shop, inputs, scratch, *step),
+        Err(_) => {}
+    }
+    compiled
+}
+
+fn compile_in(
+    shop: &Workshop<'_>,
+    inputs: &BuildInputs<'_>,
+    scratch: &Path,
+) -> Result<Built, BuildError> {
+    let key_inputs = inputs.key_inputs(shop);
     check_overlap(shop, inputs)?;
-    fetch_missing(shop, inputs.recipe())?;
-    prepare(shop, inputs, &build)?;
+    prepare(shop, inputs, &scratch.join("build"))?;
     let lower = lower_trees(shop, inputs)?;
-    let mut steps = Vec::new();
-    let mut run = |names: &[StepName]| -> Result<(), BuildError> {
-        for step in names.iter().copied() {
-            let Some(script) = step_script(inputs.recipe(), step) else {
-                tell_skipped(shop, inputs.recipe(), step);
-                continue;
-            };
-            let run = StepRun {
-                step,
-                script,
-                lower: &lower,
-                build: &build,
-            };
-            steps.push(run_step(shop, inputs, &run)?);
-        }
-        Ok(())
-    };
-    run(&[StepName::Prep, StepName::Build, StepName::Install])?;
+    let first = [StepName::Prep, StepName::Build, StepName::Install];
+    let mut steps = run_steps(shop, inputs, &first, &lower, scratch)?;
     // What tests write is not installed.
-    let (destdir, entries) = collect_destdir(shop, inputs, scratch.path())?;
-    run(&[StepName::Check])?;
-    let sources = collect_sources(shop, inputs, scratch.path())?;
+    let (destdir, entries) = collect_destdir(shop, inputs, scratch)?;
+    steps.extend(run_steps(
+        shop,
+        inputs,
+        &[StepName::Check],
+        &lower,
+        scratch,
+    )?);
+    let sources = collect_sources(shop, inputs, scratch)?;
     let files = serde_json::to_vec(&entries).expect("entries are texts and numbers");
     let built = Built {
         format: BUILT_FORMAT,
@@ -176,6 +180,32 @@ pub(crate) fn compile(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<B
     shop.store
         .write_record(RecordKind::Action, &built.key.0.to_hex(), &record)?;
     Ok(built)
+}
+
+/// Runs steps one after another in the `/build` of `scratch`; one without a script is skipped.
+pub(crate) fn run_steps(
+    shop: &Workshop<'_>,
+    inputs: &BuildInputs<'_>,
+    steps: &[StepName],
+    lower: &[PathBuf],
+    scratch: &Path,
+) -> Result<Vec<StepRecord>, BuildError> {
+    let build = scratch.join("build");
+    let mut records = Vec::new();
+    for step in steps.iter().copied() {
+        let Some(script) = step_script(inputs.recipe(), step) else {
+            tell_skipped(shop, inputs.recipe(), step);
+            continue;
+        };
+        let run = StepRun {
+            step,
+            script,
+            lower,
+            build: &build,
+        };
+        records.push(run_step(shop, inputs, &run)?);
+    }
+    Ok(records)
 }
 
 fn tell_skipped(shop: &Workshop<'_>, recipe: &Recipe, step: StepName) {
@@ -203,8 +233,13 @@ fn fetch_missing(shop: &Workshop<'_>, recipe: &Recipe) -> Result<(), BuildError>
 }
 
 /// Lays out `/build`: unpacked sources, patches, an empty destdir and home.
-fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Result<(), BuildError> {
+pub(crate) fn prepare(
+    shop: &Workshop<'_>,
+    inputs: &BuildInputs<'_>,
+    build: &Path,
+) -> Result<(), BuildError> {
     let recipe = inputs.recipe();
+    fetch_missing(shop, recipe)?;
     for folder in ["src", "destdir", "home", "patches"] {
         create_folders(build, folder)?;
     }
@@ -251,10 +286,10 @@ fn check_overlap(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<(), Bu
 }
 
 /// Returns the read-only trees of the root file system: libraries over tools over the base.
-fn lower_trees(
+pub(crate) fn lower_trees(
     shop: &Workshop<'_>,
     inputs: &BuildInputs<'_>,
-) -> Result<Vec<std::path::PathBuf>, BuildError> {
+) -> Result<Vec<PathBuf>, BuildError> {
     let tree = |(name, built): &(String, Built)| {
         layer_tree(shop.store, &built.destdir)
             .map_err(|error| BuildError::image(name.clone())(error.into()))
@@ -271,8 +306,41 @@ fn lower_trees(
 struct StepRun<'a> {
     step: StepName,
     script: String,
-    lower: &'a [std::path::PathBuf],
+    lower: &'a [PathBuf],
     build: &'a Path,
+}
+
+/// Describes the sandbox of a node's steps, without a command.
+pub(crate) fn sealed_step(
+    shop: &Workshop<'_>,
+    inputs: &BuildInputs<'_>,
+    lower: &[PathBuf],
+    build: &Path,
+    label: String,
+) -> Result<SealedStep, BuildError> {
+    let recipe = inputs.recipe();
+    let source = format!("{BUILD_ROOT}/src/{}", recipe.source_folder());
+    let mut environment = environment(recipe, inputs.node);
+    environment.insert("KILN_JOBS".to_owned(), shop.jobs.to_string());
+    Ok(SealedStep {
+        label,
+        rootfs: lower.to_vec(),
+        mounts: vec![Mount {
+            source: build.to_owned(),
+            target: BUILD_ROOT.parse().expect("a constant path"),
+            access: MountAccess::ReadWrite,
+        }],
+        command: Vec::new(),
+        environment,
+        working_directory: source.parse().map_err(|error: kiln_model::PathError| {
+            BuildError::Spec {
+                recipe: recipe.name.clone(),
+                reason: error.to_string(),
+            }
+        })?,
+        user: StepUser::Build,
+        limits: shop.limits(),
+    })
 }
 
 fn run_step(
@@ -283,31 +351,10 @@ fn run_step(
     if shop.cancel.is_cancelled() {
         return Err(BuildError::Cancelled);
     }
-    let recipe = inputs.recipe();
     let node = inputs.node;
-    let source = format!("{BUILD_ROOT}/src/{}", recipe.source_folder());
-    let mut environment = environment(recipe, node);
-    environment.insert("KILN_JOBS".to_owned(), shop.jobs.to_string());
     let label = format!("{node}: {}", run.step);
-    let sealed = SealedStep {
-        label: label.clone(),
-        rootfs: run.lower.to_vec(),
-        mounts: vec![Mount {
-            source: run.build.to_owned(),
-            target: BUILD_ROOT.parse().expect("a constant path"),
-            access: MountAccess::ReadWrite,
-        }],
-        command: ["/bin/sh", "-c", &run.script].map(str::to_owned).to_vec(),
-        environment,
-        working_directory: source.parse().map_err(|error: kiln_model::PathError| {
-            BuildError::Spec {
-                recipe: recipe.name.clone(),
-                reason: error.to_string(),
-            }
-        })?,
-        user: StepUser::Build,
-        limits: shop.limits(),
-    };
+    let mut sealed = sealed_step(shop, inputs, run.lower, run.build, label.clone())?;
+    sealed.command = ["/bin/sh", "-c", &run.script].map(str::to_owned).to_vec();
     let log = shop
         .output
         .join(Workshop::log_folder(node))

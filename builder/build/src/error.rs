@@ -81,6 +81,20 @@ pub enum BuildError {
         /// Where its log is, and how it ends.
         log: Box<LogEnd>,
     },
+    /// A product was named for a library that it does not bundle.
+    #[error("`{product}` does not bundle `{recipe}`")]
+    NotBundled {
+        /// The library's recipe.
+        recipe: RecipeName,
+        /// The product.
+        product: RecipeName,
+    },
+    /// Two shells would change the same files.
+    #[error("{node}: another shell is open in what its failed step left")]
+    ShellInUse {
+        /// Of what.
+        node: NodeId,
+    },
     /// The run was cancelled.
     #[error("interrupted")]
     Cancelled,

@@ -29,6 +29,7 @@ mod rootfs;
 mod rpmbuild;
 mod schedule;
 mod script;
+mod shell;
 mod site;
 mod spec;
 mod split;
@@ -57,6 +58,7 @@ pub use publish::{Publication, publish};
 pub use script::{
     BUILD_ROOT, DESTDIR, SOURCE_ROOT, StepName, environment, fixed_environment, step_script,
 };
+pub use shell::{ShellRequest, ShellRoom, ShellState, open_shell};
 pub use site::{Site, Spot};
 pub use split::{DoubleClaim, Proposal};
 pub use work::{OnFailure, Outcome, Row, RpmTotals, Work};

@@ -12,6 +12,7 @@ use kiln_model::{
 use walkdir::WalkDir;
 
 use crate::error::BuildError;
+use crate::graph::{NodeId, Prefix};
 
 /// A recipe and the file that it came from.
 #[derive(Debug, Clone)]
@@ -235,6 +236,17 @@ impl Project {
     #[must_use]
     pub fn base_file(&self, name: &BaseName) -> PathBuf {
         Path::new("base-images").join(format!("{name}.yaml"))
+    }
+
+    /// Returns the product that a node is built for, unless that is the node's own recipe.
+    #[must_use]
+    pub fn product_of(&self, node: &NodeId) -> Option<&RecipeName> {
+        let Prefix::Bundle(prefix) = &node.prefix else {
+            return None;
+        };
+        let mut recipes = self.recipes.iter();
+        let (name, _) = recipes.find(|(_, loaded)| loaded.recipe.bundle_prefix == *prefix)?;
+        (*name != node.recipe).then_some(name)
     }
 
     /// Returns where the lockfile of `name`, a recipe or base image, lies.

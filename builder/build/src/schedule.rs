@@ -241,7 +241,10 @@ impl Schedule<'_> {
 
     fn perform(&self, task: Task) -> Result<Done, BuildError> {
         match task {
-            Task::Build(node, bundled) => build_one(self.shop, self.plan, &node, &bundled),
+            Task::Build(node, bundled) => {
+                let (built, outcome) = build_one(self.shop, self.plan, &node, &bundled)?;
+                Ok(Done::of_build(&built, outcome))
+            }
             Task::Package { node, built, fresh } => {
                 let inputs = ProductInputs {
                     plan: self.plan,
@@ -350,23 +353,22 @@ impl Schedule<'_> {
 
 /// Builds one node, unless its key is known by now: a library that was rebuilt to the same bytes
 /// leaves its consumers as they are.
-fn build_one(
+pub(crate) fn build_one(
     shop: &Workshop<'_>,
     plan: &Plan,
     node: &NodeId,
     bundled: &[(String, Built)],
-) -> Result<Done, BuildError> {
-    let loaded = &shop.project.recipes[&node.recipe];
+) -> Result<(Built, Outcome), BuildError> {
     let inputs = BuildInputs {
         node,
-        loaded,
+        loaded: &shop.project.recipes[&node.recipe],
         rootfs: &plan.rootfs[node],
         bundled,
     };
-    if let Some(hit) = cached(shop, inputs.key_inputs(shop).key())? {
-        return Ok(Done::of_build(&hit, Outcome::Cached));
+    match cached(shop, inputs.key_inputs(shop).key())? {
+        Some(hit) => Ok((hit, Outcome::Cached)),
+        None => compile(shop, &inputs).map(|built| (built, Outcome::Built)),
     }
-    compile(shop, &inputs).map(|built| Done::of_build(&built, Outcome::Built))
 }
 
 #[cfg(test)]

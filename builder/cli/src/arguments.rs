@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
+use kiln_build::StepName;
 use kiln_model::RecipeName;
 
 use crate::completion::recipe_candidates;
@@ -152,6 +153,12 @@ pub enum Verb {
     /// Builds what the store does not have, each step sealed and without network, and puts the
     /// results into `out/`. Logs of all steps are in `out/logs/`.
     Build(Build),
+    /// Enter the sandbox of a step, the failed one or any other
+    ///
+    /// Opens a shell with the step's files and environment, sealed as the step is. Where a build
+    /// failed, the files are as the failed step left them. With a command after `--`, or a script on
+    /// standard input, runs that instead; exits with 1 if it fails.
+    Shell(Shell),
     /// Draft a recipe from a source tarball
     ///
     /// Writes `recipes/NAME/recipe.yaml` with what the tarball tells: name, version, digest, licence,
@@ -214,6 +221,47 @@ pub struct Lock {
     /// Choose base images' packages anew, although their lockfiles fit
     #[arg(long)]
     pub update: bool,
+}
+
+/// Whose sandbox to enter.
+#[derive(Debug, Args)]
+pub struct Shell {
+    /// The recipe
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
+    pub recipe: RecipeName,
+    /// The step; everything before it is done first. Default: the one that failed last, else build
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<ShellStep>,
+    /// The product that bundles it, where several do; default: the recipe as it is built alone
+    #[arg(long = "for", value_name = "PRODUCT", add = ArgValueCandidates::new(recipe_candidates))]
+    pub product: Option<RecipeName>,
+    /// Run this instead of a shell
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// A step of a build.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ShellStep {
+    /// Patches and what the recipe adds to the sources
+    Prep,
+    /// Configures and compiles
+    Build,
+    /// Installs into the destdir
+    Install,
+    /// Runs upstream's tests
+    Check,
+}
+
+impl From<ShellStep> for StepName {
+    fn from(step: ShellStep) -> Self {
+        match step {
+            ShellStep::Prep => Self::Prep,
+            ShellStep::Build => Self::Build,
+            ShellStep::Install => Self::Install,
+            ShellStep::Check => Self::Check,
+        }
+    }
 }
 
 /// What to draft.

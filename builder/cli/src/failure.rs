@@ -306,9 +306,11 @@ fn build_text(project: &Project, error: &BuildError) -> String {
     match error {
         BuildError::StepFailed { log, node, .. } => {
             text.push_str(&log_text(log));
+            let product = project.product_of(node);
+            let product = product.map_or_else(String::new, |name| format!(" --for {name}"));
             let _ = writeln!(
                 text,
-                "\nhint: `kiln shell {}` opens a shell where the step failed",
+                "\nhint: `kiln shell {}{product}` opens a shell where the step failed",
                 node.recipe
             );
         }

@@ -32,6 +32,8 @@ pub fn of_build(error: &BuildError) -> Option<String> {
         BuildError::Project(error) => return of_project(error),
         BuildError::Graph(error) => return of_graph(error),
         BuildError::Finding(finding) => return of_finding(finding),
+        BuildError::NotBundled { .. } => "`kiln graph` shows which product bundles what".to_owned(),
+        BuildError::ShellInUse { .. } => "leave it, or name another step with --step".to_owned(),
         BuildError::NotLocked { .. } | BuildError::StaleLock { .. } => LOCK.to_owned(),
         BuildError::Patch { .. } => {
             "look at what changed in the patch, then pin it anew".to_owned()

@@ -63,6 +63,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Fetch(names) => verbs::fetch::run(&arguments.common, names),
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
         Verb::Build(build) => verbs::build::run(&arguments.common, build),
+        Verb::Shell(shell) => verbs::shell::run(&arguments.common, shell),
         Verb::New(new) => verbs::new::run(&arguments.common, new),
         Verb::Fmt(fmt) => verbs::fmt::run(&arguments.common, fmt),
         Verb::Doctor => verbs::doctor::run(&arguments.common),

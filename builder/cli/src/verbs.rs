@@ -12,6 +12,7 @@ pub mod man;
 pub mod new;
 pub mod plan;
 pub mod schema;
+pub mod shell;
 
 use kiln_build::{Project, products};
 use kiln_model::RecipeName;

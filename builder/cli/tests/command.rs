@@ -251,6 +251,7 @@ fn help_names_every_verb() {
         "fetch",
         "plan",
         "build",
+        "shell",
         "new",
         "fmt",
         "doctor",

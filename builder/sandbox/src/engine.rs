@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -20,6 +20,7 @@ use crate::host::{kernel, setting};
 use crate::init::namespace_links;
 use crate::log::LimitedLog;
 use crate::protocol::{Evidence, Handover, ProgramEnd, Purpose, frame, send_all};
+use crate::terminal::{Typist, pseudoterminal};
 use crate::watch::{Cut, Watch};
 
 /// The most trees that the kernel merges in one overlay.
@@ -50,6 +51,21 @@ pub trait Engine: Send + Sync {
         &self,
         step: &SealedStep,
         log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> Result<StepOutcome, SandboxError>;
+
+    /// Runs a step on a terminal of its own, for a person to work in.
+    ///
+    /// What is typed into `person`, a terminal in raw mode, reaches the step, and so does the size of
+    /// its window; what the step writes goes to `screen`. Everything else is as in [`Engine::run`].
+    ///
+    /// # Errors
+    /// As [`Engine::run`], and when the system has no pseudoterminal.
+    fn run_on_terminal(
+        &self,
+        step: &SealedStep,
+        person: BorrowedFd<'_>,
+        screen: &mut dyn Write,
         cancel: &Cancel,
     ) -> Result<StepOutcome, SandboxError>;
 }
@@ -93,7 +109,13 @@ impl EmbeddedEngine {
             ..probe_step()
         };
         let mut nothing = io::sink();
-        let outcome = self.start(&step, Purpose::Probe, &mut nothing, &Cancel::new())?;
+        let outcome = self.start(
+            &step,
+            Purpose::Probe,
+            Ends::pipe()?,
+            &mut nothing,
+            &Cancel::new(),
+        )?;
         Ok(outcome.isolation)
     }
 }
@@ -114,7 +136,40 @@ impl Engine for EmbeddedEngine {
         cancel: &Cancel,
     ) -> Result<StepOutcome, SandboxError> {
         check(step)?;
-        self.start(step, Purpose::Run, log, cancel)
+        self.start(step, Purpose::Run, Ends::pipe()?, log, cancel)
+    }
+
+    fn run_on_terminal(
+        &self,
+        step: &SealedStep,
+        person: BorrowedFd<'_>,
+        screen: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> Result<StepOutcome, SandboxError> {
+        check(step)?;
+        let ends = Ends::pseudoterminal(person)?;
+        let _typist =
+            Typist::start(person, ends.ours.as_fd()).map_err(failed("starting to read input"))?;
+        self.start(step, Purpose::Terminal, ends, screen, cancel)
+    }
+}
+
+/// Both ends of what carries a step's output to the engine.
+struct Ends {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Ends {
+    fn pipe() -> Result<Self, SandboxError> {
+        let (ours, theirs) =
+            pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed("making a pipe")(errno.into()))?;
+        Ok(Self { ours, theirs })
+    }
+
+    fn pseudoterminal(person: BorrowedFd<'_>) -> Result<Self, SandboxError> {
+        let (ours, theirs) = pseudoterminal(person).map_err(failed("making a pseudoterminal"))?;
+        Ok(Self { ours, theirs })
     }
 }
 
@@ -122,7 +177,6 @@ impl Engine for EmbeddedEngine {
 struct Started {
     child: Child,
     control: OwnedFd,
-    output: OwnedFd,
 }
 
 impl EmbeddedEngine {
@@ -130,6 +184,7 @@ impl EmbeddedEngine {
         &self,
         step: &SealedStep,
         purpose: Purpose,
+        ends: Ends,
         log: &mut dyn Write,
         cancel: &Cancel,
     ) -> Result<StepOutcome, SandboxError> {
@@ -153,11 +208,11 @@ impl EmbeddedEngine {
             label: step.label.clone(),
             reason: format!("it can not be handed over: {error}"),
         })?;
-        let Started {
-            mut child,
-            control,
-            output,
-        } = self.spawn()?;
+        let Ends {
+            ours: output,
+            theirs,
+        } = ends;
+        let Started { mut child, control } = self.spawn(theirs)?;
         let process = child.id();
         // An init that is gone already has said why, or its status does.
         let _ = send_all(control.as_fd(), &order);
@@ -199,7 +254,7 @@ impl EmbeddedEngine {
 
     /// Starts init with the socket as its standard input and the log as its output.
     #[expect(clippy::disallowed_methods, reason = "sandbox is the room that spawns")]
-    fn spawn(&self) -> Result<Started, SandboxError> {
+    fn spawn(&self, output: OwnedFd) -> Result<Started, SandboxError> {
         let (control, init_end) = socketpair(
             AddressFamily::UNIX,
             SocketType::STREAM,
@@ -207,25 +262,19 @@ impl EmbeddedEngine {
             None,
         )
         .map_err(|errno| failed("making a socket pair")(errno.into()))?;
-        let (output, input) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed("making a pipe")(errno.into()))?;
-        let errors = input.try_clone().map_err(failed("copying a pipe"))?;
+        let errors = output.try_clone().map_err(failed("copying a handle"))?;
         let child = Command::new(&self.init.program)
             .args(&self.init.arguments)
             .env_clear()
             .stdin(Stdio::from(init_end))
-            .stdout(Stdio::from(input))
+            .stdout(Stdio::from(output))
             .stderr(Stdio::from(errors))
             .spawn()
             .map_err(|source| SandboxError::Start {
                 program: self.init.program.clone(),
                 source,
             })?;
-        Ok(Started {
-            child,
-            control,
-            output,
-        })
+        Ok(Started { child, control })
     }
 
     fn isolation(&self, evidence: Option<Evidence>, is_limited: bool) -> Isolation {

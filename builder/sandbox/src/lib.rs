@@ -24,6 +24,7 @@ mod host;
 mod init;
 mod log;
 mod protocol;
+mod terminal;
 mod watch;
 
 pub use cancel::Cancel;

@@ -38,8 +38,10 @@ pub(crate) struct Handover {
 /// Why a sandbox is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Purpose {
-    /// To run the step's command.
+    /// To run the step's command, with nothing to read.
     Run,
+    /// To run it on the terminal that init's standard output is.
+    Terminal,
     /// To find out whether one can be made; an empty root is used and nothing is executed.
     Probe,
 }

@@ -168,7 +168,8 @@ impl<'a> Watch<'a> {
     /// Copies one piece; returns whether there may be more at once.
     fn copy_output(&mut self, buffer: &mut [u8]) -> Result<bool, SandboxError> {
         match rustix::io::read(&self.output, &mut *buffer) {
-            Ok(0) => self.is_output_open = false,
+            // A pseudoterminal that nobody holds any more answers with an error instead.
+            Ok(0) | Err(Errno::IO) => self.is_output_open = false,
             Ok(count) => {
                 let kept = self.log.append(&buffer[..count]);
                 kept.map_err(|source| SandboxError::Log { source })?;

@@ -10,7 +10,7 @@
 //! trees/<hex>/      root/ and seal.json: unpacked layers and destdirs
 //! tmp/              what is not finished; see `temporary`
 //! quarantine/       damaged blobs and trees, kept as evidence
-//! kept/             scratch folders that someone asked to keep
+//! kept/             scratch folders of failed steps; see `kept`
 //! ```
 
 use std::io;

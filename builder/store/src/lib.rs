@@ -10,6 +10,7 @@ mod examine;
 mod fetch;
 mod identity;
 mod image_index;
+mod kept;
 mod layout;
 mod partial;
 mod publish;
@@ -29,6 +30,7 @@ pub use fetch::{
     trusted_bundle,
 };
 pub use identity::{FileIdentity, ObservedFile, observe_file};
+pub use kept::{Kept, KeptDir};
 pub use layout::STORE_FORMAT;
 pub use record::RecordKind;
 pub use store::Store;

@@ -11,7 +11,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +18,6 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::StoreError;
-use crate::publish::{rename_noreplace, sync_parent};
 use crate::remove::remove_all;
 
 /// How the name of every session's folder starts.
@@ -92,7 +90,7 @@ impl Session {
             .map_err(|error| StoreError::from_io("create", &self.folder, error))?;
         Ok(ScratchDir {
             path: made.keep(),
-            session: Arc::clone(self),
+            _session: Arc::clone(self),
         })
     }
 }
@@ -169,7 +167,8 @@ fn remove_if_dead(lock_path: &Path) {
 #[derive(Debug)]
 pub struct ScratchDir {
     path: PathBuf,
-    session: Arc<Session>,
+    /// Keeps the session, whose end removes everything.
+    _session: Arc<Session>,
 }
 
 impl ScratchDir {
@@ -177,28 +176,6 @@ impl ScratchDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Keeps the folder: moves it to `kept/` in the store, which kiln never empties by itself.
-    ///
-    /// # Errors
-    /// As the system refuses the move.
-    pub fn keep(self) -> Result<PathBuf, StoreError> {
-        let root = self.session.folder().parent().and_then(Path::parent);
-        let kept = root.unwrap_or(&self.path).join("kept");
-        fs_err::create_dir_all(&kept)
-            .map_err(|error| StoreError::from_io("create", &kept, error))?;
-        // Moving a folder rewrites its `..`, which its own mode may forbid.
-        let mode = self.path.metadata().map(|found| found.permissions().mode());
-        let mode = mode.map_err(|error| StoreError::from_io("read", &self.path, error))?;
-        let writable = std::fs::Permissions::from_mode(mode | 0o700);
-        std::fs::set_permissions(&self.path, writable)
-            .map_err(|error| StoreError::from_io("write", &self.path, error))?;
-        let target = kept.join(self.path.file_name().unwrap_or_default());
-        rename_noreplace(&self.path, &target)
-            .map_err(|error| StoreError::from_io("create", &target, error))?;
-        sync_parent(&target)?;
-        Ok(target)
     }
 }
 

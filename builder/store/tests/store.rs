@@ -576,8 +576,9 @@ fn a_scratch_folder_goes_whatever_is_in_it_unless_kept() {
     fs_err::write(scratch.path().join("file"), "x").unwrap();
     std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
     let root = store.root().to_owned();
-    let kept = scratch.keep().unwrap();
+    assert!(scratch.keep_as(&store, "demo").unwrap());
     drop(store);
     Store::open(&root).unwrap();
-    assert_eq!(fs_err::read(kept.join("file")).unwrap(), b"x");
+    let kept = root.join("kept/demo/file");
+    assert_eq!(fs_err::read(kept).unwrap(), b"x");
 }

@@ -1,5 +1,6 @@
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Barrier;
@@ -35,6 +36,16 @@ impl Engine for Pretender {
 
     fn probe(&self) -> Result<Isolation, SandboxError> {
         unreachable!("nothing is probed here")
+    }
+
+    fn run_on_terminal(
+        &self,
+        step: &SealedStep,
+        _person: BorrowedFd<'_>,
+        screen: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> Result<StepOutcome, SandboxError> {
+        self.run(step, screen, cancel)
     }
 
     fn run(

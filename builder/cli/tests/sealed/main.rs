@@ -15,5 +15,6 @@ mod links;
 mod project;
 mod refusals;
 mod server;
+mod shell;
 mod terminal;
 mod upstream;

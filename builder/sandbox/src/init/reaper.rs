@@ -35,7 +35,7 @@ pub(super) fn run(control: &Control, handover: &Handover, life: BorrowedFd<'_>) 
     if handover.purpose == Purpose::Probe {
         leave(0);
     }
-    let child = start(control, &handover.step)?;
+    let child = start(control, handover)?;
     let end = wait_for(child)?;
     let report = Report::Ended {
         end,
@@ -71,7 +71,7 @@ fn is_orphan(life: BorrowedFd<'_>) -> bool {
 
 /// Forks and executes the step's program.
 #[expect(unsafe_code, reason = "fork has no safe form")]
-fn start(control: &Control, step: &SealedStep) -> Act<Pid> {
+fn start(control: &Control, handover: &Handover) -> Act<Pid> {
     // SAFETY: init has one thread, so the child may use everything that the parent could.
     match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Parent { child }) => {
@@ -80,7 +80,7 @@ fn start(control: &Control, step: &SealedStep) -> Act<Pid> {
             })
         }
         Ok(ForkResult::Child) => {
-            let Err(fault) = become_step(step);
+            let Err(fault) = become_step(&handover.step, handover.purpose);
             give_up(control, fault)
         }
         Err(errno) => Err(Fault::Call {
@@ -90,11 +90,17 @@ fn start(control: &Control, step: &SealedStep) -> Act<Pid> {
     }
 }
 
-fn become_step(step: &SealedStep) -> Act<Never> {
+fn become_step(step: &SealedStep, purpose: Purpose) -> Act<Never> {
     rustix::process::setsid().map_err(call("setsid"))?;
-    let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(call("opening /dev/null"))?;
-    rustix::stdio::dup2_stdin(null).map_err(call("dup2"))?;
+    if purpose == Purpose::Terminal {
+        let terminal = rustix::stdio::stdout();
+        rustix::process::ioctl_tiocsctty(terminal).map_err(call("taking the terminal"))?;
+        rustix::stdio::dup2_stdin(terminal).map_err(call("dup2"))?;
+    } else {
+        let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(call("opening /dev/null"))?;
+        rustix::stdio::dup2_stdin(null).map_err(call("dup2"))?;
+    }
     let folder = step.working_directory.as_str();
     rustix::process::chdir(folder).map_err(|errno| Fault::WorkingDirectory {
         path: folder.to_owned(),

@@ -14,3 +14,4 @@ mod inputs;
 mod resources;
 mod setup;
 mod support;
+mod terminals;
