@@ -49,7 +49,7 @@ pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
 pub use lint::RecipeFinding;
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;
-pub use outputs::{Summary, products};
+pub use outputs::{Summary, default_recipes};
 pub use package::{Packaged, PackagedRpm};
 pub use pipeline::{build, fetch};
 pub use plan::Plan;

@@ -1,7 +1,7 @@
 //! The last stations: the packages and documents of one product, and the way of all of them into
 //! `out/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use crate::kiln_base::package_base;
 use crate::memory::{Memory, RememberedFile, RememberedRpms, base_key, product_key};
 use crate::package::{Packaged, package};
 use crate::plan::Plan;
+use crate::project::Project;
 use crate::publish::{Publication, publish};
 use crate::schedule::Finished;
 use crate::stage::Product;
@@ -306,14 +307,16 @@ impl Summary {
     }
 }
 
-/// Returns the recipes that yield packages.
+/// Returns the recipes that are built when none is named: those that yield packages, and the libraries
+/// that no recipe bundles.
 #[must_use]
-pub fn products(project: &crate::project::Project) -> Vec<RecipeName> {
-    let has_packages = |loaded: &&crate::project::LoadedRecipe| !loaded.recipe.packages.is_empty();
-    project
-        .recipes
-        .values()
-        .filter(has_packages)
-        .map(|l| l.recipe.name.clone())
+pub fn default_recipes(project: &Project) -> Vec<RecipeName> {
+    let recipes = || project.recipes.values().map(|loaded| &loaded.recipe);
+    let bundled: BTreeSet<&RecipeName> = recipes()
+        .flat_map(|recipe| recipe.bundled().map(|(_, from, _)| from))
+        .collect();
+    recipes()
+        .filter(|recipe| !recipe.packages.is_empty() || !bundled.contains(&recipe.name))
+        .map(|recipe| recipe.name.clone())
         .collect()
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kiln_model::{BaseLock, BaseName, Digest, Recipe};
+use kiln_model::{BaseLock, BaseName, DiffId, Digest, Recipe};
 use kiln_store::{FetchLocation, FetchRequest};
 
 use crate::compile::{BuildInputs, Built, cached};
@@ -93,6 +93,12 @@ impl Plan {
             built,
             sizes,
         })
+    }
+
+    /// Returns the digest of what a node installs, if the store has it.
+    #[must_use]
+    pub fn destdir(&self, node: &NodeId) -> Option<DiffId> {
+        self.built.get(node).map(|built| built.destdir)
     }
 
     /// Returns the nodes that have to be built, in build order.

@@ -196,7 +196,7 @@ pub enum Verb {
 /// Which recipes.
 #[derive(Debug, Args)]
 pub struct Names {
-    /// Recipes; default: all that yield packages
+    /// Recipes; default: all that no other recipe bundles, and all that yield packages
     #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
     pub names: Vec<RecipeName>,
 }

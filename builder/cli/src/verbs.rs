@@ -14,15 +14,15 @@ pub mod plan;
 pub mod schema;
 pub mod shell;
 
-use kiln_build::{Project, products};
+use kiln_build::{Project, default_recipes};
 use kiln_model::RecipeName;
 
 use crate::arguments::Names;
 
-/// Returns the recipes that were asked for; all that yield packages when none was.
+/// Returns the recipes that were asked for; all but those that only others need when none was.
 fn wanted(project: &Project, names: &Names) -> Vec<RecipeName> {
     if names.names.is_empty() {
-        products(project)
+        default_recipes(project)
     } else {
         names.names.clone()
     }

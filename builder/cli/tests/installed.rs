@@ -149,6 +149,74 @@ fn slow_installed_curl_fetches_over_its_own_tls() {
     );
 }
 
+const SERVE_MEMORY: &str = r#"
+rpm --initdb
+rpm -i /rpms/kiln-base-debian-12-*.rpm /rpms/memcached-1*.rpm
+rpm -V memcached
+ldd /usr/bin/memcached
+memcached -u root -l 127.0.0.1 -p 11211 -d
+perl -MIO::Socket::INET -e '
+  my $server;
+  for (1..50) { last if $server = IO::Socket::INET->new("127.0.0.1:11211"); select undef, undef, undef, 0.1 }
+  $server or die "no memcached: $!";
+  print $server "version\r\nset k 0 0 5\r\nvalue\r\nget k\r\nquit\r\n";
+  print while <$server>'
+rpm -e memcached
+! test -e /usr/lib/memcached
+"#;
+
+#[test]
+fn slow_installed_memcached_answers_with_its_own_libevent() {
+    let Some(built) = built() else { return };
+    let log = run(&built, SERVE_MEMORY);
+    for part in [
+        "libevent-2.1.so.7 => /usr/lib/memcached/lib/",
+        "\nVERSION 1.6.18\r\n",
+        "\nSTORED\r\nVALUE k 0 5\r\nvalue\r\nEND\r\n",
+    ] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
+}
+
+// Port 80 needs a privilege that the sandbox does not give, and changing users another id.
+const SERVE_A_PAGE: &str = r#"
+rpm --initdb
+rpm -i /rpms/kiln-base-debian-12-*.rpm /rpms/nginx-1*.rpm
+rpm -V nginx
+ldd /usr/sbin/nginx
+mkdir -p /run
+sed -e 's/listen  *80;/listen 127.0.0.1:8080;/' -e '1i user root root;' /etc/nginx/nginx.conf > /etc/nginx/try.conf
+nginx -t -c /etc/nginx/try.conf
+nginx -c /etc/nginx/try.conf -g 'daemon off; master_process off;' &
+perl -MIO::Socket::INET -e '
+  my $server;
+  for (1..50) { last if $server = IO::Socket::INET->new("127.0.0.1:8080"); select undef, undef, undef, 0.1 }
+  $server or die "no nginx: $!";
+  print $server "GET / HTTP/1.0\r\n\r\n";
+  local $/; my ($head, $body) = split /\r\n\r\n/, <$server>, 2;
+  print $head; open my $got, ">", "/tmp/got" or die; print $got $body'
+cmp /tmp/got /usr/share/nginx/html/index.html
+nginx -V
+rpm -e nginx
+! test -e /usr/lib/nginx
+"#;
+
+#[test]
+fn slow_installed_nginx_serves_a_page_with_its_own_libraries() {
+    let Some(built) = built() else { return };
+    let log = run(&built, SERVE_A_PAGE);
+    for part in [
+        "libssl.so.3 => /usr/lib/nginx/lib/",
+        "libcrypto.so.3 => /usr/lib/nginx/lib/",
+        "libpcre2-8.so.0 => /usr/lib/nginx/lib/",
+        "libz.so.1 => /usr/lib/nginx/lib/",
+        "HTTP/1.1 200 OK",
+        "built with OpenSSL 3.0.20",
+    ] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
+}
+
 #[test]
 fn slow_packages_do_not_install_without_the_base() {
     let Some(built) = built() else { return };

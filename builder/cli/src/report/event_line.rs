@@ -306,6 +306,9 @@ pub struct PlannedNode {
     pub prefix: String,
     /// Whether the store has it.
     pub is_cached: bool,
+    /// The digest of what it installs, if the store has it: the diff id of its destdir.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destdir: Option<String>,
 }
 
 /// One thing that `kiln doctor` looked at.

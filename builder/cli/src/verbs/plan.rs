@@ -25,6 +25,7 @@ pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
             recipe: node.recipe.to_string(),
             prefix: node.prefix.path().to_owned(),
             is_cached: is_cached(node),
+            destdir: plan.destdir(node).map(|digest| digest.to_string()),
         };
         let nodes = plan.graph.order.iter().map(planned).collect();
         print_event(&EventLine::Plan { nodes });
