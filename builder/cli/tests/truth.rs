@@ -114,7 +114,8 @@ fn code(document: &str) -> Vec<Code> {
 /// Returns what is wrong with a call of kiln; `words` come after its name.
 fn wrong(words: &[&str], command: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
     let mut verb = "";
-    for word in words {
+    // What follows `--` is another command's.
+    for word in words.iter().take_while(|word| **word != "--") {
         let option = word.split('=').next().unwrap_or(word);
         if option.starts_with('-') {
             let is_known = [verb, ""].iter().any(|of| command[*of].contains(option));

@@ -170,7 +170,7 @@ mod tests {
         let store = Store::open(&folder.path().join("store")).unwrap();
         for _ in 0..2 {
             let scratch = scratch(&store, "x");
-            let none = std::fs::Permissions::from_mode(0);
+            let none = std::fs::Permissions::from_mode(0o000);
             std::fs::set_permissions(scratch.path().join("build"), none.clone()).unwrap();
             std::fs::set_permissions(scratch.path(), none).unwrap();
             assert!(scratch.keep_as(&store, "a").unwrap());
