@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use kiln_image::{
-    CandidateKind, Inclusion, TreeCandidate, TreeEntry, TreeEntryKind, TreeTarRequest,
-    UnpackLimits, layer_tree, unpack_source, write_tree_tar,
+    CandidateKind, Inclusion, Stoppable, TreeCandidate, TreeEntry, TreeEntryKind, TreeTarRequest,
+    UnpackLimits, unpack_source, write_tree_tar,
 };
 use kiln_model::recipe::Check;
 use kiln_model::{
@@ -22,7 +22,7 @@ use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::log::StepLog;
 use crate::plan::source_request;
 use crate::project::LoadedRecipe;
-use crate::rootfs::Rootfs;
+use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, StepName, environment, step_script};
 use crate::told::Told;
 use crate::work::Work;
@@ -217,7 +217,8 @@ fn prepare(shop: &Workshop<'_>, inputs: &BuildInputs<'_>, build: &Path) -> Resul
         };
         let target = build.join("src").join(&folder);
         create_folders(&build.join("src"), &folder)?;
-        let mut archive = shop.store.open_blob(&source.sha256)?;
+        let is_stopped = || shop.cancel.is_cancelled();
+        let mut archive = Stoppable::new(shop.store.open_blob(&source.sha256)?, &is_stopped);
         unpack_source(&mut archive, name, &target, UnpackLimits::SOURCE)
             .map_err(|error| BuildError::image(name)(error.into()))?;
     }
@@ -256,8 +257,7 @@ fn lower_trees(
     inputs: &BuildInputs<'_>,
 ) -> Result<Vec<std::path::PathBuf>, BuildError> {
     let tree = |(name, built): &(String, Built)| {
-        layer_tree(shop.store, &built.destdir)
-            .map_err(|error| BuildError::image(name.clone())(error.into()))
+        unpacked(shop, name, &built.destdir)
     };
     let mut lower = inputs
         .bundled
@@ -347,10 +347,11 @@ fn collect(
     request: &TreeTarRequest<'_>,
     what: &str,
 ) -> Result<(DiffId, Vec<TreeEntry>), BuildError> {
-    let mut blob = shop.store.blob_writer()?;
+    let is_stopped = || shop.cancel.is_cancelled();
+    let mut blob = Stoppable::new(shop.store.blob_writer()?, &is_stopped);
     let entries = write_tree_tar(request, &mut blob)
         .map_err(|error| BuildError::image(what)(error.into()))?;
-    Ok((DiffId(blob.finish()?.digest), entries))
+    Ok((DiffId(blob.into_inner().finish()?.digest), entries))
 }
 
 fn collect_destdir(

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kiln_image::is_stopped;
 use kiln_model::{DiffId, Digest, LibraryName, PackageName, RecipeName, StepEnd};
 
 use crate::graph::{GraphError, NodeId};
@@ -266,7 +267,7 @@ pub enum BuildError {
     },
     /// A file or folder can not be read or written; the error names it.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] kiln_store::StoreError),
@@ -306,6 +307,15 @@ impl From<kiln_store::FetchError> for BuildError {
     }
 }
 
+impl From<std::io::Error> for BuildError {
+    fn from(error: std::io::Error) -> Self {
+        if is_stopped(&error) {
+            return Self::Cancelled;
+        }
+        Self::Io(error)
+    }
+}
+
 impl From<ProjectError> for BuildError {
     fn from(error: ProjectError) -> Self {
         Self::Project(Box::new(error))
@@ -319,12 +329,18 @@ impl From<kiln_sandbox::SandboxError> for BuildError {
 }
 
 impl BuildError {
-    /// Wraps an error of the image crate with what it is about.
+    /// Wraps an error of the image crate with what it is about; one that says that work was stopped is
+    /// an interruption.
     pub(crate) fn image(
         what: impl Into<String>,
     ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         let what = what.into();
-        move |source| Self::Image { what, source }
+        move |source| {
+            if is_stopped(&*source) {
+                return Self::Cancelled;
+            }
+            Self::Image { what, source }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use kiln_image::layer_tree;
+use kiln_image::Stoppable;
 use kiln_model::{DiffId, Mount, MountAccess, SandboxPath, SealedStep, StepEnd};
 use kiln_rpm::PackagingStep;
 use walkdir::WalkDir;
@@ -12,7 +12,7 @@ use crate::compile::StepRecord;
 use crate::error::BuildError;
 use crate::log::StepLog;
 use crate::package::PackagedRpm;
-use crate::rootfs::Rootfs;
+use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, SOURCE_ROOT, StepName};
 use crate::work::Work;
 use crate::workshop::{Running, Workshop};
@@ -23,8 +23,7 @@ pub(crate) fn source_mounts(
     sources: &DiffId,
     build: &Path,
 ) -> Result<Vec<Mount>, BuildError> {
-    let root = layer_tree(shop.store, sources)
-        .map_err(|error| BuildError::image("source tree")(error.into()))?;
+    let root = unpacked(shop, "source tree", sources)?;
     let mut mounts = Vec::new();
     for entry in WalkDir::new(&root)
         .min_depth(1)
@@ -174,7 +173,8 @@ fn collect_rpms(
             continue;
         }
         let mut blob = shop.store.blob_writer()?;
-        let mut file = fs_err::File::open(entry.path())?;
+        let is_stopped = || shop.cancel.is_cancelled();
+        let mut file = Stoppable::new(fs_err::File::open(entry.path())?, &is_stopped);
         std::io::copy(&mut file, &mut blob)?;
         let info = blob.finish()?;
         rpms.push(PackagedRpm {
