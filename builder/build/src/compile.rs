@@ -5,17 +5,17 @@ use std::path::Path;
 use std::time::Instant;
 
 use kiln_image::{
-    CandidateKind, Inclusion, Stoppable, TreeCandidate, TreeEntry, TreeEntryKind, TreeTarRequest,
-    UnpackLimits, unpack_source, write_tree_tar,
+    CandidateKind, Inclusion, Stoppable, TreeCandidate, TreeEntry, TreeEntryKind, TreeTarError,
+    TreeTarRequest, UnpackLimits, unpack_source, write_tree_tar,
 };
 use kiln_model::recipe::Check;
 use kiln_model::{
     DiffId, Digest, Isolation, Mount, MountAccess, Recipe, SealedStep, StepEnd, StepUser,
 };
-use kiln_store::RecordKind;
+use kiln_store::{RecordKind, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::error::BuildError;
+use crate::error::{BuildError, reached_limits};
 use crate::folder::{create_folders, write_file};
 use crate::graph::{NodeId, Prefix};
 use crate::key::{BuildKey, KeyInputs, KeyKind};
@@ -256,9 +256,7 @@ fn lower_trees(
     shop: &Workshop<'_>,
     inputs: &BuildInputs<'_>,
 ) -> Result<Vec<std::path::PathBuf>, BuildError> {
-    let tree = |(name, built): &(String, Built)| {
-        unpacked(shop, name, &built.destdir)
-    };
+    let tree = |(name, built): &(String, Built)| unpacked(shop, name, &built.destdir);
     let mut lower = inputs
         .bundled
         .iter()
@@ -324,6 +322,7 @@ fn run_step(
         shop.check_isolation(&outcome.isolation)?;
     }
     step.tell_end(shop, &outcome.end, started.elapsed());
+    let reached = reached_limits(&outcome, &sealed.limits);
     match outcome.end {
         StepEnd::Exited(0) => Ok(StepRecord {
             label,
@@ -336,8 +335,28 @@ fn run_step(
             node: node.clone(),
             step: run.step,
             end,
+            reached,
             log: log.into_end(),
         }),
+    }
+}
+
+/// Why a folder is not in the store.
+#[derive(Debug, thiserror::Error)]
+enum CollectError {
+    #[error(transparent)]
+    Tree(#[from] TreeTarError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CollectError {
+    /// Says which folder it was.
+    fn about(self, what: String) -> BuildError {
+        match self {
+            Self::Tree(error) => BuildError::image(what)(error.into()),
+            Self::Store(error) => error.into(),
+        }
     }
 }
 
@@ -345,12 +364,10 @@ fn run_step(
 fn collect(
     shop: &Workshop<'_>,
     request: &TreeTarRequest<'_>,
-    what: &str,
-) -> Result<(DiffId, Vec<TreeEntry>), BuildError> {
+) -> Result<(DiffId, Vec<TreeEntry>), CollectError> {
     let is_stopped = || shop.cancel.is_cancelled();
     let mut blob = Stoppable::new(shop.store.blob_writer()?, &is_stopped);
-    let entries = write_tree_tar(request, &mut blob)
-        .map_err(|error| BuildError::image(what)(error.into()))?;
+    let entries = write_tree_tar(request, &mut blob)?;
     Ok((DiffId(blob.into_inner().finish()?.digest), entries))
 }
 
@@ -366,7 +383,14 @@ fn collect_destdir(
         filter: &|_| Inclusion::Include,
         limits: UnpackLimits::LAYER,
     };
-    let (destdir, entries) = collect(shop, &request, &format!("{}: destdir", inputs.node))?;
+    let collected = collect(shop, &request).map_err(|error| match error {
+        CollectError::Tree(error) if error.is_about_content() => BuildError::Uncollectable {
+            node: inputs.node.clone(),
+            source: Box::new(error),
+        },
+        error => error.about(format!("{}: destdir", inputs.node)),
+    });
+    let (destdir, entries) = collected?;
     if entries
         .iter()
         .all(|entry| entry.kind == TreeEntryKind::Directory)
@@ -421,7 +445,8 @@ fn collect_sources(
         limits: UnpackLimits::LAYER,
     };
     let what = format!("{}: source tree", inputs.node);
-    let (sources, entries) = collect(shop, &request, &what)?;
+    let collected = collect(shop, &request);
+    let (sources, entries) = collected.map_err(|error| error.about(what))?;
     let missing = licenses.iter().find(|license| {
         !entries
             .iter()

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_image::{
-    PrepareBase, PrepareError, image_tree, import_layout, layer_tree_told, prepare_base, prepare_tools,
-    stored_image_tree,
+    PrepareBase, PrepareError, image_tree, import_layout, layer_tree_told, prepare_base,
+    prepare_tools, stored_image_tree,
 };
 use kiln_model::{
     BaseImage, BaseLock, BaseOrigin, DiffId, DistributionPackage, LockedPackage, LockedTools,

@@ -9,7 +9,7 @@ use kiln_rpm::PackagingStep;
 use walkdir::WalkDir;
 
 use crate::compile::StepRecord;
-use crate::error::BuildError;
+use crate::error::{BuildError, reached_limits};
 use crate::log::StepLog;
 use crate::package::PackagedRpm;
 use crate::rootfs::{Rootfs, unpacked};
@@ -111,6 +111,7 @@ pub(crate) fn run_rpmbuild(
     let started = Instant::now();
     let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
     step.tell_end(shop, &outcome.end, started.elapsed());
+    let reached = reached_limits(&outcome, &sealed.limits);
     if outcome.end != StepEnd::Cancelled {
         shop.check_isolation(&outcome.isolation)?;
     }
@@ -121,6 +122,7 @@ pub(crate) fn run_rpmbuild(
             return Err(BuildError::PackagingFailed {
                 what: run.what.to_owned(),
                 end,
+                reached,
                 log: log.into_end(),
             });
         }

@@ -2,6 +2,7 @@
 
 use kiln_build::{BuildError, DraftError, GraphError, ProjectError, RecipeFinding};
 use kiln_image::UnpackError;
+use kiln_model::StepEnd;
 use kiln_model::recipe::nearest;
 
 const LOCK: &str = "run `kiln lock` on a machine with network, and commit the file";
@@ -40,6 +41,16 @@ pub fn of_build(error: &BuildError) -> Option<String> {
             "put the patch there; `file` is relative to the recipe's folder".to_owned()
         }
         BuildError::NothingInstalled { .. } => "install below \"$DESTDIR\"".to_owned(),
+        BuildError::Uncollectable { .. } => {
+            "remove or rename it at the end of `install`; what is made when a package is installed \
+             belongs into its `scripts`"
+                .to_owned()
+        }
+        BuildError::StepFailed { end, .. } | BuildError::PackagingFailed { end, .. }
+            if *end == StepEnd::DiskShort =>
+        {
+            "free some space, or name a store on another disk with --store".to_owned()
+        }
         BuildError::NoLicenseFile { .. } => {
             "name it relative to the source's top folder; `tar tf` lists what is there".to_owned()
         }

@@ -22,8 +22,8 @@ use kiln_store::{Store, StoreError};
 use crate::advance::{Advance, PrepareProgress, TreeStage};
 use crate::deb::{DebError, read_deb};
 use crate::printable::printable;
-use crate::tar_read::TarError;
 use crate::stop::{Stoppable, Stopped};
+use crate::tar_read::TarError;
 use crate::tar_write::{NodeKind, NodeMetadata, TarWriter};
 
 use self::merge::{Layer, LinkOutcome, Node, PackageFiles, Source};

@@ -124,7 +124,9 @@ mod tests {
             })
         };
         assert!(is_stopped(&read(Stopped.into())));
-        assert!(is_stopped(&read(io::Error::other(io::Error::from(Stopped)))));
+        assert!(is_stopped(&read(io::Error::other(io::Error::from(
+            Stopped
+        )))));
         assert!(!is_stopped(&read(io::ErrorKind::UnexpectedEof.into())));
         assert!(!is_stopped(&io::Error::from_raw_os_error(28)));
     }
