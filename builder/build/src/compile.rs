@@ -22,6 +22,7 @@ use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::log::StepLog;
 use crate::plan::source_request;
 use crate::project::LoadedRecipe;
+use crate::publish::refused;
 use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, StepName, environment, step_script};
 use crate::told::Told;
@@ -314,7 +315,7 @@ fn run_step(
         work: &Work::Build(node.clone()),
         step: run.step,
     };
-    let mut log = StepLog::create(&log, step.listener(shop))?;
+    let mut log = StepLog::create(&log, step.listener(shop)).map_err(refused(&log))?;
     step.tell_start(shop);
     let started = Instant::now();
     let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;

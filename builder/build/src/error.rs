@@ -202,6 +202,14 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
+    /// A file was installed under a name that rpm has no way to write down.
+    #[error("{recipe}: {reason}")]
+    PathRefused {
+        /// The recipe.
+        recipe: RecipeName,
+        /// Which, and why.
+        reason: String,
+    },
     /// A document can not be made.
     #[error("{recipe}: {reason}")]
     Document {
@@ -278,6 +286,14 @@ pub enum BuildError {
         name: String,
         /// Recipes and base images that there are.
         known: Vec<String>,
+    },
+    /// A result or a log can not be written.
+    #[error("can not write `{}`", .path.display())]
+    Publish {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// A file or folder can not be read or written; the error names it.
     #[error(transparent)]

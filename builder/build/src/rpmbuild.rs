@@ -12,6 +12,7 @@ use crate::compile::StepRecord;
 use crate::error::{BuildError, reached_limits};
 use crate::log::StepLog;
 use crate::package::PackagedRpm;
+use crate::publish::refused;
 use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, SOURCE_ROOT, StepName};
 use crate::work::Work;
@@ -106,7 +107,7 @@ pub(crate) fn run_rpmbuild(
         step: StepName::Package,
     };
     let log = shop.output.join(&run.log_folder).join("package.log");
-    let mut log = StepLog::create(&log, step.listener(shop))?;
+    let mut log = StepLog::create(&log, step.listener(shop)).map_err(refused(&log))?;
     step.tell_start(shop);
     let started = Instant::now();
     let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;

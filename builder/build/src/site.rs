@@ -197,7 +197,9 @@ impl BuildError {
             Self::NoSystemPackage {
                 recipe, library, ..
             } => (recipe, libraries().key(library.as_str()).key("package")),
-            Self::UnmergedFolder { recipe, .. } => (recipe, top().key("steps").key("install")),
+            Self::UnmergedFolder { recipe, .. } | Self::PathRefused { recipe, .. } => {
+                (recipe, top().key("steps").key("install"))
+            }
             Self::Overlap { recipe, .. } => (recipe, libraries()),
             _ => return Vec::new(),
         };

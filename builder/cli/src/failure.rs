@@ -97,7 +97,7 @@ impl Failure {
             texts: build_texts(project, error),
             code: code(error),
             is_finding: match error {
-                BuildError::Io(_) => false,
+                BuildError::Io(_) | BuildError::Publish { .. } => false,
                 BuildError::Project(error) => is_finding(error),
                 _ => true,
             },
@@ -176,6 +176,7 @@ fn code(error: &BuildError) -> u8 {
         | BuildError::PackagingFailed { .. }
         | BuildError::NothingInstalled { .. }
         | BuildError::Uncollectable { .. }
+        | BuildError::PathRefused { .. }
         | BuildError::Unclaimed { .. }
         | BuildError::ClaimedTwice(_)
         | BuildError::UnmatchedPattern { .. }

@@ -1,5 +1,7 @@
 //! What to do about an error, where there is something to say that is true whatever the rest.
 
+use std::io::ErrorKind;
+
 use kiln_build::{BuildError, DraftError, GraphError, ProjectError, RecipeFinding};
 use kiln_image::UnpackError;
 use kiln_model::StepEnd;
@@ -51,6 +53,15 @@ pub fn of_build(error: &BuildError) -> Option<String> {
         {
             "free some space, or name a store on another disk with --store".to_owned()
         }
+        BuildError::Publish { source, .. } => match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "free some space there; results and logs go where --out says".to_owned()
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                "make it writable for this user; results and logs go where --out says".to_owned()
+            }
+            _ => return None,
+        },
         BuildError::NoLicenseFile { .. } => {
             "name it relative to the source's top folder; `tar tf` lists what is there".to_owned()
         }
