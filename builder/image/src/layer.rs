@@ -244,10 +244,15 @@ fn read_package<'a>(
     let deb = reading.store.open_blob(&package.sha256)?;
     let deb = Stoppable::new(deb, reading.is_stopped);
     let mut files = PackageFiles::new(package.name.as_str(), reading.exclude);
-    read_deb(deb, package, &mut |entry, reader| {
+    let read = read_deb(deb, package, &mut |entry, reader| {
         files.add(entry, reader, spool)
-    })?;
-    Ok(files)
+    });
+    match read {
+        Ok(()) => Ok(files),
+        // The `ar` crate keeps only the words of a reader's error.
+        Err(_) if (reading.is_stopped)() => Err(Stopped.into()),
+        Err(error) => Err(error),
+    }
 }
 
 fn add_links(
