@@ -5,24 +5,25 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kiln_image::{
-    CandidateKind, Inclusion, TreeCandidate, TreeEntry, TreeEntryKind, TreeTarRequest,
-    UnpackLimits, layer_tree, unpack_source, write_tree_tar,
+    CandidateKind, Inclusion, Stoppable, TreeCandidate, TreeEntry, TreeEntryKind, TreeTarError,
+    TreeTarRequest, UnpackLimits, unpack_source, write_tree_tar,
 };
 use kiln_model::recipe::Check;
 use kiln_model::{
     DiffId, Digest, Isolation, Mount, MountAccess, Recipe, SealedStep, StepEnd, StepUser,
 };
-use kiln_store::RecordKind;
+use kiln_store::{RecordKind, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::error::BuildError;
+use crate::error::{BuildError, reached_limits};
 use crate::folder::{create_folders, write_file};
 use crate::graph::{NodeId, Prefix};
 use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::log::StepLog;
 use crate::plan::source_request;
 use crate::project::LoadedRecipe;
-use crate::rootfs::Rootfs;
+use crate::publish::refused;
+use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, StepName, environment, step_script};
 use crate::shell::{forget_failure, keep_failure};
 use crate::told::Told;
@@ -252,7 +253,8 @@ pub(crate) fn prepare(
         };
         let target = build.join("src").join(&folder);
         create_folders(&build.join("src"), &folder)?;
-        let mut archive = shop.store.open_blob(&source.sha256)?;
+        let is_stopped = || shop.cancel.is_cancelled();
+        let mut archive = Stoppable::new(shop.store.open_blob(&source.sha256)?, &is_stopped);
         unpack_source(&mut archive, name, &target, UnpackLimits::SOURCE)
             .map_err(|error| BuildError::image(name)(error.into()))?;
     }
@@ -290,10 +292,7 @@ pub(crate) fn lower_trees(
     shop: &Workshop<'_>,
     inputs: &BuildInputs<'_>,
 ) -> Result<Vec<PathBuf>, BuildError> {
-    let tree = |(name, built): &(String, Built)| {
-        layer_tree(shop.store, &built.destdir)
-            .map_err(|error| BuildError::image(name.clone())(error.into()))
-    };
+    let tree = |(name, built): &(String, Built)| unpacked(shop, name, &built.destdir);
     let mut lower = inputs
         .bundled
         .iter()
@@ -363,7 +362,7 @@ fn run_step(
         work: &Work::Build(node.clone()),
         step: run.step,
     };
-    let mut log = StepLog::create(&log, step.listener(shop))?;
+    let mut log = StepLog::create(&log, step.listener(shop)).map_err(refused(&log))?;
     step.tell_start(shop);
     let started = Instant::now();
     let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
@@ -371,6 +370,7 @@ fn run_step(
         shop.check_isolation(&outcome.isolation)?;
     }
     step.tell_end(shop, &outcome.end, started.elapsed());
+    let reached = reached_limits(&outcome, &sealed.limits);
     match outcome.end {
         StepEnd::Exited(0) => Ok(StepRecord {
             label,
@@ -383,8 +383,28 @@ fn run_step(
             node: node.clone(),
             step: run.step,
             end,
+            reached,
             log: log.into_end(),
         }),
+    }
+}
+
+/// Why a folder is not in the store.
+#[derive(Debug, thiserror::Error)]
+enum CollectError {
+    #[error(transparent)]
+    Tree(#[from] TreeTarError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CollectError {
+    /// Says which folder it was.
+    fn about(self, what: String) -> BuildError {
+        match self {
+            Self::Tree(error) => BuildError::image(what)(error.into()),
+            Self::Store(error) => error.into(),
+        }
     }
 }
 
@@ -392,12 +412,11 @@ fn run_step(
 fn collect(
     shop: &Workshop<'_>,
     request: &TreeTarRequest<'_>,
-    what: &str,
-) -> Result<(DiffId, Vec<TreeEntry>), BuildError> {
-    let mut blob = shop.store.blob_writer()?;
-    let entries = write_tree_tar(request, &mut blob)
-        .map_err(|error| BuildError::image(what)(error.into()))?;
-    Ok((DiffId(blob.finish()?.digest), entries))
+) -> Result<(DiffId, Vec<TreeEntry>), CollectError> {
+    let is_stopped = || shop.cancel.is_cancelled();
+    let mut blob = Stoppable::new(shop.store.blob_writer()?, &is_stopped);
+    let entries = write_tree_tar(request, &mut blob)?;
+    Ok((DiffId(blob.into_inner().finish()?.digest), entries))
 }
 
 fn collect_destdir(
@@ -412,7 +431,14 @@ fn collect_destdir(
         filter: &|_| Inclusion::Include,
         limits: UnpackLimits::LAYER,
     };
-    let (destdir, entries) = collect(shop, &request, &format!("{}: destdir", inputs.node))?;
+    let collected = collect(shop, &request).map_err(|error| match error {
+        CollectError::Tree(error) if error.is_about_content() => BuildError::Uncollectable {
+            node: inputs.node.clone(),
+            source: Box::new(error),
+        },
+        error => error.about(format!("{}: destdir", inputs.node)),
+    });
+    let (destdir, entries) = collected?;
     if entries
         .iter()
         .all(|entry| entry.kind == TreeEntryKind::Directory)
@@ -467,7 +493,8 @@ fn collect_sources(
         limits: UnpackLimits::LAYER,
     };
     let what = format!("{}: source tree", inputs.node);
-    let (sources, entries) = collect(shop, &request, &what)?;
+    let collected = collect(shop, &request);
+    let (sources, entries) = collected.map_err(|error| error.about(what))?;
     let missing = licenses.iter().find(|license| {
         !entries
             .iter()

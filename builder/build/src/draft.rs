@@ -116,7 +116,9 @@ pub fn draft(request: &DraftRequest<'_>, archive: &mut dyn Read) -> Result<Draft
     }
     match create(&path, text.yaml.as_bytes()) {
         // Another kiln was quicker.
-        Err(BuildError::Io(error)) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(BuildError::Publish { source, .. })
+            if source.kind() == std::io::ErrorKind::AlreadyExists =>
+        {
             Err(DraftError::Exists { file })
         }
         Err(error) => Err(error.into()),

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use kiln_model::{DiffId, Digest, LibraryName, PackageName, RecipeName, StepEnd};
+use kiln_image::{TreeTarError, is_stopped};
+use kiln_model::{
+    DiffId, Digest, LibraryName, Limits, PackageName, RecipeName, StepEnd, StepOutcome,
+};
 
 use crate::graph::{GraphError, NodeId};
 use crate::lint::RecipeFinding;
@@ -60,7 +63,7 @@ pub enum BuildError {
         reason: String,
     },
     /// A step ended badly.
-    #[error("{node}: step `{step}` failed: {}", describe_end(.end))]
+    #[error("{node}: step `{step}` failed: {}", describe_end(.end, .reached))]
     StepFailed {
         /// Of what.
         node: NodeId,
@@ -68,16 +71,20 @@ pub enum BuildError {
         step: StepName,
         /// How.
         end: StepEnd,
+        /// The limits that it reached, in words.
+        reached: Vec<String>,
         /// Where its log is, and how it ends.
         log: Box<LogEnd>,
     },
     /// Packaging ended badly.
-    #[error("{what}: packaging failed: {}", describe_end(.end))]
+    #[error("{what}: packaging failed: {}", describe_end(.end, .reached))]
     PackagingFailed {
         /// The recipe or base image.
         what: String,
         /// How.
         end: StepEnd,
+        /// The limits that it reached, in words.
+        reached: Vec<String>,
         /// Where its log is, and how it ends.
         log: Box<LogEnd>,
     },
@@ -103,6 +110,14 @@ pub enum BuildError {
     NothingInstalled {
         /// What was built.
         node: NodeId,
+    },
+    /// What was installed can not be packaged.
+    #[error("{node}: the install step left what can not be packaged in `/build/destdir`")]
+    Uncollectable {
+        /// What was built.
+        node: NodeId,
+        /// What it is.
+        source: Box<TreeTarError>,
     },
     /// A licence file is not in the source tree.
     #[error("{recipe}: no licence file `{file}` in the source tree")]
@@ -201,6 +216,14 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
+    /// A file was installed under a name that rpm has no way to write down.
+    #[error("{recipe}: {reason}")]
+    PathRefused {
+        /// The recipe.
+        recipe: RecipeName,
+        /// Which, and why.
+        reason: String,
+    },
     /// A document can not be made.
     #[error("{recipe}: {reason}")]
     Document {
@@ -278,9 +301,17 @@ pub enum BuildError {
         /// Recipes and base images that there are.
         known: Vec<String>,
     },
+    /// A result or a log can not be written.
+    #[error("can not write `{}`", .path.display())]
+    Publish {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file or folder can not be read or written; the error names it.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] kiln_store::StoreError),
@@ -320,6 +351,15 @@ impl From<kiln_store::FetchError> for BuildError {
     }
 }
 
+impl From<std::io::Error> for BuildError {
+    fn from(error: std::io::Error) -> Self {
+        if is_stopped(&error) {
+            return Self::Cancelled;
+        }
+        Self::Io(error)
+    }
+}
+
 impl From<ProjectError> for BuildError {
     fn from(error: ProjectError) -> Self {
         Self::Project(Box::new(error))
@@ -333,12 +373,18 @@ impl From<kiln_sandbox::SandboxError> for BuildError {
 }
 
 impl BuildError {
-    /// Wraps an error of the image crate with what it is about.
+    /// Wraps an error of the image crate with what it is about; one that says that work was stopped is
+    /// an interruption.
     pub(crate) fn image(
         what: impl Into<String>,
     ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         let what = what.into();
-        move |source| Self::Image { what, source }
+        move |source| {
+            if is_stopped(&*source) {
+                return Self::Cancelled;
+            }
+            Self::Image { what, source }
+        }
     }
 }
 
@@ -356,7 +402,64 @@ fn describe_files(files: &[String]) -> String {
     }
 }
 
-fn describe_end(end: &StepEnd) -> String {
+/// Says how a step ended. What reached a limit need not have ended for it: a compiler without memory is
+/// killed, and `make` says so with a status of its own.
+fn describe_end(end: &StepEnd, reached: &[String]) -> String {
+    let reached_some = reached.join(" and ");
+    match end {
+        StepEnd::DiskShort => format!("stopped, because {reached_some}"),
+        StepEnd::TimedOut | StepEnd::OverDisk => {
+            format!("stopped, because it reached {reached_some}")
+        }
+        StepEnd::Signaled(9) if !reached.is_empty() => {
+            format!("killed after it reached {reached_some}")
+        }
+        end if reached.is_empty() => describe_plain_end(end),
+        StepEnd::Exited(137) => {
+            format!("exit status 137 (a command was killed), after it reached {reached_some}")
+        }
+        end => format!(
+            "{}, after it reached {reached_some}",
+            describe_plain_end(end)
+        ),
+    }
+}
+
+/// Says in words which limits a step reached, and where they are set.
+pub(crate) fn reached_limits(outcome: &StepOutcome, limits: &Limits) -> Vec<String> {
+    const MEBIBYTE: u64 = 1 << 20;
+    let limit = |what: &str, value: String, key: &str| {
+        format!("the {what} limit of {value} (`limits.{key}` in kiln.toml)")
+    };
+    let mebibytes = |bytes: u64| format!("{} MiB", bytes / MEBIBYTE);
+    let mut reached = Vec::new();
+    match outcome.end {
+        StepEnd::TimedOut => {
+            let minutes = format!("{} min", limits.wall_time.as_secs() / 60);
+            reached.push(limit("time", minutes, "time"));
+        }
+        StepEnd::OverDisk => {
+            let what = "limit of what /build may take on disk";
+            let size = mebibytes(limits.disk);
+            reached.push(format!("the {what}, {size} (`limits.build` in kiln.toml)"));
+        }
+        StepEnd::DiskShort => reached.push(format!(
+            "less than {} are free on the store's disk (`limits.free` in kiln.toml)",
+            mebibytes(limits.reserve)
+        )),
+        _ => {}
+    }
+    if outcome.reached.memory {
+        reached.push(limit("memory", mebibytes(limits.memory), "memory"));
+    }
+    if outcome.reached.processes {
+        let number = format!("{} processes", limits.processes);
+        reached.push(limit("process", number, "processes"));
+    }
+    reached
+}
+
+fn describe_plain_end(end: &StepEnd) -> String {
     match end {
         StepEnd::Exited(status) => match describe_status(*status) {
             Some(meaning) => format!("exit status {status} ({meaning})"),
@@ -368,6 +471,8 @@ fn describe_end(end: &StepEnd) -> String {
             None => format!("killed by signal {signal}"),
         },
         StepEnd::TimedOut => "time limit reached".to_owned(),
+        StepEnd::OverDisk => "disk limit reached".to_owned(),
+        StepEnd::DiskShort => "disk nearly full".to_owned(),
         StepEnd::Cancelled => "interrupted".to_owned(),
     }
 }
@@ -410,6 +515,10 @@ const fn describe_signal(signal: i32) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use kiln_model::ReachedLimits;
+
     use super::*;
 
     #[test]
@@ -431,9 +540,83 @@ mod tests {
                 "killed by signal 11 (segmentation fault)",
             ),
             (StepEnd::Signaled(40), "killed by signal 40"),
-            (StepEnd::TimedOut, "time limit reached"),
         ] {
-            assert_eq!(describe_end(&end), expected);
+            assert_eq!(describe_end(&end, &[]), expected);
+        }
+    }
+
+    #[test]
+    fn limits_are_told_with_their_keys() {
+        let limits = Limits {
+            memory: 64 << 20,
+            processes: 30,
+            wall_time: Duration::from_secs(120),
+            log: 1,
+            scratch: 1,
+            disk: 5 << 30,
+            reserve: 512 << 20,
+        };
+        let check = |end: StepEnd, memory: bool, processes: bool, expected: &str| {
+            let outcome = StepOutcome {
+                end,
+                isolation: isolation(),
+                reached: ReachedLimits { memory, processes },
+                elapsed: Duration::ZERO,
+                peak_memory: None,
+            };
+            let reached = reached_limits(&outcome, &limits);
+            assert_eq!(describe_end(&outcome.end, &reached), expected);
+        };
+        let memory = "the memory limit of 64 MiB (`limits.memory` in kiln.toml)";
+        let processes = "the process limit of 30 processes (`limits.processes` in kiln.toml)";
+        check(StepEnd::Exited(2), false, false, "exit status 2");
+        check(
+            StepEnd::Exited(2),
+            true,
+            true,
+            &format!("exit status 2, after it reached {memory} and {processes}"),
+        );
+        check(
+            StepEnd::Signaled(9),
+            true,
+            false,
+            &format!("killed after it reached {memory}"),
+        );
+        check(
+            StepEnd::Signaled(9),
+            false,
+            false,
+            "killed (signal 9; perhaps out of memory)",
+        );
+        for (end, expected) in [
+            (
+                StepEnd::TimedOut,
+                "it reached the time limit of 2 min (`limits.time` in kiln.toml)",
+            ),
+            (
+                StepEnd::OverDisk,
+                "it reached the limit of what /build may take on disk, 5120 MiB (`limits.build` in kiln.toml)",
+            ),
+            (
+                StepEnd::DiskShort,
+                "less than 512 MiB are free on the store's disk (`limits.free` in kiln.toml)",
+            ),
+        ] {
+            let expected = format!("stopped, because {expected}");
+            check(end, false, false, &expected);
+        }
+    }
+
+    fn isolation() -> kiln_model::Isolation {
+        let no = kiln_model::Measured::No;
+        kiln_model::Isolation {
+            engine: "none".to_owned(),
+            network: no,
+            filesystem: no,
+            processes: no,
+            privileges: no,
+            user_namespace: no,
+            resource_limits: no,
         }
     }
 }

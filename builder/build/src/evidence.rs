@@ -88,7 +88,7 @@ impl Evidence {
         for (path, elf) in &self.files {
             let path: PackagedPath =
                 path.parse()
-                    .map_err(|error: SpecTextError| BuildError::Spec {
+                    .map_err(|error: SpecTextError| BuildError::PathRefused {
                         recipe: recipe.name.clone(),
                         reason: error.to_string(),
                     })?;

@@ -86,7 +86,7 @@ impl Bench<'_> {
             }
             None => {
                 let shop = self.shop;
-                let told = TreeTold::new(shop.report, name.as_str());
+                let told = TreeTold::new(shop, name.as_str());
                 told.start();
                 let keys = shop.project.base_keys(base)?;
                 let lock = lock_base(&LockBase {
@@ -159,7 +159,7 @@ impl Bench<'_> {
             return Ok(Some(tools.clone()));
         }
         let name = loaded.recipe.name.as_str();
-        let told = TreeTold::new(shop.report, name);
+        let told = TreeTold::new(shop, name);
         let keys = shop
             .project
             .base_keys(&shop.project.bases[&loaded.recipe.base])?;

@@ -260,11 +260,16 @@ fn write_output(
         is_cached,
         documents,
     } = made;
+    let check = || match shop.cancel.is_cancelled() {
+        true => Err(BuildError::Cancelled),
+        false => Ok(()),
+    };
     let spec = shop.store.read_blob(&packaged.spec)?;
     let spec_path = PathBuf::from(format!("specs/{name}.spec"));
     summary.write(&shop.output.join(&spec_path), &spec)?;
     let mut files = vec![RememberedFile::with_digest(&spec_path, packaged.spec)];
     for rpm in &packaged.rpms {
+        check()?;
         let path = Path::new("rpms")
             .join(shop.architecture.rpm())
             .join(&rpm.file);
@@ -279,6 +284,7 @@ fn write_output(
     }
     let mut has_new_provenance = false;
     for (path, bytes) in documents {
+        check()?;
         let target = shop.output.join(path);
         // A run record tells of the run that made the packages; one that changed nothing keeps it.
         let is_run_record = path.ends_with(".run.json");

@@ -196,7 +196,7 @@ fn run(
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
     call.stage
-        .write(&build.join("destdir"), recipe.source_date)?;
+        .write(&build.join("destdir"), recipe.source_date, shop.cancel)?;
     let mut mounts = Vec::new();
     for node in product.nodes() {
         mounts.extend(source_mounts(shop, &product.built[&node].sources, &build)?);

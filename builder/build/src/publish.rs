@@ -24,13 +24,13 @@ pub enum Publication {
 /// Writes `bytes` to `path` atomically, unless it already has them.
 ///
 /// # Errors
-/// `Io`, with the path. A half-written file never stays.
+/// `Publish`. A half-written file never stays.
 pub fn publish(path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
     if has_bytes(path, bytes) {
         return Ok(Publication::Unchanged);
     }
     if let Some(folder) = path.parent() {
-        fs_err::create_dir_all(folder)?;
+        fs_err::create_dir_all(folder).map_err(refused(path))?;
     }
     write(path, bytes, readable())?;
     Ok(Publication::Written)
@@ -39,32 +39,46 @@ pub fn publish(path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
 /// Writes `bytes` over the file at `path` atomically; it keeps its permissions.
 ///
 /// # Errors
-/// `Io`, with the path. A half-written file never stays.
+/// `Publish`. A half-written file never stays.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
-    write(path, bytes, fs_err::metadata(path)?.permissions())
+    let found = path.metadata().map_err(refused(path))?;
+    write(path, bytes, found.permissions())
 }
 
 /// Writes a file that must not be there yet, atomically.
 ///
 /// # Errors
-/// `Io`, with the path; of kind `AlreadyExists` when something has the name.
+/// `Publish`; of kind `AlreadyExists` when something has the name.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
-    let named = |error: std::io::Error| BuildError::Io(with_path(path, &error));
-    let file = temporary(path, bytes, readable()).map_err(named)?;
+    let file = temporary(path, bytes, readable()).map_err(refused(path))?;
     file.persist_noclobber(path)
-        .map_err(|error| named(error.error))?;
+        .map_err(|error| refused(path)(error.error))?;
     Ok(())
 }
 
 fn write(path: &Path, bytes: &[u8], permissions: Permissions) -> Result<(), BuildError> {
-    let named = |error: std::io::Error| BuildError::Io(with_path(path, &error));
-    let file = temporary(path, bytes, permissions).map_err(named)?;
-    file.persist(path).map_err(|error| named(error.error))?;
+    let file = temporary(path, bytes, permissions).map_err(refused(path))?;
+    file.persist(path)
+        .map_err(|error| refused(path)(error.error))?;
     Ok(())
 }
 
-fn with_path(path: &Path, error: &std::io::Error) -> std::io::Error {
-    std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+/// Names the file, and passes on what the system says without the temporary file that it was about.
+pub(crate) fn refused(path: &Path) -> impl Fn(std::io::Error) -> BuildError {
+    let path = path.to_owned();
+    move |source| BuildError::Publish {
+        path: path.clone(),
+        source: plain(source),
+    }
+}
+
+/// Leaves the temporary file's name out: nobody finds it any more.
+fn plain(error: std::io::Error) -> std::io::Error {
+    let kind = error.kind();
+    if error.get_ref().is_some() && kind != std::io::ErrorKind::Other {
+        return kind.into();
+    }
+    error
 }
 
 /// Writes a file beside `path`, which is renamed to it when it is whole.
@@ -121,7 +135,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blocked = folder.path().join("file");
         publish(&blocked, b"x").unwrap();
-        let error = publish(&blocked.join("below"), b"y").unwrap_err();
-        assert!(error.to_string().contains("file"), "{error}");
+        let below = blocked.join("below");
+        let error = publish(&below, b"y").unwrap_err();
+        let BuildError::Publish { path, source } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(path, below);
+        assert_eq!(source.kind(), std::io::ErrorKind::AlreadyExists);
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_image::{
-    PrepareBase, PrepareError, image_tree, import_layout, prepare_base, prepare_tools,
-    stored_image_tree,
+    PrepareBase, PrepareError, image_tree, import_layout, layer_tree_told, prepare_base,
+    prepare_tools, stored_image_tree,
 };
 use kiln_model::{
     BaseImage, BaseLock, BaseOrigin, DiffId, DistributionPackage, LockedPackage, LockedTools,
@@ -15,7 +15,7 @@ use kiln_model::{
 };
 
 use crate::error::BuildError;
-use crate::told::TreeTold;
+use crate::told::{OnlyStops, TreeTold};
 use crate::workshop::Workshop;
 
 /// A recipe's root file system.
@@ -30,6 +30,16 @@ pub(crate) struct Rootfs {
     locked_tools: Option<LockedTools>,
     /// Tools over base, once they are unpacked.
     trees: Mutex<Option<Vec<PathBuf>>>,
+}
+
+/// Returns the root of the tree of a finished destdir or source tree, unpacked by now.
+pub(crate) fn unpacked(
+    shop: &Workshop<'_>,
+    what: &str,
+    layer: &DiffId,
+) -> Result<PathBuf, BuildError> {
+    layer_tree_told(shop.store, layer, &OnlyStops(shop.cancel))
+        .map_err(|error| BuildError::image(what)(error.into()))
 }
 
 /// Only one root file system is put together at a time: two recipes often want the same one.
@@ -101,7 +111,7 @@ impl Rootfs {
                 return Ok(vec![tree]);
             }
         }
-        let told = TreeTold::new(shop.report, &name);
+        let told = TreeTold::new(shop, &name);
         let trees = self.trees_from(shop, &told)?;
         told.finish();
         Ok(trees)

@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::time::Instant;
 
-use kiln_image::layer_tree;
+use kiln_image::Stoppable;
 use kiln_model::{DiffId, Mount, MountAccess, SandboxPath, SealedStep, StepEnd};
 use kiln_rpm::PackagingStep;
 use walkdir::WalkDir;
 
 use crate::compile::StepRecord;
-use crate::error::BuildError;
+use crate::error::{BuildError, reached_limits};
 use crate::log::StepLog;
 use crate::package::PackagedRpm;
-use crate::rootfs::Rootfs;
+use crate::publish::refused;
+use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, SOURCE_ROOT, StepName};
 use crate::work::Work;
 use crate::workshop::{Running, Workshop};
@@ -23,8 +24,7 @@ pub(crate) fn source_mounts(
     sources: &DiffId,
     build: &Path,
 ) -> Result<Vec<Mount>, BuildError> {
-    let root = layer_tree(shop.store, sources)
-        .map_err(|error| BuildError::image("source tree")(error.into()))?;
+    let root = unpacked(shop, "source tree", sources)?;
     let mut mounts = Vec::new();
     for entry in WalkDir::new(&root)
         .min_depth(1)
@@ -107,11 +107,12 @@ pub(crate) fn run_rpmbuild(
         step: StepName::Package,
     };
     let log = shop.output.join(&run.log_folder).join("package.log");
-    let mut log = StepLog::create(&log, step.listener(shop))?;
+    let mut log = StepLog::create(&log, step.listener(shop)).map_err(refused(&log))?;
     step.tell_start(shop);
     let started = Instant::now();
     let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
     step.tell_end(shop, &outcome.end, started.elapsed());
+    let reached = reached_limits(&outcome, &sealed.limits);
     if outcome.end != StepEnd::Cancelled {
         shop.check_isolation(&outcome.isolation)?;
     }
@@ -122,6 +123,7 @@ pub(crate) fn run_rpmbuild(
             return Err(BuildError::PackagingFailed {
                 what: run.what.to_owned(),
                 end,
+                reached,
                 log: log.into_end(),
             });
         }
@@ -174,7 +176,8 @@ fn collect_rpms(
             continue;
         }
         let mut blob = shop.store.blob_writer()?;
-        let mut file = fs_err::File::open(entry.path())?;
+        let is_stopped = || shop.cancel.is_cancelled();
+        let mut file = Stoppable::new(fs_err::File::open(entry.path())?, &is_stopped);
         std::io::copy(&mut file, &mut blob)?;
         let info = blob.finish()?;
         rpms.push(PackagedRpm {

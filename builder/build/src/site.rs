@@ -172,7 +172,9 @@ impl BuildError {
             Self::PatchFile { recipe, patch, .. } => {
                 (recipe, top().key("patches").with("file", patch.as_str()))
             }
-            Self::NothingInstalled { node } => (&node.recipe, top().key("steps").key("install")),
+            Self::NothingInstalled { node } | Self::Uncollectable { node, .. } => {
+                (&node.recipe, top().key("steps").key("install"))
+            }
             Self::NoLicenseFile { recipe, file } => {
                 (recipe, top().key("license-files").item(file.as_str()))
             }
@@ -195,7 +197,9 @@ impl BuildError {
             Self::NoSystemPackage {
                 recipe, library, ..
             } => (recipe, libraries().key(library.as_str()).key("package")),
-            Self::UnmergedFolder { recipe, .. } => (recipe, top().key("steps").key("install")),
+            Self::UnmergedFolder { recipe, .. } | Self::PathRefused { recipe, .. } => {
+                (recipe, top().key("steps").key("install"))
+            }
             Self::Overlap { recipe, .. } => (recipe, libraries()),
             _ => return Vec::new(),
         };

@@ -173,7 +173,10 @@ fn package_input(
         summary: package.summary.to_string(),
         description: package.description.to_string(),
         architecture: PackageArchitecture::Native,
-        files: file_lines(stage, &package.name).map_err(spec_error)?,
+        files: file_lines(stage, &package.name).map_err(|reason| BuildError::PathRefused {
+            recipe: recipe.name.clone(),
+            reason,
+        })?,
         requires: dependencies(&package.requires)?,
         provides: dependencies(&package.provides)?,
         conflicts: dependencies(&package.conflicts)?,

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use kiln_image::{TreeEntry, TreeEntryKind, layer_tree};
+use kiln_image::{TreeEntry, TreeEntryKind};
 use kiln_model::recipe::Choice;
 use kiln_model::{
     Digest, FilePattern, LibraryName, PackageName, Recipe, RecipeName, SourceDateEpoch,
 };
+use kiln_sandbox::Cancel;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
 use crate::compile::{Built, installed};
@@ -16,6 +17,7 @@ use crate::error::BuildError;
 use crate::folder::{create_folders, set_mode};
 use crate::graph::{Graph, NodeId};
 use crate::key::canonical_json;
+use crate::rootfs::unpacked;
 use crate::split::{Owned, own_directories, split};
 use crate::workshop::Workshop;
 
@@ -210,9 +212,17 @@ impl Stage {
     /// Writes everything below `destdir` with the one time that packages may show.
     ///
     /// # Errors
-    /// `Io`, with the path.
-    pub(crate) fn write(&self, destdir: &Path, epoch: SourceDateEpoch) -> Result<(), BuildError> {
+    /// `Io`, with the path; `Cancelled` when `cancel` is raised before the end.
+    pub(crate) fn write(
+        &self,
+        destdir: &Path,
+        epoch: SourceDateEpoch,
+        cancel: &Cancel,
+    ) -> Result<(), BuildError> {
         for (path, staged) in &self.files {
+            if cancel.is_cancelled() {
+                return Err(BuildError::Cancelled);
+            }
             let below = &path[1..];
             create_folders(
                 destdir,
@@ -292,8 +302,7 @@ fn staged_files(
     library: Option<&RecipeName>,
 ) -> Result<Vec<(String, Staged)>, BuildError> {
     let entries = installed(shop, built)?;
-    let root = layer_tree(shop.store, &built.destdir)
-        .map_err(|error| BuildError::image("destdir")(error.into()))?;
+    let root = unpacked(shop, "destdir", &built.destdir)?;
     let parents: BTreeSet<&str> = entries
         .iter()
         .filter_map(|entry| {
@@ -374,8 +383,7 @@ fn license_texts(
     recipe: &Recipe,
     built: &Built,
 ) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
-    let root = layer_tree(shop.store, &built.sources)
-        .map_err(|error| BuildError::image("source tree")(error.into()))?;
+    let root = unpacked(shop, "source tree", &built.sources)?;
     let read = |file: &String| {
         let name = file.replace('/', "-");
         let text = fs_err::read(root.join(recipe.source_folder()).join(file))?;

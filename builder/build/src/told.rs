@@ -1,12 +1,13 @@
-//! Passes on to a report what the store and the image rooms tell.
+//! Passes on to a report what the store and the image rooms tell, and to them that they are to stop.
 
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use kiln_image::{PrepareProgress, TreeStage};
+use kiln_sandbox::Cancel;
 use kiln_store::{AttemptError, BlobInfo, FetchOrigin, FetchProgress};
 
-use crate::workshop::{Event, Report};
+use crate::workshop::{Event, Report, Workshop};
 
 /// Passes on what is fetched.
 pub(crate) struct Told<'a>(pub(crate) &'a dyn Report);
@@ -45,15 +46,17 @@ impl FetchProgress for Told<'_> {
 /// Passes on how a root file system is coming along; says nothing when it is there already.
 pub(crate) struct TreeTold<'a> {
     report: &'a dyn Report,
+    cancel: &'a Cancel,
     /// Of which base image.
     pub(crate) what: &'a str,
     started: OnceLock<Instant>,
 }
 
 impl<'a> TreeTold<'a> {
-    pub(crate) fn new(report: &'a dyn Report, what: &'a str) -> Self {
+    pub(crate) fn new(shop: &Workshop<'a>, what: &'a str) -> Self {
         Self {
-            report,
+            report: shop.report,
+            cancel: shop.cancel,
             what,
             started: OnceLock::new(),
         }
@@ -109,5 +112,24 @@ impl PrepareProgress for TreeTold<'_> {
             bytes,
             total,
         });
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+}
+
+/// Says nothing, and only hears whether the work is to stop.
+pub(crate) struct OnlyStops<'a>(pub(crate) &'a Cancel);
+
+impl FetchProgress for OnlyStops<'_> {
+    fn started(&self, _: &str, _: Option<u64>) {}
+    fn advanced(&self, _: &str, _: u64) {}
+    fn finished(&self, _: &str, _: &BlobInfo, _: FetchOrigin) {}
+}
+
+impl PrepareProgress for OnlyStops<'_> {
+    fn is_stopped(&self) -> bool {
+        self.0.is_cancelled()
     }
 }

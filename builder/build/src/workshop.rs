@@ -79,6 +79,8 @@ impl Workshop<'_> {
             wall_time: Duration::from_secs(limits.time.saturating_mul(60)),
             log: limits.log.saturating_mul(MEBIBYTE),
             scratch: limits.scratch.saturating_mul(MEBIBYTE),
+            disk: limits.build.saturating_mul(MEBIBYTE),
+            reserve: limits.free.saturating_mul(MEBIBYTE),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use kiln_build::{
     BuildError, DraftError, GraphError, LogEnd, Project, ProjectError, Site, Summary, Survey,
 };
-use kiln_model::mask_credentials;
+use kiln_model::{StepEnd, mask_credentials};
 
 use crate::hint;
 use crate::report::EventLine;
@@ -24,7 +24,7 @@ pub struct Failure {
 /// Found something wrong, or a step failed.
 const FINDINGS: u8 = 1;
 /// Bad input, host or I/O.
-const TROUBLE: u8 = 2;
+pub const TROUBLE: u8 = 2;
 /// Ctrl-C: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
 
@@ -97,7 +97,7 @@ impl Failure {
             texts: build_texts(project, error),
             code: code(error),
             is_finding: match error {
-                BuildError::Io(_) => false,
+                BuildError::Io(_) | BuildError::Publish { .. } => false,
                 BuildError::Project(error) => is_finding(error),
                 _ => true,
             },
@@ -166,9 +166,17 @@ impl Failure {
 /// Returns the exit code: 1 where the recipe's own steps or files are at fault.
 fn code(error: &BuildError) -> u8 {
     match error {
+        // The host's disk is at fault, not the recipe.
+        BuildError::StepFailed { end, .. } | BuildError::PackagingFailed { end, .. }
+            if *end == StepEnd::DiskShort =>
+        {
+            TROUBLE
+        }
         BuildError::StepFailed { .. }
         | BuildError::PackagingFailed { .. }
         | BuildError::NothingInstalled { .. }
+        | BuildError::Uncollectable { .. }
+        | BuildError::PathRefused { .. }
         | BuildError::Unclaimed { .. }
         | BuildError::ClaimedTwice(_)
         | BuildError::UnmatchedPattern { .. }
@@ -304,6 +312,9 @@ fn build_text(project: &Project, error: &BuildError) -> String {
     let mut text = chain(error);
     add_sites(&mut text, project, &error.sites());
     match error {
+        BuildError::StepFailed { log, end, .. } if *end == StepEnd::DiskShort => {
+            text.push_str(&log_text(log));
+        }
         BuildError::StepFailed { log, node, .. } => {
             text.push_str(&log_text(log));
             let product = project.product_of(node);

@@ -1,7 +1,10 @@
 //! What to do about an error, where there is something to say that is true whatever the rest.
 
+use std::io::ErrorKind;
+
 use kiln_build::{BuildError, DraftError, GraphError, ProjectError, RecipeFinding};
 use kiln_image::UnpackError;
+use kiln_model::StepEnd;
 use kiln_model::recipe::nearest;
 
 const LOCK: &str = "run `kiln lock` on a machine with network, and commit the file";
@@ -42,6 +45,25 @@ pub fn of_build(error: &BuildError) -> Option<String> {
             "put the patch there; `file` is relative to the recipe's folder".to_owned()
         }
         BuildError::NothingInstalled { .. } => "install below \"$DESTDIR\"".to_owned(),
+        BuildError::Uncollectable { .. } => {
+            "remove or rename it at the end of `install`; what is made when a package is installed \
+             belongs into its `scripts`"
+                .to_owned()
+        }
+        BuildError::StepFailed { end, .. } | BuildError::PackagingFailed { end, .. }
+            if *end == StepEnd::DiskShort =>
+        {
+            "free some space, or name a store on another disk with --store".to_owned()
+        }
+        BuildError::Publish { source, .. } => match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                "free some space there; results and logs go where --out says".to_owned()
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                "make it writable for this user; results and logs go where --out says".to_owned()
+            }
+            _ => return None,
+        },
         BuildError::NoLicenseFile { .. } => {
             "name it relative to the source's top folder; `tar tf` lists what is there".to_owned()
         }

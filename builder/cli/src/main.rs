@@ -22,7 +22,7 @@ mod verbs;
 use clap::Parser as _;
 
 use arguments::{Arguments, Format, Verb};
-use failure::Failure;
+use failure::{Failure, TROUBLE};
 use report::{EventLine, print_event};
 
 /// What the sandbox re-executes this program with; see `kiln_sandbox::InitProgram`.
@@ -52,6 +52,11 @@ fn main() -> std::process::ExitCode {
     });
     if is_json {
         print_event(&EventLine::Finished { exit });
+    }
+    // A script that reads a cut result must not take it for the whole one.
+    if let Some(error) = print::lost() {
+        print::note(&format!("error: can not write to standard output: {error}"));
+        return TROUBLE.max(exit).into();
     }
     exit.into()
 }

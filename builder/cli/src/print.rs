@@ -1,7 +1,7 @@
 //! The one way to the terminal: printing that survives a closed pipe (`kiln plan | head -1` is no
 //! error), and keeps clear of what is drawn at the bottom of the screen.
 
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +13,9 @@ static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
 /// Whether nothing may be drawn any more.
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// The first reason why a result is not on standard output.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
 fn screen() -> MutexGuard<'static, Screen> {
     SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,8 +31,11 @@ pub fn rendered_line(text: &str) {
     let mut screen = screen();
     write_error(&screen.clear(size()));
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-        end();
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
+        if error.kind() == ErrorKind::BrokenPipe {
+            end();
+        }
+        lose(error);
     }
 }
 
@@ -37,7 +43,21 @@ pub fn rendered_line(text: &str) {
 /// nobody reads is no reason to stop a build.
 pub fn event(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        lose(error);
+    }
+}
+
+fn lose(error: io::Error) {
+    let mut lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
+    lost.get_or_insert(error);
+}
+
+/// Returns why not all results were printed: a full disk, not a reader who has read enough.
+pub fn lost() -> Option<io::Error> {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Prints text to standard error, made harmless; progress that nobody reads is no reason to stop a

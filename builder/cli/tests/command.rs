@@ -182,6 +182,58 @@ fn a_store_that_can_not_be_used_is_named() {
 }
 
 #[test]
+fn a_store_too_far_from_the_root_is_refused_in_words() {
+    let folder = project(RECIPE);
+    for length in [1000, 5000] {
+        let long = format!("/{}", "x/".repeat(length / 2));
+        let (code, _, stderr) = kiln(folder.path(), &["--store", &long, "build"]);
+        assert_eq!(code, 2);
+        let expected = format!(
+            "error: the store's path has {} bytes, and 900 are the most: name a folder nearer to \
+             the root (`{}…`)\n",
+            long.len(),
+            &long[..80]
+        );
+        assert_eq!(stderr, expected);
+    }
+}
+
+/// Runs kiln with its standard output on a device that is always full.
+fn on_full_device(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    #[expect(clippy::disallowed_methods, reason = "the program under test")]
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kiln"))
+        .env_clear()
+        .env("HOME", folder)
+        .current_dir(folder)
+        .args(arguments)
+        .stdout(fs_err::File::create("/dev/full").unwrap().into_parts().0)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), stderr)
+}
+
+#[test]
+fn results_that_standard_output_does_not_take_are_no_success() {
+    let folder = project(RECIPE);
+    let said = "error: can not write to standard output: No space left on device (os error 28)\n";
+    for arguments in [
+        &["graph"][..],
+        &["--format=json", "graph"],
+        &["completions", "bash"],
+        &["doctor"],
+        &["man"],
+    ] {
+        let (code, stderr) = on_full_device(folder.path(), arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.ends_with(said), "{arguments:?}: {stderr}");
+    }
+    let (code, stderr) = on_full_device(folder.path(), &["--format=json", "plan"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.ends_with(said), "after the error itself: {stderr}");
+}
+
+#[test]
 fn a_recipe_that_is_no_regular_file_is_named_not_skipped() {
     let folder = project(RECIPE);
     let recipe = folder.path().join("recipes/demo/recipe.yaml");

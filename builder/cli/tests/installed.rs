@@ -98,6 +98,8 @@ fn run(built: &Built, script: &str) -> String {
             wall_time: Duration::from_secs(120),
             log: 1 << 20,
             scratch: 1 << 30,
+            disk: 1 << 40,
+            reserve: 0,
         },
     };
     let mut log = Vec::new();

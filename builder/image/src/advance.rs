@@ -1,8 +1,10 @@
-//! Tells how far the slow work on a tree is.
+//! Tells how far the slow work on a tree is, and hears whether it is to go on.
 
 use std::io::{self, Read};
 
 use kiln_store::{FetchProgress, Silent};
+
+use crate::stop::Stopped;
 
 /// What is being done to a tree of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +22,11 @@ pub trait PrepareProgress: FetchProgress {
     /// `bytes` of `total` are done in this stage.
     fn tree_advanced(&self, stage: TreeStage, bytes: u64, total: u64) {
         let _ = (stage, bytes, total);
+    }
+
+    /// Returns whether the work is to end now, unfinished; asked again and again.
+    fn is_stopped(&self) -> bool {
+        false
     }
 }
 
@@ -50,14 +57,18 @@ impl<'a> Advance<'a> {
         }
     }
 
-    /// Counts bytes that were just done.
-    pub(crate) fn count(&mut self, bytes: u64) {
+    /// Counts bytes that were just done. Fails when no more are to be done.
+    pub(crate) fn count(&mut self, bytes: u64) -> Result<(), Stopped> {
         self.done += bytes;
         if self.done - self.told >= INTERVAL || self.done >= self.total && self.done > self.told {
             self.told = self.done;
             self.progress
                 .tree_advanced(self.stage, self.done.min(self.total), self.total);
         }
+        if self.progress.is_stopped() {
+            return Err(Stopped);
+        }
+        Ok(())
     }
 }
 
@@ -76,7 +87,7 @@ impl<'a, 'b, R> Counted<'a, 'b, R> {
 impl<R: Read> Read for Counted<'_, '_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.advance.count(count as u64);
+        self.advance.count(count as u64)?;
         Ok(count)
     }
 }

@@ -22,6 +22,7 @@ use kiln_store::{Store, StoreError};
 use crate::advance::{Advance, PrepareProgress, TreeStage};
 use crate::deb::{DebError, read_deb};
 use crate::printable::printable;
+use crate::stop::{Stoppable, Stopped};
 use crate::tar_read::TarError;
 use crate::tar_write::{NodeKind, NodeMetadata, TarWriter};
 
@@ -113,6 +114,9 @@ pub enum AssembleError {
         /// What the system says.
         source: io::Error,
     },
+    /// Somebody asked to stop.
+    #[error("the layer is not finished")]
+    Stopped(#[from] Stopped),
     /// The layer could not be written.
     #[error("can not write the layer into the store")]
     Write {
@@ -170,9 +174,15 @@ pub fn assemble_layer(
     let advance = Mutex::new(Advance::start(progress, TreeStage::Read, total));
     let told = |bytes| {
         let mut advance = advance.lock().unwrap_or_else(PoisonError::into_inner);
-        advance.count(bytes);
+        advance.count(bytes)
     };
-    for files in read_packages(store, &packages, request.exclude, &mut spool, &told)? {
+    let reading = Reading {
+        store,
+        exclude: request.exclude,
+        told: &told,
+        is_stopped: &|| progress.is_stopped(),
+    };
+    for files in read_packages(&reading, &packages, &mut spool)? {
         layer.add_package(files, &mut spool)?;
     }
     layer.add_parents()?;
@@ -182,15 +192,22 @@ pub fn assemble_layer(
     write_layer(store, &layer, &mut spool, progress)
 }
 
+/// What all threads that read packages share.
+struct Reading<'a> {
+    store: &'a Store,
+    exclude: &'a [FilePattern],
+    /// Hears of every package that was read.
+    told: &'a (dyn Fn(u64) -> Result<(), Stopped> + Sync),
+    is_stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
 /// Reads packages side by side, each thread into a scratch file of its own, and returns them in their
 /// order: what comes out does not depend on the threads. Of several errors, the first package's counts:
 /// packages are begun in order, and what was begun is read to its end.
 fn read_packages<'a>(
-    store: &Store,
+    reading: &Reading<'a>,
     packages: &[&'a LockedPackage],
-    exclude: &'a [FilePattern],
     spools: &mut Spools,
-    told: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<PackageFiles<'a>>, AssembleError> {
     let next = AtomicUsize::new(0);
     let is_failed = AtomicBool::new(false);
@@ -203,9 +220,11 @@ fn read_packages<'a>(
                     let Some(package) = packages.get(place) else {
                         break;
                     };
-                    let files = read_package(store, package, exclude, spool);
+                    let files = read_package(reading, package, spool).and_then(|files| {
+                        (reading.told)(package.size)?;
+                        Ok(files)
+                    });
                     is_failed.fetch_or(files.is_err(), Ordering::Relaxed);
-                    told(package.size);
                     let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
                     read.push((place, files));
                 }
@@ -218,17 +237,22 @@ fn read_packages<'a>(
 }
 
 fn read_package<'a>(
-    store: &Store,
+    reading: &Reading<'a>,
     package: &'a LockedPackage,
-    exclude: &'a [FilePattern],
     spool: &mut Spool,
 ) -> Result<PackageFiles<'a>, AssembleError> {
-    let deb = store.open_blob(&package.sha256)?;
-    let mut files = PackageFiles::new(package.name.as_str(), exclude);
-    read_deb(deb, package, &mut |entry, reader| {
+    let deb = reading.store.open_blob(&package.sha256)?;
+    let deb = Stoppable::new(deb, reading.is_stopped);
+    let mut files = PackageFiles::new(package.name.as_str(), reading.exclude);
+    let read = read_deb(deb, package, &mut |entry, reader| {
         files.add(entry, reader, spool)
-    })?;
-    Ok(files)
+    });
+    match read {
+        Ok(()) => Ok(files),
+        // The `ar` crate keeps only the words of a reader's error.
+        Err(_) if (reading.is_stopped)() => Err(Stopped.into()),
+        Err(error) => Err(error),
+    }
 }
 
 fn add_links(
@@ -263,7 +287,7 @@ fn write_layer(
     let mut written: BTreeMap<ContentId, &[u8]> = BTreeMap::new();
     for (path, node) in layer.nodes() {
         write_node(&mut writer, path, node, &mut written, spool)?;
-        advance.count(node.source.size());
+        advance.count(node.source.size())?;
     }
     writer.finish().map_err(write_error)?;
     Ok(DiffId(blob.finish()?.digest))

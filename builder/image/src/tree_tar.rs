@@ -24,6 +24,12 @@ use crate::tar_header::SpecialKind;
 use crate::tar_write::{NodeKind, NodeMetadata, TarWriter};
 use crate::tree::{TreeEntry, TreeEntryKind, TreePath};
 
+/// Longest path, in bytes: 4095 is the system's limit, and a quarter of it is for where the store is.
+const LONGEST_PATH: usize = 3072;
+
+/// How much of a path that is too long is shown, in bytes.
+const SHOWN_PATH: usize = 80;
+
 /// What stands before the filter of [`TreeTarRequest`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TreeCandidate<'a> {
@@ -134,6 +140,16 @@ pub enum TreeTarError {
         /// The limit.
         limit: usize,
     },
+    /// A path is longer than what is read back from a tree in the store.
+    #[error("a path of {actual} bytes in the collected folder is longer than {limit}: `{start}…`")]
+    TooLong {
+        /// How the path starts, escaped.
+        start: String,
+        /// Its length.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// There is more in the folder than allowed.
     #[error("the collected folder holds more than {limit} {unit} (noticed at `{path}`)")]
     TooLarge {
@@ -156,6 +172,23 @@ pub enum TreeTarError {
         /// What the writer says.
         source: io::Error,
     },
+}
+
+impl TreeTarError {
+    /// Returns whether it is what lies in the folder that has no tar, whoever's host it is on.
+    #[must_use]
+    pub const fn is_about_content(&self) -> bool {
+        match self {
+            Self::Name { .. }
+            | Self::Special { .. }
+            | Self::TooDeep { .. }
+            | Self::TooLong { .. }
+            | Self::TooLarge { .. } => true,
+            Self::Root { .. } | Self::Read { .. } | Self::Changed { .. } | Self::Write { .. } => {
+                false
+            }
+        }
+    }
 }
 
 /// Writes the canonical tar of a folder into `out` and returns its entries, sorted by path.
@@ -281,6 +314,13 @@ impl Walk<'_> {
         });
         if inclusion == Inclusion::Exclude {
             return Ok(());
+        }
+        if path.len() > LONGEST_PATH {
+            return Err(TreeTarError::TooLong {
+                start: printable(&path[..SHOWN_PATH]),
+                actual: path.len(),
+                limit: LONGEST_PATH,
+            });
         }
         let position = self.found.len();
         self.found.push(Found {

@@ -210,6 +210,12 @@ pub struct ConfigLimits {
     pub log: u64,
     /// Space for what one step writes outside `/build`, in MiB; it is memory or swap.
     pub scratch: u64,
+    /// Disk that `/build` may take, in MiB: sources, object files and destdir together. A step that
+    /// takes more is stopped.
+    pub build: u64,
+    /// Disk that stays free where the store is, in MiB: a step that runs is stopped before the disk is
+    /// full, whoever fills it.
+    pub free: u64,
 }
 
 impl Default for ConfigLimits {
@@ -220,6 +226,8 @@ impl Default for ConfigLimits {
             time: 120,
             log: 64,
             scratch: 4096,
+            build: 32 * 1024,
+            free: 512,
         }
     }
 }

@@ -33,8 +33,8 @@ pub use path::{FilePattern, PathError, SandboxPath};
 pub use recipe::Recipe;
 pub use source::{Location, LocationError};
 pub use step::{
-    Isolation, Limits, Measured, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep, StepEnd,
-    StepOutcome, StepUser,
+    Isolation, Limits, Measured, Mount, MountAccess, ReachedLimits, STEP_RUNNER_VERSION,
+    SealedStep, StepEnd, StepOutcome, StepUser,
 };
 pub use text::{CpeProduct, CveId, LicenseExpression, Line, Prose, PurlName, TextError};
 pub use time::{CalendarDate, DateError, SourceDateEpoch};

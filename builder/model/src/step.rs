@@ -79,6 +79,11 @@ pub struct Limits {
     pub log: u64,
     /// Bytes in the upper layer (`/tmp` and everything outside the mounts).
     pub scratch: u64,
+    /// Bytes of disk that all writable mounts may take together. Watched, not enforced: a fast step is
+    /// stopped a little later.
+    pub disk: u64,
+    /// Bytes that stay free on the file systems of the writable mounts, whoever fills them. Watched.
+    pub reserve: u64,
 }
 
 /// One sealed run: everything that a process in it can see or use.
@@ -113,6 +118,10 @@ pub enum StepEnd {
     Signaled(i32),
     /// The wall-time limit ended it.
     TimedOut,
+    /// It was ended because its writable mounts took more than [`Limits::disk`].
+    OverDisk,
+    /// It was ended because less than [`Limits::reserve`] was free where it writes.
+    DiskShort,
     /// The caller cancelled it.
     Cancelled,
 }
@@ -147,6 +156,15 @@ pub struct Isolation {
     pub resource_limits: Measured,
 }
 
+/// Limits of a control group that a step ran into; a step may go on after that, and even succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReachedLimits {
+    /// The kernel ended a process because there was no more memory for the step.
+    pub memory: bool,
+    /// The kernel refused the step another process or thread.
+    pub processes: bool,
+}
+
 /// What a finished step tells, however it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepOutcome {
@@ -154,6 +172,8 @@ pub struct StepOutcome {
     pub end: StepEnd,
     /// What isolation it had.
     pub isolation: Isolation,
+    /// What the kernel refused it, or ended a process of it for.
+    pub reached: ReachedLimits,
     /// Time from start to end. Goes into the run record only.
     pub elapsed: Duration,
     /// Greatest resident memory of one process, in bytes, where the kernel tells. Run record only.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use kiln_model::Limits;
+use kiln_model::{Limits, ReachedLimits};
 
 /// How our groups are called: this, the engine's pid, a number.
 const PREFIX: &str = "kiln-step-";
@@ -88,6 +88,32 @@ impl Cgroup {
             fs_err::read_to_string(file).is_ok_and(|text| text.lines().any(|found| found == line))
         })
     }
+}
+
+impl Cgroup {
+    /// Returns which of its limits were reached, as the kernel counts them; asked before it is dropped.
+    pub(crate) fn reached(&self) -> ReachedLimits {
+        let counted = |file: &str, name: &str| {
+            self.folders.iter().any(|folder| {
+                // A hierarchy without the controller has no such file.
+                let text = fs_err::read_to_string(folder.join(file)).unwrap_or_default();
+                count(&text, name) > 0
+            })
+        };
+        ReachedLimits {
+            // The first is v2's file, the second v1's.
+            memory: counted("memory.events", "oom_kill")
+                || counted("memory.oom_control", "oom_kill"),
+            processes: counted("pids.events", "max"),
+        }
+    }
+}
+
+/// Reads one of the kernel's lists of counters: `oom_kill 3`.
+fn count(text: &str, name: &str) -> u64 {
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let found = lines.find(|(found, _)| *found == name);
+    found.map_or(0, |(_, number)| number.parse().unwrap_or(0))
 }
 
 impl Drop for Cgroup {
@@ -257,6 +283,19 @@ mod tests {
             })
             .collect();
         assert_eq!(parents(table, membership), expected, "{membership}");
+    }
+
+    #[test]
+    fn counters_are_read() {
+        for (text, expected) in [
+            ("low 0\nhigh 0\nmax 9\noom 2\noom_kill 2\n", 2),
+            ("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", 1),
+            ("oom_kill_disable 1\n", 0),
+            ("oom_kill -\n", 0),
+            ("", 0),
+        ] {
+            assert_eq!(count(text, "oom_kill"), expected, "{text:?}");
+        }
     }
 
     #[test]

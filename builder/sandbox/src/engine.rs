@@ -15,13 +15,14 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::cancel::Cancel;
 use crate::cgroup::Cgroup;
 use crate::diagnose::{Host, diagnose};
+use crate::disk::{DiskWatch, Excess};
 use crate::error::SandboxError;
 use crate::host::{kernel, setting};
 use crate::init::namespace_links;
 use crate::log::LimitedLog;
 use crate::protocol::{Evidence, Handover, ProgramEnd, Purpose, frame, send_all};
 use crate::terminal::{Typist, pseudoterminal};
-use crate::watch::{Cut, Watch};
+use crate::watch::{Cut, Seen, Stops, Watch};
 
 /// The most trees that the kernel merges in one overlay.
 const MOST_LAYERS: usize = 500;
@@ -217,9 +218,14 @@ impl EmbeddedEngine {
         // An init that is gone already has said why, or its status does.
         let _ = send_all(control.as_fd(), &order);
         let mut watch = Watch::new(control, output, LimitedLog::new(log, step.limits.log));
-        let deadline = began.checked_add(step.limits.wall_time);
+        let disk = DiskWatch::start(step).map_err(failed("starting to watch the disk"))?;
+        let stops = Stops {
+            deadline: began.checked_add(step.limits.wall_time),
+            cancelled: cancelled.as_fd(),
+            disk: disk.as_fd(),
+        };
         let is_limited = || cgroup.as_ref().is_some_and(|group| group.holds(process));
-        let watched = watch.run(&mut child, deadline, cancelled.as_fd(), &is_limited);
+        let watched = watch.run(&mut child, stops, &is_limited);
         if watched.is_err() {
             watch.give_up(&mut child);
         }
@@ -232,21 +238,13 @@ impl EmbeddedEngine {
         if let Some(fault) = seen.fault {
             return Err(diagnose(fault, &this_host()));
         }
-        let end = match (seen.end, seen.cut) {
-            (Some((ProgramEnd::Exited(status), _)), _) => StepEnd::Exited(status),
-            (Some((ProgramEnd::Signaled(signal), _)), _) => StepEnd::Signaled(signal),
-            (None, Some(Cut::TimedOut)) => StepEnd::TimedOut,
-            (None, Some(Cut::Cancelled)) => StepEnd::Cancelled,
-            (None, None) if seen.evidence.is_some() && purpose == Purpose::Probe => {
-                StepEnd::Exited(0)
-            }
-            // The kernel ended pid 1 itself: out of memory.
-            (None, None) if seen.evidence.is_some() => StepEnd::Signaled(nix::libc::SIGKILL),
-            (None, None) => return Err(self.ended_silently(status)),
+        let Some(end) = end_of(&seen, &disk, purpose) else {
+            return Err(self.ended_silently(status));
         };
         Ok(StepOutcome {
             end,
             isolation: self.isolation(seen.evidence, seen.is_limited),
+            reached: cgroup.as_ref().map(Cgroup::reached).unwrap_or_default(),
             elapsed: began.elapsed(),
             peak_memory: seen.end.map(|(_, peak)| peak),
         })
@@ -313,6 +311,24 @@ impl EmbeddedEngine {
             status,
         }
     }
+}
+
+/// Returns how a step ended, or `None` when it was never begun and nobody asked for that.
+fn end_of(seen: &Seen, disk: &DiskWatch, purpose: Purpose) -> Option<StepEnd> {
+    Some(match (seen.end, seen.cut) {
+        (Some((ProgramEnd::Exited(status), _)), _) => StepEnd::Exited(status),
+        (Some((ProgramEnd::Signaled(signal), _)), _) => StepEnd::Signaled(signal),
+        (None, Some(Cut::TimedOut)) => StepEnd::TimedOut,
+        (None, Some(Cut::Cancelled)) => StepEnd::Cancelled,
+        (None, Some(Cut::Disk)) => match disk.excess() {
+            Some(Excess::Over) => StepEnd::OverDisk,
+            Some(Excess::Short) | None => StepEnd::DiskShort,
+        },
+        (None, None) if seen.evidence.is_some() && purpose == Purpose::Probe => StepEnd::Exited(0),
+        // The kernel ended pid 1 itself: out of memory.
+        (None, None) if seen.evidence.is_some() => StepEnd::Signaled(nix::libc::SIGKILL),
+        (None, None) => return None,
+    })
 }
 
 /// Refuses what the kernel or init would refuse less clearly.
@@ -398,6 +414,8 @@ fn probe_step() -> SealedStep {
             wall_time: Duration::from_secs(30),
             log: 1 << 16,
             scratch: 1 << 24,
+            disk: 1 << 40,
+            reserve: 0,
         },
     }
 }

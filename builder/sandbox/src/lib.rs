@@ -18,6 +18,7 @@
 mod cancel;
 mod cgroup;
 mod diagnose;
+mod disk;
 mod engine;
 mod error;
 mod host;

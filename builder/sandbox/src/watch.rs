@@ -23,6 +23,17 @@ const PIECE: usize = 64 * 1024;
 pub(crate) enum Cut {
     TimedOut,
     Cancelled,
+    Disk,
+}
+
+/// What ends a step before its own end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stops<'a> {
+    pub deadline: Option<Instant>,
+    /// Readable when the caller cancels.
+    pub cancelled: BorrowedFd<'a>,
+    /// Readable when the step takes too much disk.
+    pub disk: BorrowedFd<'a>,
 }
 
 /// What was heard of a sandbox when it is over.
@@ -65,20 +76,22 @@ impl<'a> Watch<'a> {
     pub(crate) fn run(
         &mut self,
         child: &mut Child,
-        deadline: Option<Instant>,
-        cancelled: BorrowedFd<'_>,
+        stops: Stops<'_>,
         is_limited: &dyn Fn() -> bool,
     ) -> Result<(), SandboxError> {
         let flags = fcntl_getfl(&self.output).map_err(polling)?;
         fcntl_setfl(&self.output, flags | OFlags::NONBLOCK).map_err(polling)?;
         let mut buffer = vec![0; PIECE];
         loop {
-            let ready = self.wait(deadline, cancelled)?;
+            let ready = self.wait(stops)?;
             if ready.is_over_time && self.seen.cut.is_none() {
                 self.cut(child, Cut::TimedOut);
             }
             if ready.is_cancelled && self.seen.cut.is_none() {
                 self.cut(child, Cut::Cancelled);
+            }
+            if ready.is_over_disk && self.seen.cut.is_none() {
+                self.cut(child, Cut::Disk);
             }
             if ready.has_output {
                 self.copy_output(&mut buffer)?;
@@ -136,21 +149,22 @@ impl<'a> Watch<'a> {
         self.kill(child);
     }
 
-    fn wait(
-        &self,
-        deadline: Option<Instant>,
-        cancelled: BorrowedFd<'_>,
-    ) -> Result<Ready, SandboxError> {
+    fn wait(&self, stops: Stops<'_>) -> Result<Ready, SandboxError> {
         let is_cut = self.seen.cut.is_some();
         let mut fds = vec![PollFd::new(&self.control, PollFlags::IN)];
         let output = self.is_output_open.then(|| {
             fds.push(PollFd::new(&self.output, PollFlags::IN));
             fds.len() - 1
         });
-        let cancel = (!is_cut).then(|| {
-            fds.push(PollFd::from_borrowed_fd(cancelled, PollFlags::IN));
-            fds.len() - 1
-        });
+        let mut unless_cut = |handle| {
+            (!is_cut).then(|| {
+                fds.push(PollFd::from_borrowed_fd(handle, PollFlags::IN));
+                fds.len() - 1
+            })
+        };
+        let cancel = unless_cut(stops.cancelled);
+        let disk = unless_cut(stops.disk);
+        let deadline = stops.deadline;
         let remaining = deadline
             .filter(|_| !is_cut)
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -161,6 +175,7 @@ impl<'a> Watch<'a> {
             has_report: is_ready(0),
             has_output: output.is_some_and(is_ready),
             is_cancelled: cancel.is_some_and(is_ready),
+            is_over_disk: disk.is_some_and(is_ready),
             is_over_time: !is_cut && deadline.is_some_and(|deadline| Instant::now() >= deadline),
         })
     }
@@ -225,6 +240,7 @@ struct Ready {
     has_report: bool,
     has_output: bool,
     is_cancelled: bool,
+    is_over_disk: bool,
     is_over_time: bool,
 }
 

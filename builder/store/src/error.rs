@@ -46,6 +46,19 @@ pub enum StoreError {
         /// What the parser says.
         reason: String,
     },
+    /// Too little would be left of the system's longest path for what lies in the store.
+    #[error(
+        "the store's path has {actual} bytes, and {limit} are the most: name a folder nearer to the \
+         root (`{start}…`)"
+    )]
+    PathTooLong {
+        /// How the path starts.
+        start: String,
+        /// Its length.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The store may not be written to by this user, or its file system is mounted read-only.
     #[error("`{path}` can not be written to; make it writable or name another store")]
     NotWritable {

@@ -37,8 +37,29 @@ const FOLDERS: &[&str] = &[
     "quarantine",
 ];
 
+/// Longest path of a store, in bytes: the system's limit is 4095, and paths in a tree may have 3072.
+const LONGEST_ROOT: usize = 900;
+
+/// Refuses a path below which trees would have no room.
+fn check_length(root: &Path) -> Result<(), StoreError> {
+    /// How much of it is shown, in characters.
+    const SHOWN: usize = 80;
+    let actual = root.as_os_str().len();
+    if actual <= LONGEST_ROOT {
+        return Ok(());
+    }
+    Err(StoreError::PathTooLong {
+        start: root.to_string_lossy().chars().take(SHOWN).collect(),
+        actual,
+        limit: LONGEST_ROOT,
+    })
+}
+
 /// Makes `root` a store or checks that it is one; returns its absolute path.
 pub(crate) fn prepare(root: &Path) -> Result<PathBuf, StoreError> {
+    let absolute =
+        std::path::absolute(root).map_err(|error| StoreError::from_io("read", root, error))?;
+    check_length(&absolute)?;
     match fs_err::metadata(root) {
         Ok(found) if !found.is_dir() => return Err(StoreError::NotAFolder { path: root.into() }),
         Ok(_) => {}
@@ -53,9 +74,10 @@ pub(crate) fn prepare(root: &Path) -> Result<PathBuf, StoreError> {
         }
         Err(error) => return Err(StoreError::from_io("read", root, error)),
     }
-    let root = std::path::absolute(root)
-        .and_then(|path| path.canonicalize())
+    let root = absolute
+        .canonicalize()
         .map_err(|error| StoreError::from_io("read", root, error))?;
+    check_length(&root)?;
     if !check_format(&root)? {
         check_unused(&root)?;
         create_file(

@@ -93,6 +93,8 @@ fn step(root: &Path, build: &Path) -> Result<SealedStep, BenchError> {
             wall_time: Duration::from_secs(60),
             log: 1 << 20,
             scratch: 1 << 30,
+            disk: 1 << 40,
+            reserve: 0,
         },
     })
 }

@@ -7,7 +7,7 @@ use std::sync::Barrier;
 
 use kiln_model::{
     Architecture, Digest, Isolation, LOCK_FORMAT, Lock as _, LockedSource, ManifestDigest,
-    Measured, RecipeLock, RecipeName, SealedStep, StepEnd, StepOutcome,
+    Measured, ReachedLimits, RecipeLock, RecipeName, SealedStep, StepEnd, StepOutcome,
 };
 use kiln_sandbox::{Cancel, Engine, SandboxError};
 use kiln_store::{FetchSettings, Fetcher, Network, Store};
@@ -73,6 +73,7 @@ impl Engine for Pretender {
         }
         Ok(StepOutcome {
             end,
+            reached: ReachedLimits::default(),
             isolation: Isolation {
                 engine: "pretender".to_owned(),
                 network: ISOLATION,

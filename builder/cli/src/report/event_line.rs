@@ -290,6 +290,10 @@ pub enum End {
     Signaled,
     /// By the time limit.
     TimedOut,
+    /// By the limit of what `/build` may take.
+    OverDisk,
+    /// For lack of free space on the host's disk.
+    DiskShort,
     /// By an interruption.
     Cancelled,
 }

@@ -146,6 +146,8 @@ fn event_line(event: &Event<'_>) -> Option<EventLine> {
                 StepEnd::Exited(status) => (End::Exited, Some(*status), None),
                 StepEnd::Signaled(signal) => (End::Signaled, None, Some(*signal)),
                 StepEnd::TimedOut => (End::TimedOut, None, None),
+                StepEnd::OverDisk => (End::OverDisk, None, None),
+                StepEnd::DiskShort => (End::DiskShort, None, None),
                 StepEnd::Cancelled => (End::Cancelled, None, None),
             };
             EventLine::StepEnded {

@@ -10,17 +10,17 @@ use walkdir::WalkDir;
 
 use crate::bases::Base;
 use crate::project::{
-    BUILD_WITH_SUMS, Project, changed, demo_with_sums, outputs, wait_until, with_build,
+    BUILD_WITH_SUMS, DEMO, Project, changed, demo_with_sums, outputs, wait_until, with_build,
 };
 use crate::server::Server;
 
 /// A day and a fraction that no other process on this machine sleeps for.
-fn marker(number: u32) -> String {
+pub fn marker(number: u32) -> String {
     format!("86400.{}00{number}", std::process::id())
 }
 
 /// Returns the ids of all processes that have the marker among their arguments.
-fn survivors(marker: &str) -> Vec<String> {
+pub fn survivors(marker: &str) -> Vec<String> {
     let processes = WalkDir::new("/proc").max_depth(1).sort_by_file_name();
     let ids = processes
         .into_iter()
@@ -167,4 +167,72 @@ fn slow_killed_again_and_again_at_any_point_it_still_gets_there() {
     );
     killed.check_store();
     killed.check_no_leftovers();
+}
+
+/// Starts a build that tells programs what happens, waits for an event that has all of `parts`, sends
+/// a signal and returns how it ended.
+fn stop_at(project: &Project<'_>, parts: &[&str], signal: Signal) -> crate::project::Ended {
+    use std::io::BufRead as _;
+    let mut command = project.command();
+    command.args(["--format=json", "build"]);
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    let mut events = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = Vec::new();
+    loop {
+        let Some(Ok(event)) = events.next() else {
+            panic!("never came: {parts:?} in {told:#?}");
+        };
+        let is_it = parts.iter().all(|part| event.contains(part));
+        told.push(event);
+        if is_it {
+            break;
+        }
+    }
+    kill_process(id(&child), signal).unwrap();
+    told.extend(events.map_while(Result::ok));
+    let mut ended = project.ended(&child.wait_with_output().unwrap());
+    ended.stdout = told.join("\n");
+    ended
+}
+
+#[test]
+fn slow_whatever_it_is_doing_a_signal_ends_it_with_130() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    // So much that none of it ends by itself while the test waits.
+    let install = "  use: make\n  install: |\n    make install\n    \
+                   truncate -s 60G \"$DESTDIR/usr/large\"\n";
+    let project = Project::new(&base, &server, &changed(DEMO, "  use: make\n", install));
+    project.done(&["lock"]);
+    let tree = project
+        .store()
+        .join("trees")
+        .join(base.lock.layer.0.to_hex());
+    let check = |parts: &[&str], signal: Signal| {
+        let ended = stop_at(&project, parts, signal);
+        let said = "error: interrupted\n";
+        assert_eq!(ended.code, Some(130), "{parts:?}: {}", ended.stderr);
+        assert!(ended.stderr.ends_with(said), "{parts:?}: {}", ended.stderr);
+        let last = "{\"event\":\"finished\",\"exit\":130}";
+        assert!(ended.stdout.ends_with(last), "{}", ended.stdout);
+        assert_eq!(project.rpm_names(), [""; 0]);
+        project.check_no_leftovers();
+        project.check_store();
+    };
+    // Reading back what the install step left.
+    check(&["step-ended", "\"install\""], Signal::INT);
+    check(&["step-ended", "\"install\""], Signal::TERM);
+    // Unpacking the root file system.
+    fs_err::rename(&tree, project.root.join("tree")).unwrap();
+    check(&["assembly-advanced", "\"files\""], Signal::INT);
+    assert!(!tree.exists(), "half a tree is none");
+    fs_err::rename(project.root.join("tree"), &tree).unwrap();
+    // Packaging is a step like others.
+    project.write_demo(DEMO);
+    check(&["step-started", "\"package\"", "\"demo\""], Signal::TERM);
+    project.done(&["build"]);
+    assert!(project.rpm_names().len() > 1);
+    project.check_store();
+    project.check_no_leftovers();
 }

@@ -9,9 +9,13 @@
 
 mod bases;
 mod builds;
+mod escapes;
 mod failures;
+mod full;
 mod interrupts;
+mod limits;
 mod links;
+mod oddities;
 mod project;
 mod refusals;
 mod server;

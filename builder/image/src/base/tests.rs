@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 
 use kiln_model::SandboxPath;
-use kiln_store::{FetchSettings, Network, Silent};
+use kiln_store::{BlobInfo, FetchOrigin, FetchSettings, Network, Silent};
 
 use super::*;
 use crate::debian::ReleaseError;
@@ -320,4 +320,43 @@ fn what_does_not_match_the_lock_is_refused() {
         prepare_base(&fresh.request(&other_links, &lock)),
         Err(PrepareError::Layer { .. })
     ));
+}
+
+/// Says yes when it was asked often enough.
+struct Patience(std::sync::atomic::AtomicI64);
+
+impl FetchProgress for Patience {
+    fn started(&self, _: &str, _: Option<u64>) {}
+    fn advanced(&self, _: &str, _: u64) {}
+    fn finished(&self, _: &str, _: &BlobInfo, _: FetchOrigin) {}
+}
+
+impl PrepareProgress for Patience {
+    fn is_stopped(&self) -> bool {
+        self.0.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) <= 0
+    }
+}
+
+#[test]
+fn preparing_can_be_stopped_at_any_point_and_goes_on_later() {
+    let site = Site::new(archive());
+    let lock = site.lock(&request()).unwrap();
+    let wanted = request();
+    let fresh = Site::new(archive());
+    let mut stops = 0;
+    let root = loop {
+        let patience = Patience(stops.into());
+        let prepare = PrepareBase {
+            progress: &patience,
+            ..fresh.request(&wanted, &lock)
+        };
+        match prepare_base(&prepare) {
+            Ok(root) => break root,
+            Err(error) => assert!(crate::stop::is_stopped(&error), "{stops}: {error:?}"),
+        }
+        assert_eq!(fresh.store.tree(&lock.layer).unwrap(), None);
+        stops += 1;
+    };
+    assert!(stops > 3, "{stops}");
+    assert!(root.join("usr").is_dir());
 }

@@ -9,6 +9,7 @@ use crate::compression::StreamLimit;
 use crate::hand_deb::compress;
 use crate::hand_tar::{HandTar, listing};
 use crate::rooted::MAX_DEPTH;
+use crate::stop::Stoppable;
 use crate::tar_header::{HeaderProblem, SpecialKind};
 
 fn unpack(archive: &[u8]) -> Result<Vec<String>, UnpackError> {
@@ -74,6 +75,32 @@ fn one_top_folder_is_stripped_whatever_the_compression() {
         let mut members = compress(&tar[..700]);
         members.extend(compress(&tar[700..]));
         assert_eq!(unpack(&members).unwrap(), HONEST, "{name}, two members");
+    }
+}
+
+#[test]
+fn whoever_asks_to_stop_is_heard_through_every_decoder() {
+    let tar = honest().end();
+    let archives = COMPRESSORS.iter().map(|with| compress(&tar, *with));
+    for archive in archives.chain([tar.clone()]) {
+        let mut stops = 0;
+        // Stopped at the first question, the second, and so on until it is not asked so often.
+        loop {
+            let folder = tempfile::tempdir().unwrap();
+            let asked = std::cell::Cell::new(0);
+            let is_stopped = || {
+                asked.set(asked.get() + 1);
+                asked.get() > stops
+            };
+            let mut reader = Stoppable::new(archive.as_slice(), &is_stopped);
+            let target = folder.path();
+            match unpack_source(&mut reader, "x-1.tar", target, UnpackLimits::SOURCE) {
+                Ok(()) => break assert_eq!(listing(target), HONEST),
+                Err(error) => assert!(crate::stop::is_stopped(&error), "{stops}: {error:?}"),
+            }
+            stops += 1;
+        }
+        assert!(stops > 1);
     }
 }
 

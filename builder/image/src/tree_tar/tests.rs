@@ -327,4 +327,25 @@ fn size_count_and_depth_are_limited() {
         refusal(folder.path()),
         TreeTarError::TooDeep { limit: 256, .. }
     ));
+    let folder = tempfile::tempdir().unwrap();
+    let mut path = folder.path().to_owned();
+    let mut below = fs_err::File::open(&path).unwrap().into_parts().0;
+    for _ in 0..16 {
+        // By handles: the whole path may be longer than the system takes.
+        let name = "n".repeat(200);
+        rustix::fs::mkdirat(&below, &name, Mode::RWXU).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        below = rustix::fs::openat(&below, &name, flags, Mode::empty())
+            .unwrap()
+            .into();
+        path.push(name);
+    }
+    match refusal(folder.path()) {
+        TreeTarError::TooLong {
+            start,
+            actual,
+            limit,
+        } => assert_eq!((start.len(), actual, limit), (80, 3215, 3072)),
+        other => panic!("{other:?}"),
+    }
 }

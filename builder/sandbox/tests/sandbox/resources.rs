@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::time::Duration;
 
-use kiln_model::{Measured, SealedStep, StepEnd};
+use kiln_model::{Measured, MountAccess, ReachedLimits, SealedStep, StepEnd};
 use kiln_sandbox::{Cancel, Engine};
 
-use crate::support::{Place, engine, output, run};
+use crate::support::{Place, engine, mount, output, run};
 
 #[test]
 fn a_flood_of_output_is_cut_and_counted() {
@@ -65,6 +65,30 @@ fn empty_files_are_counted_too() {
     assert_eq!(output(&place.step(script)), "No space left on device\n");
 }
 
+#[test]
+fn what_fills_the_disk_is_stopped() {
+    let Some(place) = Place::new() else { return };
+    let out = place.folder("out");
+    let check = |script: &str, (disk, reserve): (u64, u64), expected: StepEnd| {
+        let mut step = place.step(script);
+        step.mounts = vec![mount(&out, "/build", MountAccess::ReadWrite)];
+        (step.limits.disk, step.limits.reserve) = (disk, reserve);
+        assert_eq!(run(&step).unwrap().0.end, expected, "{script}");
+    };
+    let (mib, all) = (1 << 20, 1 << 60);
+    let fill = "dd if=/dev/zero of=/build/f bs=1M count=40; sleep 1000";
+    check(fill, (20 * mib, 0), StepEnd::OverDisk);
+    // It is counted, whoever wrote it and when.
+    check("sleep 1000", (20 * mib, 0), StepEnd::OverDisk);
+    check("sleep 0.1; exit 3", (all, 0), StepEnd::Exited(3));
+    check("sleep 1000", (all, all), StepEnd::DiskShort);
+    // What nobody can write to is nobody's excess.
+    let mut step = place.step("sleep 0.1");
+    step.mounts = vec![mount(&out, "/build", MountAccess::ReadOnly)];
+    (step.limits.disk, step.limits.reserve) = (1, all);
+    assert_eq!(run(&step).unwrap().0.end, StepEnd::Exited(0));
+}
+
 /// Returns whether the host lets us limit, having said so when it does not.
 fn is_limited(step: &SealedStep) -> bool {
     let (outcome, _) = run(step).unwrap();
@@ -84,8 +108,13 @@ fn a_fork_bomb_meets_its_limit() {
     if !is_limited(&place.step("true")) {
         return;
     }
-    let (_, log) = run(&step).unwrap();
+    let (outcome, log) = run(&step).unwrap();
     assert!(log.contains("can't fork"), "{log}");
+    let processes = ReachedLimits {
+        memory: false,
+        processes: true,
+    };
+    assert_eq!(outcome.reached, processes);
 }
 
 #[test]
@@ -99,6 +128,11 @@ fn memory_is_limited_for_the_step_alone() {
     step.limits.memory = 64 << 20;
     let (outcome, log) = run(&step).unwrap();
     assert_eq!(outcome.end, StepEnd::Signaled(9), "{log}");
+    let memory = ReachedLimits {
+        memory: true,
+        processes: false,
+    };
+    assert_eq!(outcome.reached, memory);
 }
 
 #[test]

@@ -199,6 +199,8 @@ impl Place {
                 wall_time: Duration::from_secs(120),
                 log: 1 << 20,
                 scratch: 64 << 20,
+                disk: 1 << 40,
+                reserve: 0,
             },
         }
     }

@@ -113,6 +113,7 @@ fn work_that_ended_says_how() {
         node: zlib.node().unwrap().clone(),
         step: StepName::Build,
         end: StepEnd::Exited(2),
+        reached: Vec::new(),
         log: Box::new(LogEnd {
             log: PathBuf::from("out/logs/zlib/build.log"),
             command: Some("make -j2".to_owned()),
