@@ -6,6 +6,7 @@
 mod base_image;
 mod config;
 mod digest;
+pub mod host_path;
 mod lockfile;
 mod name;
 mod path;

@@ -59,6 +59,7 @@ pub enum MountAccess {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Place on the host.
+    #[serde(with = "crate::host_path")]
     pub source: PathBuf,
     /// Place in the sandbox; missing parents are created in the step's own upper layer.
     pub target: SandboxPath,
@@ -93,6 +94,7 @@ pub struct SealedStep {
     pub label: String,
     /// Read-only trees that make up the root file system, topmost first; at least one. A writable
     /// upper layer lies over them and is thrown away after the step.
+    #[serde(with = "crate::host_path::list")]
     pub rootfs: Vec<PathBuf>,
     /// What else is visible. Order matters: a later mount may lie inside an earlier one.
     pub mounts: Vec<Mount>,

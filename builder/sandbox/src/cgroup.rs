@@ -48,7 +48,9 @@ enum Version {
 impl Cgroup {
     /// Makes groups with `limits`; `None` where the host does not let us limit both.
     pub(crate) fn create(limits: &Limits) -> Option<Self> {
-        let table = fs_err::read_to_string("/proc/self/mountinfo").ok()?;
+        // A mount elsewhere on the host may have any bytes in its name.
+        let table = fs_err::read("/proc/self/mountinfo").ok()?;
+        let table = String::from_utf8_lossy(&table);
         let membership = fs_err::read_to_string("/proc/self/cgroup").ok()?;
         let name = format!(
             "{PREFIX}{}-{}",

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use kiln_model::{Measured, SealedStep};
+use kiln_model::{Measured, SealedStep, host_path};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ pub(crate) struct Handover {
     /// Namespace links of the engine (`net` -> `net:[4026531840]`): init's must differ.
     pub namespaces: BTreeMap<String, String>,
     /// `cgroup.procs` files that init joins before it leaves the host's cgroup namespace.
+    #[serde(with = "host_path::list")]
     pub cgroups: Vec<PathBuf>,
     /// The run.
     pub step: SealedStep,
@@ -89,13 +90,25 @@ pub(crate) enum Fault {
     /// Writing `/proc/self/uid_map` and its kin.
     IdMap { file: String, errno: i32 },
     /// Opening a tree of the root file system.
-    Layer { path: PathBuf, errno: i32 },
+    Layer {
+        #[serde(with = "host_path")]
+        path: PathBuf,
+        errno: i32,
+    },
     /// Mounting the overlay.
     Overlay { layers: usize, errno: i32 },
     /// Opening a mount's source.
-    Source { path: PathBuf, errno: i32 },
+    Source {
+        #[serde(with = "host_path")]
+        path: PathBuf,
+        errno: i32,
+    },
     /// A mount's source that is no folder and no regular file.
-    SourceKind { path: PathBuf, kind: String },
+    SourceKind {
+        #[serde(with = "host_path")]
+        path: PathBuf,
+        kind: String,
+    },
     /// Finding or making the place of a mount.
     Target {
         path: String,

@@ -236,3 +236,41 @@ fn slow_whatever_it_is_doing_a_signal_ends_it_with_130() {
     project.check_store();
     project.check_no_leftovers();
 }
+
+#[test]
+fn slow_of_two_kilns_on_one_store_the_death_of_one_is_nothing_to_the_other() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let project = Project::new(&base, &server, &demo_with_sums());
+    project.write_sums();
+    project.done(&["lock"]);
+    let marker = marker(4);
+    let mut dying = start(&project, &marker);
+    let left = WalkDir::new(project.store().join("tmp")).max_depth(1);
+    assert_eq!(left.into_iter().count(), 3, "a folder and its lock");
+    // It builds another recipe with the same library, and finishes while the first one sleeps.
+    let other = changed(&demo_with_sums(), "name: demo\n", "name: other\n");
+    let other = changed(&other, "- name: demo\n", "- name: other\n");
+    let other = other.replace("libdemo-devel", "libother-devel");
+    let other = other.replace("name: libdemo\n", "name: libother\n");
+    let other = other.replace("=libdemo", "=libother");
+    let other = other.replace("/usr/lib/demo/", "/usr/lib/other/");
+    let other = changed(&other, "  use: make\n", BUILD_WITH_SUMS);
+    project.write_like_demo("other", &other);
+    project.done(&["lock", "other"]);
+    let mut command = project.command();
+    command.args(["--quiet", "--out", "other", "build", "other"]);
+    let piped = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let living = piped.spawn().unwrap();
+    kill_process(id(&dying), Signal::KILL).unwrap();
+    dying.wait().unwrap();
+    let ended = project.ended(&living.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    wait_until("the end of all that the step started", || {
+        survivors(&marker).is_empty()
+    });
+    project.check_store();
+    // Whatever the dead one left is gone with the next one that opens the store.
+    project.done(&["plan"]);
+    project.check_no_leftovers();
+}

@@ -180,11 +180,13 @@ fn is_unshare_allowed() -> bool {
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::empty()) }.is_ok()
 }
 
+/// Reads one of the kernel's tables. Names of the host's files in it may be any bytes.
 fn read(path: &str) -> Act<String> {
-    fs_err::read_to_string(path).map_err(|error| Fault::Call {
+    let bytes = fs_err::read(path).map_err(|error| Fault::Call {
         what: format!("reading {path}"),
         errno: error.raw_os_error().unwrap_or(0),
-    })
+    })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
