@@ -347,10 +347,10 @@ fn collect(
     request: &TreeTarRequest<'_>,
     what: &str,
 ) -> Result<(DiffId, Vec<TreeEntry>), BuildError> {
-    let mut blob = shop.store.blob_writer()?;
+    let mut blob = shop.store.plain_blob_writer()?;
     let entries = write_tree_tar(request, &mut blob)
         .map_err(|error| BuildError::image(what)(error.into()))?;
-    Ok((DiffId(blob.finish()?.digest), entries))
+    Ok((DiffId(blob.finish()?), entries))
 }
 
 fn collect_destdir(
