@@ -29,6 +29,7 @@ mod rootfs;
 mod rpmbuild;
 mod schedule;
 mod script;
+mod side_by_side;
 mod site;
 mod spec;
 mod split;
