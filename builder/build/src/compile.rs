@@ -414,9 +414,9 @@ fn collect(
     request: &TreeTarRequest<'_>,
 ) -> Result<(DiffId, Vec<TreeEntry>), CollectError> {
     let is_stopped = || shop.cancel.is_cancelled();
-    let mut blob = Stoppable::new(shop.store.blob_writer()?, &is_stopped);
+    let mut blob = Stoppable::new(shop.store.plain_blob_writer()?, &is_stopped);
     let entries = write_tree_tar(request, &mut blob)?;
-    Ok((DiffId(blob.into_inner().finish()?.digest), entries))
+    Ok((DiffId(blob.into_inner().finish()?), entries))
 }
 
 fn collect_destdir(

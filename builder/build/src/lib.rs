@@ -30,6 +30,7 @@ mod rpmbuild;
 mod schedule;
 mod script;
 mod shell;
+mod side_by_side;
 mod site;
 mod spec;
 mod split;

@@ -356,9 +356,21 @@ pub(crate) fn checked_lock_over(
     architecture: Architecture,
     base_lock: impl FnOnce() -> Result<Option<Arc<BaseLock>>, BuildError>,
 ) -> Result<RecipeLock, BuildError> {
+    let lock = project.recipe_lock(&loaded.recipe.name, architecture)?;
+    checked(project, loaded, architecture, lock, base_lock)
+}
+
+/// Does the same with a lockfile that was read before.
+pub(crate) fn checked(
+    project: &Project,
+    loaded: &LoadedRecipe,
+    architecture: Architecture,
+    lock: Option<RecipeLock>,
+    base_lock: impl FnOnce() -> Result<Option<Arc<BaseLock>>, BuildError>,
+) -> Result<RecipeLock, BuildError> {
     let recipe = &loaded.recipe;
     let file = project.lock_path(recipe.name.as_str(), architecture);
-    let Some(lock) = project.recipe_lock(&recipe.name, architecture)? else {
+    let Some(lock) = lock else {
         return Err(BuildError::NotLocked { file });
     };
     let stale = |reason: String, path: Option<NodePath>| BuildError::StaleLock {

@@ -14,8 +14,9 @@ use crate::compile::{BuildInputs, Built, cached};
 use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::lint::check_findings;
-use crate::lock::{checked_base_lock, checked_lock_over};
+use crate::lock::{checked, checked_base_lock};
 use crate::rootfs::Rootfs;
+use crate::side_by_side::side_by_side;
 use crate::workshop::Workshop;
 
 /// The lockfiles of base images, each read once: many recipes share one, and it is long.
@@ -61,12 +62,16 @@ impl Plan {
         let mut built: BTreeMap<NodeId, Built> = BTreeMap::new();
         let mut sizes = BTreeMap::new();
         let mut base_locks = BaseLocks::default();
-        for node in &graph.order {
+        let locks = side_by_side(&graph.order, |node| {
+            shop.project.recipe_lock(&node.recipe, shop.architecture)
+        });
+        for (node, lock) in graph.order.iter().zip(locks) {
             let loaded = &shop.project.recipes[&node.recipe];
             check_findings(&loaded.recipe)?;
             loaded.check_patches()?;
             let mut base_lock = || base_locks.of(shop, &loaded.recipe);
-            let lock = checked_lock_over(shop.project, loaded, shop.architecture, &mut base_lock)?;
+            let (project, architecture) = (shop.project, shop.architecture);
+            let lock = checked(project, loaded, architecture, lock?, &mut base_lock)?;
             sizes.extend(
                 lock.sources
                     .iter()

@@ -13,6 +13,7 @@ use walkdir::WalkDir;
 
 use crate::error::BuildError;
 use crate::graph::{NodeId, Prefix};
+use crate::side_by_side::side_by_side;
 
 /// A recipe and the file that it came from.
 #[derive(Debug, Clone)]
@@ -389,10 +390,11 @@ pub(crate) fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
 
 /// Reads at most `limit` bytes and one more, so that a reader notices that there are too many.
 fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs_err::File::open(path)?
-        .take(limit + 1)
-        .read_to_end(&mut bytes)?;
+    let file = fs_err::File::open(path)?;
+    // Room for all of it at once: a bounded reader knows no size and begins with tiny reads.
+    let size = file.metadata().map_or(0, |found| found.len()).min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    file.take(limit + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -411,7 +413,13 @@ pub(crate) fn read_text_file(path: &Path, shown: &Path) -> Result<Vec<u8>, Proje
 impl Survey {
     /// Reads one file that people write; `None` when it can not be read, which is kept as an error.
     fn read(&mut self, file: &Path) -> Option<Vec<u8>> {
-        match read_text_file(&self.project.root.join(file), file) {
+        let bytes = read_text_file(&self.project.root.join(file), file);
+        self.take(file, bytes)
+    }
+
+    /// Keeps the text of a file that was read, or the error.
+    fn take(&mut self, file: &Path, bytes: Result<Vec<u8>, ProjectError>) -> Option<Vec<u8>> {
+        match bytes {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 self.project.texts.insert(file.to_owned(), text);
@@ -461,22 +469,27 @@ impl Survey {
     }
 
     fn read_recipes(&mut self) {
-        for folder in sorted_entries(&self.project.root.join("recipes")) {
-            if folder.join("recipe.yaml").symlink_metadata().is_err() {
-                continue;
-            }
+        let root = self.project.root.clone();
+        let mut folders = sorted_entries(&root.join("recipes"));
+        folders.retain(|folder| folder.join("recipe.yaml").symlink_metadata().is_ok());
+        let read = side_by_side(&folders, |folder| {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            let file = relative(&self.project.root, &folder).join("recipe.yaml");
-            let parsed = self.read(&file).map(|bytes| {
-                let recipe = Recipe::parse(&bytes, &name)?;
-                Ok((recipe, Digest::of(&bytes)))
+            let file = relative(&root, folder).join("recipe.yaml");
+            let bytes = read_text_file(&root.join(&file), &file);
+            let parsed = bytes.as_ref().ok().map(|bytes| {
+                let recipe = Recipe::parse(bytes, &name)?;
+                Ok((recipe, Digest::of(bytes)))
             });
+            (name.into_owned(), file, bytes, parsed)
+        });
+        for (folder, (name, file, bytes, parsed)) in folders.into_iter().zip(read) {
+            self.take(&file, bytes);
             match parsed {
                 Some(Ok((recipe, digest))) => {
                     let name = recipe.name.clone();
                     let loaded = LoadedRecipe {
                         recipe,
-                        folder: folder.clone(),
+                        folder,
                         digest,
                     };
                     self.project.recipes.insert(name, loaded);
@@ -485,7 +498,7 @@ impl Survey {
                 Some(Err(error)) => self.yaml(&file, error),
                 None => {}
             }
-            self.broken_recipes.insert(name.into_owned());
+            self.broken_recipes.insert(name);
         }
     }
 

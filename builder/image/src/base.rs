@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::advance::PrepareProgress;
 use crate::debian::{Essential, IndexError, ReleaseError, ResolveError, ResolveRequest, resolve};
-use crate::layer::{AssembleError, LayerKind, LayerRequest, assemble_layer};
+use crate::layer::{AssembleError, LayerKind, LayerRequest, assemble_layer, assemble_tree};
 use crate::oci::{ImageError, canonical_json, image_layers, write_image};
 use crate::rootfs::{RootfsError, layer_tree_told};
 
@@ -366,7 +366,7 @@ pub fn prepare_base(request: &PrepareBase<'_>) -> Result<PathBuf, PrepareError> 
     {
         return Ok(root);
     }
-    prepare(
+    let root = prepare(
         request,
         &Wanted {
             what: format!("base image `{}`", lock.base),
@@ -383,11 +383,7 @@ pub fn prepare_base(request: &PrepareBase<'_>) -> Result<PathBuf, PrepareError> 
             actual,
         });
     }
-    Ok(layer_tree_told(
-        request.store,
-        &lock.layer,
-        request.progress,
-    )?)
+    Ok(root)
 }
 
 /// Returns the root of the tree of a recipe's tools, which goes over the base image's.
@@ -409,12 +405,7 @@ pub fn prepare_tools(
             packages: &tools.packages,
             kind: LayerKind::Addition,
         },
-    )?;
-    Ok(layer_tree_told(
-        request.store,
-        &tools.layer,
-        request.progress,
-    )?)
+    )
 }
 
 struct Wanted<'a> {
@@ -424,22 +415,32 @@ struct Wanted<'a> {
     kind: LayerKind,
 }
 
-/// Sees to it that a layer's blob is in the store.
-fn prepare(request: &PrepareBase<'_>, wanted: &Wanted<'_>) -> Result<(), PrepareError> {
-    let store = request.store;
+/// Sees to it that a layer's blob and tree are in the store; returns the tree's root.
+fn prepare(request: &PrepareBase<'_>, wanted: &Wanted<'_>) -> Result<PathBuf, PrepareError> {
+    let (store, progress) = (request.store, request.progress);
     if store.contains(&wanted.layer.0) {
-        return Ok(());
+        return Ok(layer_tree_told(store, wanted.layer, progress)?);
     }
-    fetch_packages(request.fetcher, wanted.packages, request.progress)?;
-    let (archive, progress) = (request.archive, request.progress);
-    let actual = assemble(store, archive, wanted.packages, wanted.kind, progress)?;
-    if actual == *wanted.layer {
-        return Ok(());
-    }
-    Err(PrepareError::Layer {
+    fetch_packages(request.fetcher, wanted.packages, progress)?;
+    let other = |actual| PrepareError::Layer {
         what: wanted.what.clone(),
         expected: *wanted.layer,
         actual,
+    };
+    if let Some(root) = store.tree(wanted.layer)? {
+        // Only the blob is missing.
+        let kind = wanted.kind;
+        let actual = assemble(store, request.archive, wanted.packages, kind, progress)?;
+        return if actual == *wanted.layer {
+            Ok(root)
+        } else {
+            Err(other(actual))
+        };
+    }
+    let layer = layer_request(request.archive, wanted.packages, wanted.kind);
+    assemble_tree(store, &layer, wanted.layer, progress).map_err(|error| match error {
+        AssembleError::Store(StoreError::Mismatch { actual, .. }) => other(DiffId(actual)),
+        error => error.into(),
     })
 }
 
@@ -478,16 +479,21 @@ fn assemble(
     kind: LayerKind,
     progress: &dyn PrepareProgress,
 ) -> Result<DiffId, AssembleError> {
-    assemble_layer(
-        store,
-        &LayerRequest {
-            packages,
-            links: &archive.links,
-            exclude: &archive.exclude,
-            kind,
-        },
-        progress,
-    )
+    let request = layer_request(archive, packages, kind);
+    assemble_layer(store, &request, progress)
+}
+
+fn layer_request<'a>(
+    archive: &'a ArchiveBase,
+    packages: &'a [LockedPackage],
+    kind: LayerKind,
+) -> LayerRequest<'a> {
+    LayerRequest {
+        packages,
+        links: &archive.links,
+        exclude: &archive.exclude,
+        kind,
+    }
 }
 
 #[cfg(test)]

@@ -7,17 +7,19 @@
 //! What the scripts of a base image's packages would have made is added ([`base_files`]).
 
 mod base_files;
+mod handover;
 mod merge;
 mod spool;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use kiln_model::{DiffId, FilePattern, LockedPackage, SandboxPath};
-use kiln_store::{Store, StoreError};
+use kiln_store::{Store, StoreError, WriteTreeError};
 
 use crate::advance::{Advance, PrepareProgress, TreeStage};
 use crate::deb::{DebError, read_deb};
@@ -25,6 +27,7 @@ use crate::printable::printable;
 use crate::stop::{Stoppable, Stopped};
 use crate::tar_read::TarError;
 use crate::tar_write::{NodeKind, NodeMetadata, TarWriter};
+use crate::unpack::UnpackError;
 
 use self::merge::{Layer, LinkOutcome, Node, PackageFiles, Source};
 use self::spool::{ContentId, Spool, SpoolError, Spools};
@@ -123,6 +126,9 @@ pub enum AssembleError {
         /// What the writer says.
         source: io::Error,
     },
+    /// The layer could not be unpacked while it was written.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
 }
 
 /// What a package has at some path.
@@ -165,10 +171,52 @@ pub fn assemble_layer(
     progress: &dyn PrepareProgress,
 ) -> Result<DiffId, AssembleError> {
     let scratch = store.scratch()?;
+    let (layer, mut spool) = gather(store, request, scratch.path(), progress)?;
+    let mut blob = store.plain_blob_writer()?;
+    write_layer(&layer, &mut spool, &mut blob, progress)?;
+    Ok(DiffId(blob.finish()?))
+}
+
+/// Assembles the layer `expected`, stores it as an uncompressed tar, and its files as a tree; returns
+/// the tree's root. The tree is unpacked while the layer is written. If it is in the store already, it
+/// is taken from there.
+///
+/// # Errors
+/// `Store` with `Mismatch` when another layer comes out, and nothing of it is kept; `Unpack` when the
+/// layer can not be unpacked; otherwise as [`assemble_layer`].
+pub fn assemble_tree(
+    store: &Store,
+    request: &LayerRequest<'_>,
+    expected: &DiffId,
+    progress: &dyn PrepareProgress,
+) -> Result<PathBuf, AssembleError> {
+    let scratch = store.scratch()?;
+    let (layer, spool) = gather(store, request, scratch.path(), progress)?;
+    let mut contents = Some((spool, scratch));
+    let written = store.write_tree(expected, &mut |root| {
+        // Gone when this ends: what nobody needs any more must not be waited for.
+        let (mut spool, _scratch) = contents.take().expect("a tree is filled once");
+        handover::write_and_unpack(store, expected, root, |out| {
+            write_layer(&layer, &mut spool, out, progress)
+        })
+    });
+    written.map_err(|error| match error {
+        WriteTreeError::Fill(error) => error,
+        WriteTreeError::Store(error) => error.into(),
+    })
+}
+
+/// Reads the packages and puts together what the layer holds; contents lie in `scratch`.
+fn gather<'a>(
+    store: &Store,
+    request: &LayerRequest<'a>,
+    scratch: &Path,
+    progress: &dyn PrepareProgress,
+) -> Result<(Layer<'a>, Spools), AssembleError> {
     let mut packages: Vec<&LockedPackage> = request.packages.iter().collect();
     packages.sort();
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let mut spool = Spools::create(scratch.path(), threads.min(MOST_THREADS))?;
+    let mut spool = Spools::create(scratch, threads.min(MOST_THREADS))?;
     let mut layer = Layer::new(request.exclude);
     let total = packages.iter().map(|package| package.size).sum();
     let advance = Mutex::new(Advance::start(progress, TreeStage::Read, total));
@@ -189,7 +237,7 @@ pub fn assemble_layer(
     base_files::add(&mut layer, &mut spool, &packages, request.kind)?;
     add_links(&mut layer, request.links)?;
     layer.add_parents()?;
-    write_layer(store, &layer, &mut spool, progress)
+    Ok((layer, spool))
 }
 
 /// What all threads that read packages share.
@@ -275,22 +323,20 @@ fn add_links(
 }
 
 fn write_layer(
-    store: &Store,
     layer: &Layer<'_>,
     spool: &mut Spools,
+    out: &mut dyn Write,
     progress: &dyn PrepareProgress,
-) -> Result<DiffId, AssembleError> {
-    let mut blob = store.blob_writer()?;
+) -> Result<(), AssembleError> {
     let total = layer.nodes().map(|(_, node)| node.source.size()).sum();
     let mut advance = Advance::start(progress, TreeStage::Write, total);
-    let mut writer = TarWriter::new(&mut blob);
+    let mut writer = TarWriter::new(out);
     let mut written: BTreeMap<ContentId, &[u8]> = BTreeMap::new();
     for (path, node) in layer.nodes() {
         write_node(&mut writer, path, node, &mut written, spool)?;
         advance.count(node.source.size())?;
     }
-    writer.finish().map_err(write_error)?;
-    Ok(DiffId(blob.finish()?.digest))
+    writer.finish().map_err(write_error)
 }
 
 fn write_node<'a>(

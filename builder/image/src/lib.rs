@@ -35,7 +35,9 @@ pub use base::{
 };
 pub use compression::{Compression, StreamLimit};
 pub use deb::DebError;
-pub use layer::{AssembleError, Claim, LayerKind, LayerRequest, PathProblem, assemble_layer};
+pub use layer::{
+    AssembleError, Claim, LayerKind, LayerRequest, PathProblem, assemble_layer, assemble_tree,
+};
 pub use limits::UnpackLimits;
 pub use oci::{DocumentProblem, ImageError, ImportError, image_layers, import_layout, write_image};
 pub use rootfs::{RootfsError, image_tree, layer_tree, layer_tree_told, stored_image_tree};

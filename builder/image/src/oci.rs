@@ -157,8 +157,8 @@ pub fn write_image(
     let config_digest = store.write_blob(&config)?;
     let mut descriptors = Vec::new();
     for layer in layers {
-        let info = store.blob_info(&layer.0)?;
-        descriptors.push(descriptor(MediaType::ImageLayer, layer.0, info.size));
+        let size = store.blob_size(&layer.0)?;
+        descriptors.push(descriptor(MediaType::ImageLayer, layer.0, size));
     }
     let config_size = config.len() as u64;
     let manifest = ImageManifestBuilder::default()

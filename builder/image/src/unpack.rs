@@ -133,6 +133,9 @@ pub enum EntryProblem {
     Whiteout,
 }
 
+/// Bytes of a file that the disk is asked to write at once; asking for small ones costs more.
+const BIG_FILE: u64 = 1 << 20;
+
 /// Bits of a mode that a tree on the host may have.
 const KEPT_MODE: u32 = 0o777;
 
@@ -261,6 +264,10 @@ impl LayerUnpacker {
             _ => {
                 let mut file = self.rooted.create_file(&parent, name)?;
                 copy_content(reader, &mut file)?;
+                if entry.size >= BIG_FILE {
+                    // A tree is synced before it is sealed: the disk need not be idle until then.
+                    kiln_store::start_writing(&file, 0);
+                }
                 Rooted::finish_file(&file, entry.mode & KEPT_MODE, entry.mtime)?;
             }
         }

@@ -13,6 +13,15 @@ use crate::error::StoreError;
 use crate::publish::Published;
 use crate::store::Store;
 
+/// Bytes after which the disk is asked to start writing: syncing waits for less then.
+const START_AFTER: u64 = 16 << 20;
+
+/// Asks the disk to write what is in `file` from `offset` on, and waits for nothing. Only advice:
+/// syncing is what makes it last, and tells of errors that happened meanwhile.
+pub fn start_writing(file: &File, offset: u64) {
+    let _ = rustix::fs::fadvise(file, offset, None, rustix::fs::Advice::DontNeed);
+}
+
 /// What is known of a blob once all its bytes were seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlobInfo {
@@ -29,16 +38,71 @@ pub struct BlobInfo {
 const BUFFER: usize = 128 * 1024;
 
 /// Bytes on their way into the store; dropped unfinished, nothing of them remains.
+///
+/// [`BlobWriter`] hashes with both algorithms; [`PlainBlobWriter`] leaves sha512 out.
 #[derive(Debug)]
 pub struct BlobWriter {
     store: Store,
     file: NamedTempFile,
     buffer: Vec<u8>,
     hashers: Hashers,
+    /// Bytes that the disk was asked to start with.
+    started: u64,
+    /// Bytes in the file.
+    written: u64,
+}
+
+/// Bytes on their way into the store whose sha512 nobody asks for yet: where sha256 has instructions
+/// of its own, sha512 is most of what writing a big blob costs. [`Store::blob_info`] finds it later.
+#[derive(Debug)]
+pub struct PlainBlobWriter(BlobWriter);
+
+impl PlainBlobWriter {
+    pub(crate) fn create(store: Store) -> Result<Self, StoreError> {
+        BlobWriter::create_hashing(store, Hashers::new(Wanted::Sha256)).map(Self)
+    }
+
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::append`].
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.0.append(bytes)
+    }
+
+    /// Makes the bytes a blob of the store, durably, and returns its name.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::finish`].
+    pub fn finish(self) -> Result<Digest, StoreError> {
+        Ok(self.0.finish_checked(None)?.digest)
+    }
+
+    /// Does the same if the bytes have the digest `expected`.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::finish_expecting`].
+    pub fn finish_expecting(self, expected: &Digest) -> Result<Digest, StoreError> {
+        Ok(self.0.finish_checked(Some(*expected))?.digest)
+    }
+}
+
+impl Write for PlainBlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl BlobWriter {
     pub(crate) fn create(store: Store) -> Result<Self, StoreError> {
+        Self::create_hashing(store, Hashers::new(Wanted::Both))
+    }
+
+    fn create_hashing(store: Store, hashers: Hashers) -> Result<Self, StoreError> {
         let folder = store.session_folder();
         let file = tempfile::Builder::new()
             .prefix("blob-")
@@ -48,7 +112,9 @@ impl BlobWriter {
             store,
             file,
             buffer: Vec::with_capacity(BUFFER),
-            hashers: Hashers::default(),
+            hashers,
+            started: 0,
+            written: 0,
         })
     }
 
@@ -60,7 +126,9 @@ impl BlobWriter {
             store,
             file: NamedTempFile::from_parts(file, path),
             buffer: Vec::with_capacity(BUFFER),
-            hashers: Hashers::default(),
+            hashers: Hashers::new(Wanted::Both),
+            started: 0,
+            written: 0,
         };
         let mut piece = vec![0; BUFFER];
         loop {
@@ -92,7 +160,8 @@ impl BlobWriter {
     /// Forgets all bytes.
     pub(crate) fn restart(&mut self) -> Result<(), StoreError> {
         self.buffer.clear();
-        self.hashers = Hashers::default();
+        self.hashers = Hashers::new(Wanted::Both);
+        (self.started, self.written) = (0, 0);
         let file = self.file.as_file_mut();
         let outcome = file.set_len(0).and_then(|()| file.rewind());
         outcome.map_err(|error| StoreError::from_io("write", self.file.path(), error))
@@ -119,7 +188,7 @@ impl BlobWriter {
     /// # Errors
     /// As the system refuses; nothing is kept then.
     pub fn finish(self) -> Result<BlobInfo, StoreError> {
-        self.finish_checked(None)
+        self.finish_checked(None).map(Observed::into_info)
     }
 
     /// Does the same if the bytes have the digest `expected`.
@@ -128,9 +197,10 @@ impl BlobWriter {
     /// `Mismatch` when they have another one, or as the system refuses; nothing is kept then.
     pub fn finish_expecting(self, expected: &Digest) -> Result<BlobInfo, StoreError> {
         self.finish_checked(Some(*expected))
+            .map(Observed::into_info)
     }
 
-    fn finish_checked(mut self, expected: Option<Digest>) -> Result<BlobInfo, StoreError> {
+    fn finish_checked(mut self, expected: Option<Digest>) -> Result<Observed, StoreError> {
         self.flush_buffer()?;
         let info = self.hashers.finish();
         if let Some(expected) = expected.filter(|expected| *expected != info.digest) {
@@ -164,7 +234,13 @@ impl BlobWriter {
 
     fn write_file(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let outcome = self.file.as_file_mut().write_all(bytes);
-        outcome.map_err(|error| StoreError::from_io("write", self.file.path(), error))
+        outcome.map_err(|error| StoreError::from_io("write", self.file.path(), error))?;
+        self.written += bytes.len() as u64;
+        if self.written - self.started >= START_AFTER {
+            start_writing(self.file.as_file(), self.started);
+            self.started = self.written;
+        }
+        Ok(())
     }
 }
 
@@ -189,25 +265,36 @@ impl Write for BlobWriter {
     }
 }
 
-/// Both algorithms and the size, fed together.
-#[derive(Debug, Clone, Default)]
+/// The algorithms that are wanted and the size, fed together.
+#[derive(Debug, Clone)]
 struct Hashers {
     sha256: sha2::Sha256,
-    sha512: sha2::Sha512,
+    sha512: Option<sha2::Sha512>,
     size: u64,
 }
 
 impl Hashers {
+    fn new(wanted: Wanted) -> Self {
+        Self {
+            sha256: sha2::Sha256::default(),
+            sha512: (wanted == Wanted::Both).then(sha2::Sha512::default),
+            size: 0,
+        }
+    }
+
     fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
-        self.sha512.update(bytes);
+        if let Some(sha512) = &mut self.sha512 {
+            sha512.update(bytes);
+        }
         self.size += bytes.len() as u64;
     }
 
-    fn finish(&self) -> BlobInfo {
-        BlobInfo {
+    fn finish(&self) -> Observed {
+        let sha512 = self.sha512.clone();
+        Observed {
             digest: Digest::from_bytes(self.sha256.clone().finalize().into()),
-            sha512: Sha512::from_bytes(self.sha512.clone().finalize().into()),
+            sha512: sha512.map(|sha512| Sha512::from_bytes(sha512.finalize().into())),
             size: self.size,
         }
     }
@@ -222,12 +309,22 @@ pub(crate) enum Wanted {
     Both,
 }
 
-/// What reading a file to its end showed.
+/// What reading or writing a file to its end showed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Observed {
     pub(crate) digest: Digest,
     pub(crate) sha512: Option<Sha512>,
     pub(crate) size: u64,
+}
+
+impl Observed {
+    fn into_info(self) -> BlobInfo {
+        BlobInfo {
+            digest: self.digest,
+            sha512: self.sha512.expect("both algorithms were asked for"),
+            size: self.size,
+        }
+    }
 }
 
 /// Hashes the rest of `file`.
@@ -236,28 +333,16 @@ pub(crate) fn observe(
     path: &Path,
     wanted: Wanted,
 ) -> Result<Observed, StoreError> {
-    let mut sha256 = sha2::Sha256::new();
-    let mut sha512 = sha2::Sha512::new();
-    let mut size = 0;
+    let mut hashers = Hashers::new(wanted);
     let mut buffer = vec![0; BUFFER];
     loop {
-        let count = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hashers.finish()),
+            Ok(count) => hashers.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(StoreError::from_io("read", path, error)),
-        };
-        sha256.update(&buffer[..count]);
-        if wanted == Wanted::Both {
-            sha512.update(&buffer[..count]);
         }
-        size += count as u64;
     }
-    Ok(Observed {
-        digest: Digest::from_bytes(sha256.finalize().into()),
-        sha512: (wanted == Wanted::Both).then(|| Sha512::from_bytes(sha512.finalize().into())),
-        size,
-    })
 }
 
 #[cfg(test)]
@@ -311,7 +396,32 @@ mod tests {
                 size: bytes.len() as u64,
             };
             assert_eq!(writer.finish().unwrap(), expected);
+            let mut plain = store.plain_blob_writer().unwrap();
+            for part in bytes.chunks(piece) {
+                plain.write_all(part).unwrap();
+            }
+            assert_eq!(plain.finish().unwrap(), expected.digest);
+            assert_eq!(store.blob_info(&expected.digest).unwrap(), expected);
         }
         assert_eq!(store.read_blob(&Digest::of(&bytes)).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_blob_without_sha512_gets_one_when_it_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let bytes = b"nobody asked for the longer digest yet";
+        let mut plain = store.plain_blob_writer().unwrap();
+        plain.append(bytes).unwrap();
+        let wrong = Digest::of(b"something else");
+        let error = plain.finish_expecting(&wrong).unwrap_err();
+        let StoreError::Mismatch { expected, actual } = error else {
+            panic!("expected a mismatch, got {error}");
+        };
+        assert_eq!((expected, actual), (wrong, Digest::of(bytes)));
+        assert!(!store.contains(&Digest::of(bytes)), "nothing is kept");
+        let digest = store.write_blob(bytes).unwrap();
+        let info = store.blob_info(&digest).unwrap();
+        assert_eq!(info.sha512, Sha512::of(bytes));
     }
 }

@@ -20,7 +20,7 @@ mod store;
 mod temporary;
 mod tree;
 
-pub use blob::{BlobInfo, BlobWriter};
+pub use blob::{BlobInfo, BlobWriter, PlainBlobWriter, start_writing};
 pub use error::{StoreError, WriteTreeError};
 pub use examine::{FolderFacts, Lack, examine_folder, examine_store, with_scratch};
 pub use fetch::{

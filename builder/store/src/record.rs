@@ -147,10 +147,13 @@ fn split_line(text: &[u8]) -> Option<(&str, &[u8])> {
 fn read_bounded(path: &std::path::Path) -> Option<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-    if !file.metadata().ok()?.is_file() {
+    let found = file.metadata().ok()?;
+    if !found.is_file() {
         return None;
     }
-    let mut bytes = Vec::new();
+    // Room for all of it at once: a bounded reader knows no size and begins with tiny reads.
+    let size = usize::try_from(found.len().min(SIZE_LIMIT)).ok()?;
+    let mut bytes = Vec::with_capacity(size + 1);
     let count = file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes).ok()?;
     (count as u64 <= SIZE_LIMIT).then_some(bytes)
 }

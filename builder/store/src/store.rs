@@ -10,7 +10,7 @@ use kiln_model::{Digest, Sha512};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::blob::{BlobInfo, BlobWriter, Observed, Wanted, observe};
+use crate::blob::{BlobInfo, BlobWriter, Observed, PlainBlobWriter, Wanted, observe};
 use crate::error::StoreError;
 use crate::identity::FileIdentity;
 use crate::layout;
@@ -90,9 +90,9 @@ impl Store {
     /// # Errors
     /// As the system refuses; nothing is kept then.
     pub fn write_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
-        let mut writer = self.blob_writer()?;
+        let mut writer = self.plain_blob_writer()?;
         writer.append(bytes)?;
-        Ok(writer.finish()?.digest)
+        writer.finish()
     }
 
     /// Starts a blob whose bytes come in pieces.
@@ -101,6 +101,14 @@ impl Store {
     /// As the system refuses.
     pub fn blob_writer(&self) -> Result<BlobWriter, StoreError> {
         BlobWriter::create(self.clone())
+    }
+
+    /// Does the same for a blob whose sha512 is not asked for now.
+    ///
+    /// # Errors
+    /// As the system refuses.
+    pub fn plain_blob_writer(&self) -> Result<PlainBlobWriter, StoreError> {
+        PlainBlobWriter::create(self.clone())
     }
 
     /// Reads a whole blob into memory; its digest is that of the returned bytes.
@@ -147,6 +155,16 @@ impl Store {
         })
     }
 
+    /// Verifies a blob and returns its size: without the sha512, which takes longer.
+    ///
+    /// # Errors
+    /// As [`Store::open_blob`].
+    pub fn blob_size(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let (file, path) = self.open_unverified(digest)?;
+        let (_, size) = self.verify(digest, &file, &path, Wanted::Sha256)?;
+        Ok(size)
+    }
+
     /// Makes an empty folder of one's own on the store's file system.
     ///
     /// # Errors
@@ -169,7 +187,7 @@ impl Store {
     pub(crate) fn publish_blob(
         &self,
         temporary: &Path,
-        info: &BlobInfo,
+        info: &Observed,
     ) -> Result<Published, StoreError> {
         let target = self.blob_path(&info.digest);
         loop {
@@ -293,14 +311,14 @@ impl Store {
     }
 
     /// Remembers a blob that was hashed while it was written.
-    fn remember(&self, info: &BlobInfo) {
+    fn remember(&self, info: &Observed) {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::open(self.blob_path(&info.digest), flags, Mode::empty());
         // Not remembering costs a second look, nothing else.
         if let Ok(handle) = opened
             && let Ok(identity) = FileIdentity::of(&File::from(handle))
         {
-            let sha512 = Some(info.sha512);
+            let sha512 = info.sha512;
             self.verified()
                 .insert(info.digest, Verified { identity, sha512 });
         }

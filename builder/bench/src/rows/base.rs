@@ -1,8 +1,8 @@
 //! `base`: the base image from packages that are there already, beside mmdebstrap.
 //!
 //! Ours starts with a store that has every pinned `.deb` and nothing of the image, and ends with the
-//! image: it checks each package's digest, writes the layer as one sorted tar, hashes that twice
-//! (sha256 and sha512), unpacks it and waits for the disk. Theirs is `mmdebstrap --variant=extract` of
+//! image: it checks each package's digest, writes the layer as one sorted tar, hashes that, unpacks it
+//! and waits for the disk. Theirs is `mmdebstrap --variant=extract` of
 //! the same packages from a local archive (`copy:`) of the same files: apt reads its index, copies the
 //! packages into its cache, and they are unpacked into a folder. It neither leaves documentation out, as ours does, which would
 //! cost it a filter, nor writes an archive, nor waits for the disk.
@@ -14,7 +14,7 @@ use kiln_model::{BaseLock, RecipeName};
 use crate::command::{command, need, run, run_watched};
 use crate::error::BenchError;
 use crate::figure::{Figure, in_turn};
-use crate::seed::{Seed, remove};
+use crate::seed::{Seed, set_aside};
 use crate::setting::{ARCHITECTURE, Setting, memory, ratio};
 
 /// Measures it.
@@ -39,7 +39,7 @@ pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
         runs,
         || {
             let store = folder.join("store");
-            remove(&store)?;
+            set_aside(&store)?;
             seed.plant(&setting.store, &store)?;
             let root = &setting.project.root;
             let mut kiln = setting.kiln(root, &store, &folder.join("out"));
@@ -49,7 +49,7 @@ pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
         },
         || {
             let target = folder.join("root");
-            remove(&target)?;
+            set_aside(&target)?;
             let mut mmdebstrap = command("mmdebstrap");
             mmdebstrap.args(["--quiet", "--variant=extract"]);
             mmdebstrap.args(["--aptopt=Acquire::Languages \"none\""]);

@@ -18,7 +18,7 @@ use crate::command::{command, find, first_line, need, run};
 use crate::error::BenchError;
 use crate::figure::{Figure, in_turn};
 use crate::rows::trivial::image::write_layout;
-use crate::seed::remove;
+use crate::seed::set_aside;
 use crate::setting::{Setting, ratio};
 
 mod image;
@@ -125,8 +125,8 @@ impl<'a> Ours<'a> {
 
     /// Makes a store with nothing but the sources.
     fn clear(&self) -> Result<(), BenchError> {
-        remove(&self.folder.join("store"))?;
-        remove(&self.folder.join("out"))?;
+        set_aside(&self.folder.join("store"))?;
+        set_aside(&self.folder.join("out"))?;
         let failed = BenchError::kiln("new store");
         let store = Store::open(&self.folder.join("store")).map_err(|error| failed(&error))?;
         for source in &self.sources {
@@ -190,7 +190,7 @@ impl Peer for Nix {
 
     fn clear(&self) -> Result<(), BenchError> {
         for name in ["store", "state", "log"] {
-            remove(&self.folder.join(name))?;
+            set_aside(&self.folder.join(name))?;
         }
         Ok(())
     }
@@ -270,7 +270,7 @@ impl Peer for BuildStream {
 
     fn clear(&self) -> Result<(), BenchError> {
         for name in ["cache", "home", ".bst"] {
-            remove(&self.folder.join(name))?;
+            set_aside(&self.folder.join(name))?;
         }
         Ok(())
     }

@@ -360,3 +360,36 @@ fn preparing_can_be_stopped_at_any_point_and_goes_on_later() {
     assert!(stops > 3, "{stops}");
     assert!(root.join("usr").is_dir());
 }
+
+#[test]
+fn what_the_store_lost_of_a_base_is_made_again() {
+    let site = Site::new(archive());
+    let lock = site.lock(&request()).unwrap();
+    let root = site.prepare(&lock).unwrap();
+    let sealed = root.with_file_name("seal.json");
+    for lost in [
+        vec![lock.layer.0, lock.manifest.0],
+        vec![lock.manifest.0],
+        vec![lock.layer.0],
+    ] {
+        for digest in &lost {
+            fs_err::remove_file(site.store.blob_path(digest)).unwrap();
+        }
+        assert_eq!(site.prepare(&lock).unwrap(), root);
+        assert!(site.store.contains(&lock.manifest.0), "lost {lost:?}");
+    }
+    // A tree without its seal is no tree: it is set aside and made anew from the layer, or with it.
+    for is_layer_lost in [false, true] {
+        fs_err::remove_file(&sealed).unwrap();
+        if is_layer_lost {
+            fs_err::remove_file(site.store.blob_path(&lock.layer.0)).unwrap();
+        }
+        assert_eq!(site.store.tree(&lock.layer).unwrap(), None);
+        assert_eq!(site.prepare(&lock).unwrap(), root);
+        assert!(sealed.is_file() && site.store.contains(&lock.layer.0));
+        assert_eq!(
+            fs_err::read_to_string(root.join("bin/pot")).unwrap(),
+            "I am clay\n"
+        );
+    }
+}

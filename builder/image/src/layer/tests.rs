@@ -11,6 +11,8 @@ use crate::limits::UnpackLimits;
 use crate::tar_header::EntryKind;
 use crate::tar_read::TarReader;
 
+mod trees;
+
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("store")).unwrap();

@@ -302,7 +302,7 @@ impl<'a> Layout<'a> {
                 actual: compression.name(),
             });
         }
-        let mut writer = store.blob_writer()?;
+        let mut writer = store.plain_blob_writer()?;
         let mut buffer = vec![0; 128 << 10];
         loop {
             match stream.read(&mut buffer) {

@@ -1,8 +1,10 @@
 //! The fetcher: what is missing from the store is fetched, several files at once.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use kiln_model::Digest;
 use tokio::runtime::Runtime;
@@ -125,11 +127,9 @@ impl Fetcher {
         let wanted = group(requests);
         let mut found = BTreeMap::new();
         let mut missing = Vec::new();
-        for file in wanted.values() {
-            if self.stop.is_raised() {
-                return Err(FetchError::Cancelled);
-            }
-            match self.look_up(file)? {
+        let present = self.look_up_all(&wanted.values().collect::<Vec<_>>());
+        for (file, presence) in wanted.values().zip(present) {
+            match presence? {
                 Presence::There(info) => {
                     progress.finished(&file.name, &info, FetchOrigin::Store);
                     found.insert(file.sha256, info);
@@ -202,6 +202,38 @@ impl Fetcher {
         run_apart(|| runtime.block_on(index))
     }
 
+    /// Looks for every file, many of them side by side: verifying a warm store's packages is hashing.
+    fn look_up_all(&self, files: &[&Wanted]) -> Vec<Result<Presence, FetchError>> {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = files.len().div_ceil(FILES_PER_THREAD).min(processors);
+        let next = AtomicUsize::new(0);
+        let found = Mutex::new(Vec::new());
+        let work = || {
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(file) = files.get(place) else {
+                    break;
+                };
+                let presence = if self.stop.is_raised() {
+                    Err(FetchError::Cancelled)
+                } else {
+                    self.look_up(file).map_err(FetchError::from)
+                };
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.push((place, presence));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.sort_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, presence)| presence).collect()
+    }
+
     fn look_up(&self, file: &Wanted) -> Result<Presence, StoreError> {
         match self.store.blob_info(&file.sha256) {
             Ok(info) => Ok(Presence::There(info)),
@@ -226,6 +258,9 @@ impl Fetcher {
         }
     }
 }
+
+/// Files that are worth a thread of their own to look at them.
+const FILES_PER_THREAD: usize = 32;
 
 /// Reads the credentials the first time that somebody may ask for them: a broken file is no trouble
 /// to those who fetch nothing.
