@@ -76,7 +76,7 @@ fn slow_with_keep_going_the_good_branch_is_published_and_every_failure_told() {
     for part in [
         "error: sums for /usr/lib/demo: step `build` failed: exit status 3\n  command   exit 3\n",
         "\nlog: PROJECT/out/logs/sums@usr-lib-demo/build.log\n",
-        "hint: `kiln shell sums` opens",
+        "hint: `kiln shell sums --for demo` opens",
         "error: minus for /usr/lib/minus: step `build` failed: killed by signal 11 \
          (segmentation fault)\n  command   kill -SEGV",
         "\nlog: PROJECT/out/logs/minus@usr-lib-minus/build.log\n",
