@@ -16,7 +16,7 @@ use crate::memory::{Memory, RememberedFile, RememberedRpms, base_key, product_ke
 use crate::package::{Packaged, package};
 use crate::plan::Plan;
 use crate::project::Project;
-use crate::publish::{Publication, publish};
+use crate::publish::{Publication, claim, publish};
 use crate::schedule::Finished;
 use crate::stage::Product;
 use crate::work::{OnFailure, Outcome, Row, RpmTotals, Work};
@@ -73,6 +73,7 @@ pub(crate) fn publish_products(
     };
     let may_publish = is_whole || (on_failure == OnFailure::KeepGoing && !summary.is_cancelled);
     if may_publish && has_product {
+        let _claim = claim(shop.output);
         for output in finished.outputs.into_values() {
             match output.content {
                 Content::Unchanged(rpms) => drop(summary.rpms.insert(output.name, rpms.files)),

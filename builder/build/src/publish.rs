@@ -5,10 +5,13 @@
 
 use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use kiln_model::Digest;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use tempfile::NamedTempFile;
+use walkdir::WalkDir;
 
 use crate::error::BuildError;
 
@@ -89,13 +92,51 @@ fn temporary(
 ) -> std::io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::Builder::new()
-        .prefix(".kiln-")
+        .prefix(TEMPORARY)
         .tempfile_in(folder)?;
     file.write_all(bytes)?;
     // Outright, whatever the umask.
     file.as_file().set_permissions(permissions)?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// The start of the names of temporary files.
+const TEMPORARY: &str = ".kiln-";
+
+/// A folder of results that no other kiln writes into while this value lives.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// `None` where the file system has no locks: then nothing is swept either.
+    _lock: Option<OwnedFd>,
+}
+
+/// Waits until no other kiln writes into `output`, and removes the temporary files that a killed one left
+/// there. What can not be done here is said by the first file that can not be written.
+pub(crate) fn claim(output: &Path) -> Claim {
+    drop(fs_err::create_dir_all(output));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let lock = rustix::fs::open(output, flags, Mode::empty()).ok();
+    let lock = lock.filter(|lock| flock(lock, FlockOperation::LockExclusive).is_ok());
+    if lock.is_some() {
+        for folder in ["provenance", "rpms", "sbom", "specs"] {
+            sweep(&output.join(folder));
+        }
+    }
+    Claim { _lock: lock }
+}
+
+fn sweep(folder: &Path) {
+    for entry in WalkDir::new(folder)
+        .sort_by_file_name()
+        .into_iter()
+        .flatten()
+    {
+        let name = entry.file_name().as_encoded_bytes();
+        if entry.file_type().is_file() && name.starts_with(TEMPORARY.as_bytes()) {
+            drop(fs_err::remove_file(entry.path()));
+        }
+    }
 }
 
 fn readable() -> Permissions {
@@ -142,5 +183,29 @@ mod tests {
         };
         assert_eq!(path, below);
         assert_eq!(source.kind(), std::io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn what_a_killed_kiln_left_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path();
+        for path in ["specs/.kiln-a1", "rpms/x86_64/.kiln-b2"] {
+            publish(&out.join(path), b"half").unwrap();
+        }
+        for path in ["specs/.kilnx", "specs/x.spec", "logs/.kiln-c3", ".kiln-d4"] {
+            publish(&out.join(path), b"whole").unwrap();
+        }
+        let claimed = claim(out);
+        assert!(!out.join("specs/.kiln-a1").exists());
+        assert!(!out.join("rpms/x86_64/.kiln-b2").exists());
+        for path in ["specs/.kilnx", "specs/x.spec", "logs/.kiln-c3", ".kiln-d4"] {
+            assert!(out.join(path).exists(), "{path}");
+        }
+        // Another kiln would wait.
+        let other = rustix::fs::open(out, OFlags::RDONLY, Mode::empty()).unwrap();
+        let wait = FlockOperation::NonBlockingLockExclusive;
+        assert_eq!(flock(&other, wait), Err(rustix::io::Errno::WOULDBLOCK));
+        drop(claimed);
+        assert_eq!(flock(&other, wait), Ok(()));
     }
 }
