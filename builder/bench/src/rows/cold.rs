@@ -1,8 +1,8 @@
 //! `cold`: curl and the libraries that it carries, sealed, beside the same commands outside.
 //!
 //! Ours is `kiln build curl` from a store that has the sources and the unpacked base image and nothing
-//! else, of a project in which curl's recipe has no `packages`, so that it ends with the last `install`
-//! step. Theirs runs the same scripts with the same environment, the same number of jobs and the same
+//! else, of a project in which curl's recipe has no `packages`, so that it ends with the last step,
+//! tests included. Theirs runs the same scripts with the same environment, the same number of jobs and the same
 //! libraries side by side, in a plain copy of the same root file system (`chroot`), so that compiler,
 //! shell and make are the same programs; `tar` unpacks the sources. What kiln does more, and what the
 //! ratio therefore shows: fresh namespaces and an overlay per step, the log, reading, hashing and
@@ -70,10 +70,7 @@ pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
     let mut kiln = setting.kiln(&setting.project.root, &store, &folder.join("out"));
     let packaged = run_watched(kiln.args(["build", recipe]))?;
     let names: Vec<&str> = names.iter().map(RecipeName::as_str).collect();
-    let what = format!(
-        "cold build of {}, up to the last install step",
-        names.join(", ")
-    );
+    let what = format!("cold build of {}, up to the last step", names.join(", "));
     let runs = setting.slow_runs;
     let whole = format!("then `kiln build {recipe}` itself, with packages, SBOMs and provenance");
     Ok(vec![
@@ -241,7 +238,7 @@ impl<'a> Outside<'a> {
         }
         let mut variables = environment(recipe, node);
         variables.insert("KILN_JOBS".to_owned(), self.setting.jobs.to_string());
-        for step in [StepName::Prep, StepName::Build, StepName::Install] {
+        for step in StepName::ALL {
             if let Some(script) = step_script(recipe, step) {
                 run(&mut self.step(recipe, &folder, &variables, &script))?;
             }
