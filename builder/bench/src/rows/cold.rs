@@ -2,11 +2,11 @@
 //!
 //! Ours is `kiln build curl` from a store that has the sources and the unpacked base image and nothing
 //! else, of a project in which curl's recipe has no `packages`, so that it ends with the last step,
-//! tests included. Theirs runs the same scripts with the same environment, the same number of jobs and the same
-//! libraries side by side, in a plain copy of the same root file system (`chroot`), so that compiler,
-//! shell and make are the same programs; `tar` unpacks the sources. What kiln does more, and what the
-//! ratio therefore shows: fresh namespaces and an overlay per step, the log, reading, hashing and
-//! storing what was installed and the source tree, and waiting for the disk.
+//! tests included. Theirs runs the same scripts with the same environment, the same number of jobs and
+//! the same libraries side by side, in a plain copy of the same root file system (`chroot`), so that
+//! compiler, shell and make are the same programs; `tar` unpacks the sources. What kiln does more, and
+//! what the ratio therefore shows: fresh namespaces and an overlay per step, the log, reading, hashing
+//! and storing what was installed and the source tree, and waiting for the disk.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
