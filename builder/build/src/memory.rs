@@ -216,13 +216,11 @@ impl Memory {
     }
 
     /// Forgets the looks of files so young that a later write may not show in them. The clock is that
-    /// of the file system: a new file beside them.
+    /// of the file system: a new file beside them, which has no name to be left behind.
     fn forget_unsettled(&mut self) {
-        let now = tempfile::Builder::new()
-            .prefix(".kiln-")
-            .tempfile_in(&self.output)
+        let now = tempfile::tempfile_in(&self.output)
             .ok()
-            .and_then(|file| FileIdentity::at(file.path()));
+            .and_then(|file| FileIdentity::of(&file).ok());
         for file in self.outputs.values_mut().flat_map(|o| &mut o.files) {
             let is_settled = |found: &FileIdentity| now.is_some_and(|now| found.is_settled(&now));
             file.identity = file.identity.filter(is_settled);

@@ -10,7 +10,7 @@
 
 mod scan;
 
-use std::io::Read;
+use std::io::{Chain, Cursor, Read};
 use std::path::Path;
 
 use rustix::fs::FileType;
@@ -51,13 +51,7 @@ pub fn unpack_source(
     target: &Path,
     limits: UnpackLimits,
 ) -> Result<(), UnpackError> {
-    let mut first = Vec::new();
-    archive
-        .take(BLOCK as u64)
-        .read_to_end(&mut first)
-        .map_err(|source| read_error(name, source))?;
-    check_format(name, &first)?;
-    let mut whole = first.as_slice().chain(archive);
+    let mut whole = checked(archive, name)?;
     let (_, stream) = decompress(&mut whole, limits).map_err(|source| read_error(name, source))?;
     let mut unpacker = SourceUnpacker {
         rooted: Rooted::open(target, Follow::Never).map_err(|e| target_error(target, e))?,
@@ -78,6 +72,20 @@ fn read_error(name: &str, source: std::io::Error) -> UnpackError {
         offset: 0,
         source,
     })
+}
+
+/// Looks at the first block, and returns the archive with it.
+fn checked<'a>(
+    archive: &'a mut dyn Read,
+    name: &str,
+) -> Result<Chain<Cursor<Vec<u8>>, &'a mut dyn Read>, UnpackError> {
+    let mut first = Vec::new();
+    archive
+        .take(BLOCK as u64)
+        .read_to_end(&mut first)
+        .map_err(|source| read_error(name, source))?;
+    check_format(name, &first)?;
+    Ok(Cursor::new(first).chain(archive))
 }
 
 /// Refuses what is neither compressed in a known way nor starts like a tar archive.

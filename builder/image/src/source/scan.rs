@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use super::{check_format, read_error, strict_components};
+use super::{checked, read_error, strict_components};
 use crate::compression::decompress;
 use crate::limits::UnpackLimits;
-use crate::tar_header::{BLOCK, EntryKind};
+use crate::tar_header::EntryKind;
 use crate::tar_read::{TarError, TarReader};
 use crate::unpack::{ApplyError, EntryProblem, UnpackError};
 
@@ -47,13 +47,7 @@ pub fn scan_source(
     wants: &dyn Fn(&str) -> bool,
     limits: UnpackLimits,
 ) -> Result<SourceScan, UnpackError> {
-    let mut first = Vec::new();
-    archive
-        .take(BLOCK as u64)
-        .read_to_end(&mut first)
-        .map_err(|source| read_error(name, source))?;
-    check_format(name, &first)?;
-    let mut whole = first.as_slice().chain(archive);
+    let mut whole = checked(archive, name)?;
     let (_, stream) = decompress(&mut whole, limits).map_err(|source| read_error(name, source))?;
     let mut reader = TarReader::new(stream, name, limits);
     let mut scan = SourceScan::default();
