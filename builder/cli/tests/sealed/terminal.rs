@@ -93,7 +93,8 @@ fn slow_on_a_terminal_steps_are_drawn_and_only_finished_ones_stay() {
     assert!(commands(&written).contains(&"[2A"), "{written:?}");
     for part in [
         "build\u{1b}[0m      demo",
-        "0 of 3 done",
+        // The base's package may be finished before anything is drawn.
+        " of 3 done",
         "\u{1b}[32mdone\u{1b}[0m       demo: build (",
     ] {
         assert!(written.contains(part), "{part:?} is not in {written:?}");
