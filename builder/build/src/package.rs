@@ -69,7 +69,7 @@ pub(crate) fn package(
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
     let mut stage = Stage::new(shop, product)?;
     let evidence = Evidence::collect(&stage)?;
-    evidence.check(recipe)?;
+    evidence.check(shop, product)?;
     for package in &recipe.packages {
         let path = format!(
             "/usr/share/kiln/buildinfo/{}-{}.json",

@@ -7,6 +7,7 @@ mod comments;
 mod error;
 mod find;
 mod format;
+mod hardening;
 mod hint;
 mod node;
 mod order;
@@ -31,6 +32,7 @@ use crate::time::{CalendarDate, SourceDateEpoch};
 pub use error::{Cause, Place, YamlError, nearest};
 pub use find::NodePath;
 pub use format::FormatError;
+pub use hardening::{HardeningException, Protection};
 pub(crate) use format::format;
 pub use node::places_of;
 pub use parse::PLACEHOLDER;
@@ -77,6 +79,9 @@ pub struct Recipe {
     pub libraries: BTreeMap<LibraryName, Library>,
     /// How it is built.
     pub steps: Steps,
+    /// Protections that it does without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hardening: Vec<HardeningException>,
     /// The RPM packages; none for a library that only others bundle.
     pub packages: Vec<Package>,
     /// Where the libraries that it bundles live.

@@ -89,12 +89,14 @@ fn slow_packages_are_whole() {
             "demo-data",
             "demo-debuginfo",
             "demo-debugsource",
+            "demo-script",
             "libdemo",
             "libdemo-devel"
         ]
     );
     check_headers(&packages);
     check_relations(&packages);
+    check_interpreters(&packages);
     check_files(&packages);
     check_debug_packages(&packages);
     check_with_rpm(&paths);
@@ -167,6 +169,38 @@ fn check_relations(packages: &Packages) {
             assert!(!dependency.contains("libpriv"), "{name}: {dependency}");
         }
     }
+}
+
+/// Perl by rpm's own scripts, Python by kiln's.
+fn check_interpreters(packages: &Packages) {
+    let relations = packages["demo-script"].0.relations();
+    assert_eq!(
+        texts(&relations.provides),
+        [
+            "demo-script = 1.0-2",
+            "demo-script(x86-64) = 1.0-2",
+            "perl(Demo::Light) = 1.7",
+            "python3.11dist(demo-py) = 1.0~rc1",
+            "python3dist(demo-py) = 1.0~rc1",
+        ]
+    );
+    assert_eq!(
+        texts(&relations.requires),
+        [
+            "(python3.11dist(compatible) >= 1.4.2 with python3.11dist(compatible) < 1.5~~)",
+            "(python3.11dist(other) < 1.5 or python3.11dist(other) > 1.5)",
+            "(python3.11dist(range-of) >= 1.2 with python3.11dist(range-of) < 2)",
+            "(python3.11dist(star) >= 3 with python3.11dist(star) < 4~~)",
+            "/usr/bin/perl",
+            "perl(Demo::Light) >= 1.5",
+            "perl(File::Spec)",
+            "perl(strict)",
+            "python(abi) = 3.11",
+            "python3.11dist(modern) >= 1",
+            "python3.11dist(pinned) = 2.0^post1",
+            "python3.11dist(plain)",
+        ]
+    );
 }
 
 fn check_files(packages: &Packages) {

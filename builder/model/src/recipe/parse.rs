@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::error::{Cause, Place, YamlError};
 use super::find::NodePath;
+use super::hardening;
 use super::schema::{
     ChangelogSchema, ChoiceSchema, DistributionSchema, IdentitySchema, LibrarySchema, LinkSchema,
     PackageSchema, PatchSchema, PresetSchema, RecipeSchema, ScriptletSchema, SourceSchema,
@@ -175,6 +176,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
             .collect::<Parsed<_>>()?,
         libraries: libraries(text, &shape.libraries)?,
         steps: steps(&shape.steps)?,
+        hardening: hardening::exceptions(&shape.hardening)?,
         packages: packages(&shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
         source_date,

@@ -37,6 +37,7 @@ pub(super) fn write(spec: &mut String, input: &SpecInput) {
         let _ = writeln!(spec, ": > \"%{{_fileattrsdir}}/{name}.attr\"");
     }
     spec.push_str(CHECK_PKGCONFIG);
+    spec.push_str(CHECK_PERL);
     spec.push_str(EXECUTABLE_LIBRARIES);
     match &input.debug_information {
         DebugInformation::Split => write_split(spec, input),
@@ -82,6 +83,16 @@ const CHECK_PKGCONFIG: &str = r#"
 if [ -n "$(find "%{buildroot}" -path '*/pkgconfig/*.pc' -print -quit)" ] && ! [ -x /usr/bin/pkg-config ]; then
   echo 'kiln: the base image has no /usr/bin/pkg-config, so pkgconfig() provides would be lost' >&2
   exit 1
+fi
+"#;
+
+/// The scripts of rpm's that read Perl are in a package of their own on some distributions, and need an
+/// interpreter.
+const CHECK_PERL: &str = r#"
+if [ -n "$(find "%{buildroot}" -type f -perm -0100 -exec sh -c 'head -n 1 "$1" | grep -q "^#!.*perl"' sh {} \; -print -quit; find "%{buildroot}" -path '*/perl5/*.pm' -print -quit)" ]; then
+  for tool in /usr/bin/perl "%{_rpmconfigdir}/perl.req" "%{_rpmconfigdir}/perl.prov"; do
+    [ -x "$tool" ] || { echo "kiln: the base image has no $tool, so perl() dependencies would be lost" >&2; exit 1; }
+  done
 fi
 "#;
 
