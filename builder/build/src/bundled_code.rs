@@ -96,11 +96,12 @@ pub(crate) fn check_bundled_code(
         let others = || files.iter().filter(|file| file.library != Some(recipe));
         let has_sources = |file: &&CompiledFile<'_>| {
             let folders = &file.compilation.folders;
-            folders.iter().any(|folder| is_within(folder, &library.sources))
+            folders
+                .iter()
+                .any(|folder| is_within(folder, &library.sources))
         };
-        let has_headers = |file: &&CompiledFile<'_>| {
-            !file.compilation.folders.is_disjoint(&library.headers)
-        };
+        let has_headers =
+            |file: &&CompiledFile<'_>| !file.compilation.folders.is_disjoint(&library.headers);
         let is_known = others().any(|file| !file.compilation.folders.is_empty());
         let finding = match library.link {
             Link::Shared => others().find(has_sources).map(|file| {
@@ -167,19 +168,28 @@ mod tests {
             Link::Shared,
             None,
             &[own, lamp],
-            &["`/usr/bin/shop` holds code of `lamp`, which shop declares `link: shared`: it was \
-               linked in statically"],
+            &[
+                "`/usr/bin/shop` holds code of `lamp`, which shop declares `link: shared`: it was \
+               linked in statically",
+            ],
         );
         check(Link::Static, None, &[own, lamp], &[]);
         let nowhere = "no file holds code of `lamp`, which shop declares `link: static`";
-        check(Link::Static, None, &[own, "/build/src/lamp-2-1.01"], &[nowhere]);
+        check(
+            Link::Static,
+            None,
+            &[own, "/build/src/lamp-2-1.01"],
+            &[nowhere],
+        );
         check(Link::HeaderOnly, None, &[own, header], &[]);
         check(
             Link::HeaderOnly,
             None,
             &[own, lamp],
-            &["no file was compiled with headers of `lamp`, which shop declares \
-               `link: header-only`"],
+            &[
+                "no file was compiled with headers of `lamp`, which shop declares \
+               `link: header-only`",
+            ],
         );
     }
 

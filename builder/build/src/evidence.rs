@@ -148,10 +148,7 @@ impl Evidence {
             library: file.library.as_ref(),
             compilation: &file.compilation,
         });
-        let code = check_bundled_code(
-            &bundled_code(shop, product)?,
-            &compiled.collect::<Vec<_>>(),
-        );
+        let code = check_bundled_code(&bundled_code(shop, product)?, &compiled.collect::<Vec<_>>());
         let mut libraries = self.libraries_in(recipe, &links);
         let mut findings = self.damaged.clone();
         findings.extend(links.iter().map(LinkFinding::to_string));

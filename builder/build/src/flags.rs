@@ -21,7 +21,10 @@ pub(crate) struct Flags {
 
 /// What each protection needs of the compilers.
 const COMPILE: &[(Protection, &str)] = &[
-    (Protection::FormatSecurity, "-Wformat -Werror=format-security"),
+    (
+        Protection::FormatSecurity,
+        "-Wformat -Werror=format-security",
+    ),
     (Protection::Fortify, "-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3"),
     (Protection::StackProtector, "-fstack-protector-strong"),
     (Protection::StackClash, "-fstack-clash-protection"),
@@ -120,7 +123,10 @@ mod tests {
     #[test]
     fn an_exception_without_files_takes_flags_away() {
         let all: Vec<&str> = Protection::ALL.iter().map(|p| p.word()).collect();
-        let text = format!("hardening: [{{without: [{}], reason: x}}]\n", all.join(", "));
+        let text = format!(
+            "hardening: [{{without: [{}], reason: x}}]\n",
+            all.join(", ")
+        );
         let flags = flags(&recipe(&text), "/s");
         assert_eq!(
             flags.c,

@@ -181,7 +181,9 @@ fn gather_perl(
     let Some(version) = perl.version.split('-').next() else {
         return Ok(());
     };
-    let series = version.rsplit_once('.').map_or(version, |(series, _)| series);
+    let series = version
+        .rsplit_once('.')
+        .map_or(version, |(series, _)| series);
     evidence.set_perl(version);
     for folder in PERL_FOLDERS {
         let folder = root.join(folder.replace("VERSION", version).replace("SERIES", series));

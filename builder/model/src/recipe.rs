@@ -9,6 +9,7 @@ mod find;
 mod format;
 mod hardening;
 mod hint;
+mod lint;
 mod node;
 mod order;
 mod package;
@@ -31,8 +32,9 @@ use crate::time::{CalendarDate, SourceDateEpoch};
 pub use error::{Cause, Place, YamlError, nearest};
 pub use find::NodePath;
 pub use format::FormatError;
-pub use hardening::{HardeningException, Protection};
 pub(crate) use format::format;
+pub use hardening::{HardeningException, Protection};
+pub use lint::LintException;
 pub use node::places_of;
 pub use package::{ChangelogEntry, Package, Scriptlet};
 pub use parse::PLACEHOLDER;
@@ -82,6 +84,9 @@ pub struct Recipe {
     /// Protections that it does without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hardening: Vec<HardeningException>,
+    /// Warnings of rpmlint that are explained. No input of any output.
+    #[serde(skip)]
+    pub lint_allow: Vec<LintException>,
     /// The RPM packages; none for a library that only others bundle.
     pub packages: Vec<Package>,
     /// Where the libraries that it bundles live.

@@ -115,7 +115,11 @@ impl BaseEvidence {
 fn perl_version(text: &str) -> Option<String> {
     let before_end = text.lines().take_while(|line| *line != "__END__");
     let statement = before_end
-        .filter_map(|line| line.split_once("$VERSION")?.1.trim_start().strip_prefix('='))
+        .filter_map(|line| {
+            let (before, after) = line.split_once("VERSION")?;
+            let is_variable = before.ends_with(['$', ':']);
+            after.trim_start().strip_prefix('=').filter(|_| is_variable)
+        })
         .next()?;
     let version: String = statement
         .trim_start_matches([' ', '\'', '"', 'v'])
@@ -291,7 +295,12 @@ fn provides(input: &BasePackageInput) -> Result<Vec<Dependency>, BasePackageErro
         });
     }
     // What `use 5.010` asks for; the package's own name has Debian's epoch.
-    names.extend(evidence.perl.iter().map(|version| format!("perl(:VERSION) = {version}")));
+    names.extend(
+        evidence
+            .perl
+            .iter()
+            .map(|version| format!("perl(:VERSION) = {version}")),
+    );
     for (package, version) in &input.packages {
         let evr = rpm_evr(version).ok_or_else(|| BasePackageError::Version {
             package: package.clone(),
@@ -396,7 +405,10 @@ mod tests {
         evidence.add_perl_module("File/Spec.pm", "our $VERSION = '3.84';\n");
         evidence.add_perl_module("File/Spec.pm", "our $VERSION = '1';\n");
         evidence.add_perl_module("strict.pm", "$strict::VERSION = \"1.12\";\n");
-        evidence.add_perl_module("Odd.pm", "our $VERSION = eval { 1 };\n__END__\n$VERSION = 2\n");
+        evidence.add_perl_module(
+            "Odd.pm",
+            "our $VERSION = eval { 1 };\n__END__\n$VERSION = 2\n",
+        );
         evidence.add_perl_module("unicore/a-b.pm", "");
         evidence.add_perl_module("README", "");
         evidence.set_perl("5.36.0");

@@ -31,7 +31,14 @@ impl fmt::Display for HardeningFinding {
 /// Functions that `_FORTIFY_SOURCE` from 2 on replaces in every call, whatever is known of the
 /// arguments.
 const ALWAYS_FORTIFIED: &[&str] = &[
-    "fprintf", "printf", "snprintf", "sprintf", "vfprintf", "vprintf", "vsnprintf", "vsprintf",
+    "fprintf",
+    "printf",
+    "snprintf",
+    "sprintf",
+    "vfprintf",
+    "vprintf",
+    "vsnprintf",
+    "vsprintf",
 ];
 
 /// Options that a unit of C or C++ must have been compiled with: the protection, what the option
@@ -118,7 +125,10 @@ fn compiled(elf: &ElfEvidence, compilation: &Compilation) -> Vec<(Protection, St
             .iter()
             .find(|(producer, _)| is_c(producer) && !has_option(producer, option, off));
         if let Some((_, unit)) = without {
-            findings.push((*protection, format!("`{unit}` was compiled without `{option}`")));
+            findings.push((
+                *protection,
+                format!("`{unit}` was compiled without `{option}`"),
+            ));
         }
     }
     let is_checked = |import: &String| import.starts_with("__") && import.ends_with("_chk");
@@ -196,13 +206,22 @@ mod tests {
 
     #[test]
     fn a_file_with_everything_has_no_findings() {
-        for kind in [ElfKind::PositionIndependentExecutable, ElfKind::SharedObject] {
+        for kind in [
+            ElfKind::PositionIndependentExecutable,
+            ElfKind::SharedObject,
+        ] {
             assert_eq!(check(kind, FULL, &[GOOD], &["__printf_chk", "printf"]), []);
         }
         // Nothing is known of assembly, nor of units without options.
         let producers = ["GNU AS 2.40", "clang version 14.0.6"];
-        assert_eq!(check(ElfKind::SharedObject, FULL, &producers, &["printf"]), []);
-        assert_eq!(check(ElfKind::Relocatable, FULL, &["GNU C17"], &["printf"]), []);
+        assert_eq!(
+            check(ElfKind::SharedObject, FULL, &producers, &["printf"]),
+            []
+        );
+        assert_eq!(
+            check(ElfKind::Relocatable, FULL, &["GNU C17"], &["printf"]),
+            []
+        );
     }
 
     #[test]
@@ -213,7 +232,10 @@ mod tests {
             stack: StackExecution::Unmarked,
         };
         let findings = check(ElfKind::FixedExecutable, nothing, &[], &[]);
-        assert_eq!(words(&findings), ["pie", "relro", "bind-now", "noexec-stack"]);
+        assert_eq!(
+            words(&findings),
+            ["pie", "relro", "bind-now", "noexec-stack"]
+        );
         let lazy = Hardening {
             relro: Relro::Partial,
             binds_now: false,

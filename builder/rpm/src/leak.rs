@@ -101,12 +101,19 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Option<&str>) {
-        assert_eq!(find_build_path(text.as_bytes()).as_deref(), expected, "{text}");
+        assert_eq!(
+            find_build_path(text.as_bytes()).as_deref(),
+            expected,
+            "{text}"
+        );
     }
 
     #[test]
     fn folders_of_the_build_are_found_in_texts() {
-        check("prefix=/usr\nlibdir=/build/destdir/usr/lib\n", Some("/build/destdir/usr/lib"));
+        check(
+            "prefix=/usr\nlibdir=/build/destdir/usr/lib\n",
+            Some("/build/destdir/usr/lib"),
+        );
         check("a\0/build/src/x-1/main.c\0b", Some("/build/src/x-1/main.c"));
         check("HOME=\"/build/home\"", Some("/build/home"));
         check("file:///build/src/x", Some("/build/src/x"));
@@ -114,7 +121,10 @@ mod tests {
 
     #[test]
     fn other_folders_are_left_alone() {
-        check("/usr/share/build/src/x /build/other /build /builds/src/x", None);
+        check(
+            "/usr/share/build/src/x /build/other /build /builds/src/x",
+            None,
+        );
         check("cc -O2 -fmacro-prefix-map=/build/src/x-1=. -g", None);
         check(
             "-fmacro-prefix-map=/build/src/x-1=. -I/build/src/x-1",
@@ -127,7 +137,13 @@ mod tests {
     #[test]
     fn members_of_archives_are_looked_at() {
         let mut archive = b"!<arch>\n".to_vec();
-        archive.extend(format!("{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", "x/", 0, 0, 0, 644, 12).bytes());
+        archive.extend(
+            format!(
+                "{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                "x/", 0, 0, 0, 644, 12
+            )
+            .bytes(),
+        );
         archive.extend(b"/build/src/x");
         assert_eq!(find_build_path(&archive).as_deref(), Some("/build/src/x"));
     }

@@ -16,7 +16,8 @@ pub use base_package::{
     BaseEvidence, BasePackage, BasePackageError, BasePackageInput, base_package, rpm_evr,
 };
 pub use elf::{
-    Compilation, ElfClass, ElfError, ElfEvidence, ElfKind, Hardening, Permission, Relro, StackExecution,
+    Compilation, ElfClass, ElfError, ElfEvidence, ElfKind, Hardening, Permission, Relro,
+    StackExecution,
 };
 pub use evidence::{LinkFinding, ProductElf, check_links};
 pub use hardening::{HardeningFinding, check_hardening};

@@ -229,6 +229,15 @@ fn check_files(packages: &Packages) {
             target: "libdemo.so.1".to_owned()
         }
     );
+    let page = file("demo-script", "/usr/share/man/man1/demo.1.gz");
+    assert_eq!((page.mode, page.is_documentation()), (0o640, true));
+    assert!(file("demo-script", "/usr/share/man/de/man1/demo.1.gz").is_documentation());
+    assert_eq!(
+        file("demo-script", "/usr/share/man/man1/demo-script.1.gz").kind,
+        PackagedFileKind::Link {
+            target: "demo.1.gz".to_owned()
+        }
+    );
     let is_link = |file: &kiln_rpm::PackagedFile| {
         file.path.starts_with("/usr/lib/.build-id/")
             && matches!(file.kind, PackagedFileKind::Link { .. })
@@ -342,7 +351,7 @@ fn slow_nothing_around_reaches_the_packages() {
         return;
     }
     let expected = package_fresh(&PLAIN, |_| ());
-    assert_eq!(expected.len(), 6);
+    assert_eq!(expected.len(), 7);
     let again = package_fresh(&PLAIN, |_| ());
     assert!(again == expected, "twice the same differs");
     let variations = [
@@ -445,7 +454,7 @@ fn slow_debug_packages_without_content_are_an_error() {
         reason: "nothing compiled".to_owned(),
     };
     let (_, paths) = package(folder.path(), &off, &PLAIN);
-    assert_eq!(paths.len(), 4);
+    assert_eq!(paths.len(), 5);
 }
 
 #[test]
@@ -458,6 +467,9 @@ fn slow_noarch_alone_and_packages_of_other_names_work() {
     let destdir = folder.path().join("destdir");
     // Only what `demo-data` lists stays.
     for path in [
+        "usr/lib/python3.11",
+        "usr/share/man",
+        "usr/share/perl5",
         "usr/bin",
         "usr/lib",
         "usr/lib64",
@@ -468,7 +480,7 @@ fn slow_noarch_alone_and_packages_of_other_names_work() {
         fs_err::remove_dir_all(destdir.join(path)).unwrap();
     }
     fs_err::remove_dir_all(destdir.join("usr/share/licenses")).unwrap();
-    for name in ["demo", "libdemo", "libdemo-devel"] {
+    for name in ["demo", "demo-script", "libdemo", "libdemo-devel"] {
         let file = destdir.join(format!("usr/share/kiln/buildinfo/{name}-x86_64.json"));
         fs_err::remove_file(file).unwrap();
     }
@@ -604,6 +616,8 @@ fn slow_a_base_is_packaged_and_satisfies_what_packages_require() {
         "{refused}"
     );
     paths.push(base);
+    // No host that this runs on has the demo's Python distributions.
+    paths.retain(|path| !path.to_string_lossy().contains("demo-script"));
     assert_eq!(install_test(&paths), "");
 }
 

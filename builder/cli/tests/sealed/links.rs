@@ -64,8 +64,9 @@ fn slow_a_search_path_that_leads_elsewhere_is_a_finding() {
     let check = |place: &str, finding: &str| {
         let script = format!("make DEMO_LIBS=-Wl,-rpath,{place}");
         project.write_demo(&with_build(DEMO, &script));
-        let expected =
-            format!("error: demo: the installed files contradict the recipe\n  finding   {finding}\n");
+        let expected = format!(
+            "error: demo: the installed files contradict the recipe\n  finding   {finding}\n"
+        );
         project.fails(&["build"], 1, &expected);
         assert_eq!(project.rpm_names(), [""; 0]);
     };

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use super::error::{Cause, Place, YamlError};
 use super::find::NodePath;
-use super::hardening;
 use super::schema::{
     ChoiceSchema, DistributionSchema, IdentitySchema, LibrarySchema, LinkSchema, PatchSchema,
     PresetSchema, RecipeSchema, SourceSchema, StepsSchema,
@@ -15,6 +14,7 @@ use super::{
     ChangelogEntry, Check, Choice, Decision, Distribution, Identity, Library, Link, Patch, Preset,
     RECIPE_SCHEMA, Recipe, Repacked, Source, Steps,
 };
+use super::{hardening, lint};
 use crate::digest::Digest;
 use crate::name::{DistributionPackage, LibraryName, Release};
 use crate::path::{FilePattern, SandboxPath};
@@ -180,6 +180,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         libraries: libraries(text, &shape.libraries)?,
         steps: steps(&shape.steps)?,
         hardening: hardening::exceptions(&shape.hardening)?,
+        lint_allow: lint::exceptions(&shape.lint_allow)?,
         packages: packages(&shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
         source_date,

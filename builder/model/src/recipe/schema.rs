@@ -71,6 +71,9 @@ pub(crate) struct RecipeSchema {
     /// them, and the ELF files are checked.
     #[serde(default)]
     pub hardening: Vec<At<HardeningSchema>>,
+    /// Warnings of rpmlint that are right as they are. They change nothing in the packages.
+    #[serde(default)]
+    pub lint_allow: Vec<LintSchema>,
     /// The RPM packages that it yields; none for a library that only others bundle. Every installed
     /// file belongs to exactly one.
     #[serde(default)]
@@ -272,6 +275,19 @@ pub(crate) struct HardeningSchema {
     /// bring the protections about are left out.
     #[serde(default)]
     pub files: Vec<At<String>>,
+    /// Why, in one line.
+    pub reason: At<String>,
+}
+
+/// A warning of rpmlint, and why it may stand.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct LintSchema {
+    /// rpmlint's name of it: `no-documentation`.
+    pub warning: At<String>,
+    /// The packages that it is about; default: all of the recipe's, debug packages included.
+    #[serde(default)]
+    pub packages: Vec<At<String>>,
     /// Why, in one line.
     pub reason: At<String>,
 }

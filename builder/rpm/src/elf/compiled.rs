@@ -81,7 +81,9 @@ where
     let mut units = dwarf.units();
     let mut budget = MAX_UNITS;
     while let Some(header) = units.next()? {
-        budget = budget.checked_sub(1).ok_or(ElfError::TooManyUnits { limit: MAX_UNITS })?;
+        budget = budget
+            .checked_sub(1)
+            .ok_or(ElfError::TooManyUnits { limit: MAX_UNITS })?;
         read_unit(&dwarf, header, &mut compilation)?;
     }
     Ok(compilation)

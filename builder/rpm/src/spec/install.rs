@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::input::{DebugInformation, FileKind, SpecInput};
 use super::macros::GENERATORS;
-use super::text;
+use super::{manual, text};
 
 /// Where debugedit looks for sources, and where find-debuginfo leaves its lists.
 const SOURCES: &str = "%{kiln_sources}";
@@ -39,6 +39,7 @@ pub(super) fn write(spec: &mut String, input: &SpecInput) {
     spec.push_str(CHECK_PKGCONFIG);
     spec.push_str(CHECK_PERL);
     spec.push_str(EXECUTABLE_LIBRARIES);
+    spec.push_str(manual::COMPRESS);
     match &input.debug_information {
         DebugInformation::Split => write_split(spec, input),
         DebugInformation::Off { .. } => spec.push_str(STRIP_PROGRAMS),

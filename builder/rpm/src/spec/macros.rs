@@ -114,7 +114,10 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("__kiln_perl_flags", "exeonly"),
     ("__kiln_perllib_provides", "%{_rpmconfigdir}/perl.prov"),
     ("__kiln_perllib_requires", "%{_rpmconfigdir}/perl.req"),
-    ("__kiln_perllib_path", "^/usr/(share|lib|lib64)/perl5/.*[.]pm$"),
+    (
+        "__kiln_perllib_path",
+        "^/usr/(share|lib|lib64)/perl5/.*[.]pm$",
+    ),
     ("__kiln_cmake_path", "/cmake/.*(Config|-config)[.]cmake$"),
     (
         "__kiln_python_path",

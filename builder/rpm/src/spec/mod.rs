@@ -7,6 +7,7 @@ mod generators;
 mod input;
 mod install;
 mod macros;
+mod manual;
 mod packaging;
 mod sections;
 mod text;

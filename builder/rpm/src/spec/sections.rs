@@ -9,7 +9,7 @@ use super::input::{
     PackageInput, SpecInput,
 };
 use super::text::{self, Comments};
-use super::{SpecError, install};
+use super::{SpecError, install, manual};
 
 pub(super) fn write_preamble(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
     let main = input
@@ -210,7 +210,11 @@ fn write_file(spec: &mut String, file: &FileLine) -> Result<(), SpecError> {
         FileKind::License => "%license ",
         FileKind::Ghost => "%ghost ",
     };
-    let _ = writeln!(spec, "{kind}\"{}\"", text::escape(file.path.as_str()));
+    let _ = writeln!(
+        spec,
+        "{kind}\"{}\"",
+        text::escape(&manual::packaged_path(file))
+    );
     Ok(())
 }
 

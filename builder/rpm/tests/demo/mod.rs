@@ -69,6 +69,9 @@ echo odd > "$D/usr/share/demo/a b 100%.txt"
 mkdir -m 0555 $D/usr/share/demo/closed
 chmod 0755 $D/usr/share/demo/closed; echo x > $D/usr/share/demo/closed/x; chmod 0555 $D/usr/share/demo/closed
 for p in demo libdemo libdemo-devel demo-data demo-script; do echo '{}' > $D/usr/share/kiln/buildinfo/$p-x86_64.json; done
+mkdir -p $D/usr/share/man/man1 $D/usr/share/man/de/man1
+echo '.TH DEMO 1' > $D/usr/share/man/man1/demo.1; chmod 0640 $D/usr/share/man/man1/demo.1
+ln -s demo.1 $D/usr/share/man/man1/demo-script.1; echo '.TH DEMO 1 de' > $D/usr/share/man/de/man1/demo.1
 S=$D/usr/lib/python3.11/site-packages
 mkdir -p $S/demo $S/demo_py-1.0rc1.dist-info $D/usr/share/perl5/Demo
 echo 'x = 1' > $S/demo/__init__.py
@@ -365,6 +368,9 @@ fn scripts() -> PackageInput {
             FileKind::File,
         ),
         file("/usr/bin/demo-perl", FileKind::File),
+        file("/usr/share/man/man1/demo.1", FileKind::File),
+        file("/usr/share/man/man1/demo-script.1", FileKind::File),
+        file("/usr/share/man/de/man1/demo.1", FileKind::File),
         file("/usr/share/perl5/Demo/Light.pm", FileKind::File),
     ]);
     package
