@@ -220,8 +220,9 @@ pub fn base_package(input: &BasePackageInput) -> Result<BasePackage, BasePackage
     );
     let description = format!(
         "Provides every library, program and package name of the base image {} {},\n\
-         manifest {},\n\
-         whose own packages are not known to rpm, and adds /usr/lib64 to the loader's folders.",
+         whose own packages are not known to rpm, and adds /usr/lib64 to the loader's\n\
+         folders. Manifest:\n\
+         {}",
         input.base, input.release, input.manifest
     );
     let ldconfig = |when| Scriptlet {

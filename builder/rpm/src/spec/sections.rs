@@ -42,7 +42,7 @@ pub(super) fn write_preamble(spec: &mut String, input: &SpecInput) -> Result<(),
     }
     let description = text::block(
         &format!("description of {name}"),
-        description,
+        &text::wrap(description),
         Comments::Lost,
     )?;
     let _ = write!(spec, "\n%description\n{description}\n");
@@ -65,7 +65,7 @@ pub(super) fn write_package(spec: &mut String, package: &PackageInput) -> Result
     )?;
     write_relations(spec, package);
     let field = format!("description of {name}");
-    let description = text::block(&field, &package.description, Comments::Lost)?;
+    let description = text::block(&field, &text::wrap(&package.description), Comments::Lost)?;
     let _ = write!(spec, "\n%description -n {name}\n{description}\n");
     Ok(())
 }
@@ -106,8 +106,8 @@ pub(super) fn write_debug_packages(spec: &mut String, input: &SpecInput) {
          AutoProv: 1\n\
          \n\
          %description -n {name}-debuginfo\n\
-         What a debugger needs to show source lines and variables of the programs and libraries\n\
-         built from {name}.\n\
+         What a debugger needs to show source lines and variables of the programs and\n\
+         libraries built from {name}.\n\
          \n\
          %package -n {name}-debugsource\n\
          Summary: Source files of {name}, for debuggers\n\
