@@ -21,6 +21,7 @@ use crate::text::Prose;
 use crate::time::{CalendarDate, SourceDateEpoch};
 
 mod package;
+mod service;
 
 use package::{changelog_entry, packages};
 
@@ -178,7 +179,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
             .collect::<Parsed<_>>()?,
         libraries: libraries(text, &shape.libraries)?,
         steps: steps(&shape.steps)?,
-        packages: packages(&shape)?,
+        packages: packages(text, &shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
         source_date,
         changelog,
