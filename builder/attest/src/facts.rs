@@ -77,7 +77,10 @@ pub(crate) fn software_facts(software: &Software) -> Vec<Fact> {
         );
     }
     for (file, digest) in &software.installed {
-        facts.push(fact(&format!("kiln:installed:{file}:sha256"), digest.to_hex()));
+        facts.push(fact(
+            &format!("kiln:installed:{file}:sha256"),
+            digest.to_hex(),
+        ));
     }
     facts
 }

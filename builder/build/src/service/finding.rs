@@ -69,7 +69,9 @@ pub enum ServiceFinding {
         to: SandboxPath,
     },
     /// A folder of a user's is no folder.
-    #[error("{recipe}: `{path}` is to be a folder of the user `{user}`, but a file is installed there")]
+    #[error(
+        "{recipe}: `{path}` is to be a folder of the user `{user}`, but a file is installed there"
+    )]
     NoFolder {
         /// The recipe.
         recipe: RecipeName,
@@ -107,7 +109,9 @@ pub enum ServiceFinding {
         reason: String,
     },
     /// A line of tmpfiles.d names an account that nobody creates.
-    #[error("{recipe}: `{account}` in `tmpfiles` is neither declared in `users` nor an account of every system")]
+    #[error(
+        "{recipe}: `{account}` in `tmpfiles` is neither declared in `users` nor an account of every system"
+    )]
     TmpfilesAccount {
         /// The recipe.
         recipe: RecipeName,
@@ -119,7 +123,9 @@ pub enum ServiceFinding {
         account: String,
     },
     /// A limit is set for an account that nobody creates.
-    #[error("{recipe}: `{account}` in `limits` is neither declared in `users` nor an account of every system")]
+    #[error(
+        "{recipe}: `{account}` in `limits` is neither declared in `users` nor an account of every system"
+    )]
     LimitAccount {
         /// The recipe.
         recipe: RecipeName,
@@ -157,7 +163,9 @@ impl ServiceFinding {
     #[must_use]
     pub fn sites(&self) -> Vec<Site> {
         let (recipe, package) = self.subject();
-        let top = NodePath::top().key("packages").with("name", package.as_str());
+        let top = NodePath::top()
+            .key("packages")
+            .with("name", package.as_str());
         let path = match self {
             Self::UnitNotShipped { unit, .. } => top.key("systemd").with("unit", unit.as_str()),
             Self::Unit {
@@ -182,9 +190,7 @@ impl ServiceFinding {
                 top.key("scripts").key(when.key()).line(*line)
             }
             Self::TmpfilesAccount { line, .. } => top.key("tmpfiles").item(line.as_str()),
-            Self::LimitAccount { account, .. } => {
-                top.key("limits").with("user", account.as_str())
-            }
+            Self::LimitAccount { account, .. } => top.key("limits").with("user", account.as_str()),
             Self::AlternativeNotShipped { link, .. } | Self::AlternativeTaken { link, .. } => {
                 top.key("alternatives").with("link", link.as_str())
             }

@@ -9,9 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use kiln_model::recipe::{
-    AccountName, OnUpgrade, Package, SystemUser, SystemdUnit, UnitPreset,
-};
+use kiln_model::recipe::{AccountName, OnUpgrade, Package, SystemUser, SystemdUnit, UnitPreset};
 
 /// Comes before what distributions put in their own presets (80 to 99), and after what a site does.
 const PRESET_RANK: &str = "80";
@@ -158,10 +156,9 @@ fn create_user(text: &mut String, user: &SystemUser) {
     let own_id = user.id.filter(|_| group == name);
     create_group(text, group, own_id);
     let home = user.home.as_ref().map_or("/", |home| home.as_str());
-    let comment = user
-        .comment
-        .as_ref()
-        .map_or_else(String::new, |comment| format!("-c {} ", quoted(comment.as_str())));
+    let comment = user.comment.as_ref().map_or_else(String::new, |comment| {
+        format!("-c {} ", quoted(comment.as_str()))
+    });
     let create = format!(
         "useradd -r -M {{id}}-g {group} -d {} -s {} {comment}{name}",
         quoted(home),

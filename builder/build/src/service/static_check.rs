@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::Recipe;
-use kiln_model::recipe::{Package, UNIT_FOLDER, UnitPreset, is_system_account, nearest};
+use kiln_model::recipe::{Package, UNIT_FOLDER, UnitPreset, is_system_account};
 
 use super::finding::{ServiceFinding, UnitText};
-use super::unit::{IsEnabled, Surroundings, UnitMistake, mistakes};
+use super::unit::{IsEnabled, Surroundings, UnitMistake, mistakes, nearest_program};
 use crate::project::LoadedRecipe;
 use crate::split::unmerged;
 
@@ -144,7 +144,7 @@ fn missing_program(recipe: &Recipe, package: &Package, program: &str) -> Option<
     let installs = recipe.packages.iter().flat_map(|p| &p.services.install);
     Some(UnitMistake::NoProgram {
         program: program.to_owned(),
-        nearest: nearest(program, installs.map(|item| item.to.as_str())),
+        nearest: nearest_program(program, installs.map(|item| item.to.as_str())),
     })
 }
 

@@ -271,7 +271,11 @@ fn file_lists_say_who_owns_what() {
         shown.collect()
     };
     assert_eq!(
-        lines(&["/etc/security/limits.d/lantern.conf", "/var/log/lantern", "/x"]),
+        lines(&[
+            "/etc/security/limits.d/lantern.conf",
+            "/var/log/lantern",
+            "/x"
+        ]),
         [
             "Config 0000 /etc/security/limits.d/lantern.conf",
             "Ghost 0000 /usr/bin/lamp",
@@ -313,7 +317,9 @@ fn what_is_said_without_building_is_certain() {
     check_findings(
         &format!("{install}{}", unit("lantern.service")),
         &files,
-        &["lantern: unit `lantern.service`, line 3: `User=lantern` is neither declared in `users` nor an account of every system"],
+        &[
+            "lantern: unit `lantern.service`, line 3: `User=lantern` is neither declared in `users` nor an account of every system",
+        ],
     );
     let required = format!("    requires: [\"user(lantern)\"]\n{install}");
     check_findings(
@@ -325,7 +331,9 @@ fn what_is_said_without_building_is_certain() {
     check_findings(
         &all("lantern.service"),
         &[("a.service", script)],
-        &["lantern: unit `lantern.service`, line 2: no package of this recipe ships `/usr/share/lantern/run.sh`, and the system does not either"],
+        &[
+            "lantern: unit `lantern.service`, line 2: no package of this recipe ships `/usr/share/lantern/run.sh`, and the system does not either",
+        ],
     );
     check_findings(
         &format!(
@@ -353,7 +361,9 @@ fn what_contradicts_itself_is_found_without_building() {
     check_findings(
         "    scripts:\n      post: |\n        printf '\n          %s' x\n",
         &[],
-        &["lantern: the `post` script of package `lantern` has a line that begins with `%`, which rpm would take for its own syntax"],
+        &[
+            "lantern: the `post` script of package `lantern` has a line that begins with `%`, which rpm would take for its own syntax",
+        ],
     );
     check_findings(
         "    tmpfiles: [\"d /run/x 0755 lamp root\", \"d /run/y 0755 0 -\"]\n    \

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use kiln_model::recipe::{UnitKind, UnitName, is_system_account};
+use kiln_model::recipe::{UnitKind, UnitName, is_system_account, nearest};
 
 /// What is certainly wrong with a unit file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +81,18 @@ pub(super) struct Surroundings<'a> {
 pub(super) enum IsEnabled {
     Yes,
     No,
+}
+
+/// Returns the program among `shipped` paths that was probably meant: its name is what people mistype.
+pub(super) fn nearest_program<'a>(
+    program: &str,
+    shipped: impl Iterator<Item = &'a str> + Clone,
+) -> Option<String> {
+    let name = |path: &'a str| path.rsplit('/').next().unwrap_or(path);
+    let wanted = program.rsplit('/').next().unwrap_or(program);
+    let meant = nearest(wanted, shipped.clone().map(name))?;
+    let mut shipped = shipped.filter(|path| name(path) == meant);
+    shipped.next().map(str::to_owned)
 }
 
 /// One `Key=value`.
@@ -198,7 +210,9 @@ fn kind_mistakes(
         let text = format!("{}=", entry.key);
         entry.section == section
             && !entry.value.is_empty()
-            && beginnings.iter().any(|beginning| text.starts_with(beginning))
+            && beginnings
+                .iter()
+                .any(|beginning| text.starts_with(beginning))
     });
     (!does_something).then_some((1, UnitMistake::NothingToDo { section, keys }))
 }
@@ -264,121 +278,4 @@ fn program_mistake(command: &str, surroundings: &Surroundings<'_>) -> Option<Uni
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Reads a unit beside the account `lantern` and the program `/usr/bin/lantern`; expects lines
-    /// and mistakes.
-    fn check(unit: &str, text: &str, is_enabled: IsEnabled, expected: &[(u64, UnitMistake)]) {
-        let accounts = BTreeSet::from(["lantern".to_owned()]);
-        let program = |path: &str| {
-            (path != "/usr/bin/lantern").then(|| UnitMistake::NoProgram {
-                program: path.to_owned(),
-                nearest: None,
-            })
-        };
-        let surroundings = Surroundings {
-            accounts: &accounts,
-            program: &program,
-            is_enabled,
-        };
-        let found = mistakes(&unit.parse().unwrap(), text.as_bytes(), &surroundings);
-        assert_eq!(found, expected, "{text}");
-    }
-
-    #[test]
-    fn good_units_are_fine() {
-        let service = "# c\n[Unit]\nDescription=x\n[Service]\nExecStartPre=-+/usr/bin/lantern \\\n  -t \\\n; c\n  \
-                       -q\nExecStart=@/usr/bin/lantern lantern -a=b\nExecReload=kill -HUP $MAINPID\n\
-                       User=lantern\nGroup=adm\n[Install]\nWantedBy=multi-user.target\n[X-Own]\nX=\n";
-        check("lantern.service", service, IsEnabled::Yes, &[]);
-        let oneshot = "[Service]\nType=oneshot\nExecStop=\"/usr/bin/lantern\" off\nUser=%i\nGroup=0\n";
-        check("x@.service", oneshot, IsEnabled::No, &[]);
-        let dynamic = "[Service]\nDynamicUser=yes\nUser=anyone\nExecStart=%h/run\n";
-        check("x.service", dynamic, IsEnabled::No, &[]);
-        check("x.timer", "[Timer]\nOnBootSec=1\n", IsEnabled::No, &[]);
-        check("x.socket", "[Socket]\nListenDatagram=1\n", IsEnabled::No, &[]);
-        check("x.target", "[Unit]\n", IsEnabled::No, &[]);
-    }
-
-    #[test]
-    fn each_mistake_is_named_with_its_line() {
-        use UnitMistake as M;
-        let nothing = |section, keys| M::NothingToDo { section, keys };
-        let rows: &[(&str, &str, &[(u64, UnitMistake)])] = &[
-            ("x.target", "[Unit]\noops\n", &[(2, M::Line)]),
-            ("x.target", "[Unit\n[Unit]\n", &[(1, M::Line)]),
-            ("x.target", "A=1\n[Unit]\n", &[(1, M::OutsideSection)]),
-            ("x.target", "[Unit]\nA b=1\n", &[(2, M::Line)]),
-            ("x.service", "", &[(1, M::NoSection { section: "Service" })]),
-            (
-                "x.service",
-                "[Service]\nExecStart=\n",
-                &[(1, nothing("Service", "ExecStart="))],
-            ),
-            ("x.timer", "[Timer]\n", &[(1, nothing("Timer", "OnCalendar="))]),
-            (
-                "x.socket",
-                "[Socket]\nAccept=yes\n",
-                &[(1, nothing("Socket", "ListenStream="))],
-            ),
-            (
-                "x.path",
-                "[Path]\nUnit=y\n",
-                &[(1, nothing("Path", "PathChanged="))],
-            ),
-            (
-                "x.service",
-                "[Service]\nExecStart=bin/lantern\n",
-                &[(
-                    2,
-                    M::RelativeProgram {
-                        program: "bin/lantern".to_owned(),
-                    },
-                )],
-            ),
-            (
-                "x.service",
-                "[Service]\nExecStart=/usr/bin/lantern\nExecStop=\\\n  -/usr/bin/lamp off\n",
-                &[(
-                    3,
-                    M::NoProgram {
-                        program: "/usr/bin/lamp".to_owned(),
-                        nearest: None,
-                    },
-                )],
-            ),
-            (
-                "x.service",
-                "[Service]\nExecStart=/usr/bin/lantern\nUser=lamp\nGroup=lamp\n",
-                &[
-                    (
-                        3,
-                        M::NoAccount {
-                            key: "User",
-                            account: "lamp".to_owned(),
-                        },
-                    ),
-                    (
-                        4,
-                        M::NoAccount {
-                            key: "Group",
-                            account: "lamp".to_owned(),
-                        },
-                    ),
-                ],
-            ),
-        ];
-        for (unit, text, expected) in rows {
-            check(unit, text, IsEnabled::No, expected);
-        }
-        check("x.target", "[Unit]\n", IsEnabled::Yes, &[(1, M::NotEnabled)]);
-        let surroundings = Surroundings {
-            accounts: &BTreeSet::new(),
-            program: &|_| None,
-            is_enabled: IsEnabled::No,
-        };
-        let found = mistakes(&"x.target".parse().unwrap(), b"\xff", &surroundings);
-        assert_eq!(found, [(1, M::Encoding)]);
-    }
-}
+mod tests;

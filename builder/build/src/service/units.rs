@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use kiln_model::Recipe;
-use kiln_model::recipe::{Package, SystemdUnit, UNIT_FOLDER, nearest};
+use kiln_model::recipe::{Package, SystemdUnit, UNIT_FOLDER};
 
 use super::finding::{ServiceFinding, UnitText};
 use super::place::owns;
 use super::static_check::{accounts, is_enabled, is_required};
-use super::unit::{Surroundings, UnitMistake, mistakes};
+use super::unit::{Surroundings, UnitMistake, mistakes, nearest_program};
 use crate::error::BuildError;
 use crate::lint::RecipeFinding;
 use crate::split::unmerged;
@@ -116,6 +116,6 @@ fn missing_program(
         || base.iter().any(is_in);
     (!is_there).then(|| UnitMistake::NoProgram {
         program: program.to_owned(),
-        nearest: nearest(program, stage.files.keys().map(String::as_str)),
+        nearest: nearest_program(program, stage.files.keys().map(String::as_str)),
     })
 }

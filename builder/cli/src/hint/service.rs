@@ -7,14 +7,13 @@ use super::did_you_mean;
 /// What to do about something that is wrong with a service.
 pub(super) fn of_finding(finding: &ServiceFinding) -> Option<String> {
     Some(match finding {
-        ServiceFinding::UnitNotShipped { unit, known, .. } => {
-            did_you_mean(&unit.file(), known).unwrap_or_else(|| {
+        ServiceFinding::UnitNotShipped { unit, known, .. } => did_you_mean(&unit.file(), known)
+            .unwrap_or_else(|| {
                 format!(
                     "`install` it to `/usr/lib/systemd/system/{}`, or claim that path with `files`",
                     unit.file()
                 )
-            })
-        }
+            }),
         ServiceFinding::Unit { mistake, .. } => return of_unit(mistake),
         ServiceFinding::Unmerged { to, .. } => format!("write `/usr{to}`"),
         ServiceFinding::InstalledTwice { .. } => {
@@ -58,7 +57,5 @@ fn of_unit(mistake: &UnitMistake) -> Option<String> {
 
 fn of_account(account: &str) -> String {
     let name = account.trim_start_matches('@');
-    format!(
-        "declare it in `users`, or say that another package does: `requires: [user({name})]`"
-    )
+    format!("declare it in `users`, or say that another package does: `requires: [user({name})]`")
 }

@@ -181,7 +181,11 @@ fn slow_what_a_base_image_alone_can_say_stops_packaging_at_its_line() {
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     let recipe = fs_err::read_to_string(project.root.join("recipes/demo/recipe.yaml")).unwrap();
     // The shell notices the missing `fi` at the end of the text.
-    let line = recipe.lines().position(|line| line.contains("post $1")).unwrap() + 1;
+    let line = recipe
+        .lines()
+        .position(|line| line.contains("post $1"))
+        .unwrap()
+        + 1;
     for part in [
         "the `post` script of package `demo` is no shell script".to_owned(),
         format!("--> recipes/demo/recipe.yaml:{line}:9\n"),
@@ -193,10 +197,19 @@ fn slow_what_a_base_image_alone_can_say_stops_packaging_at_its_line() {
             ended.stderr
         );
     }
-    assert!(project.rpm_names().iter().all(|name| !name.starts_with("demo")));
+    assert!(
+        project
+            .rpm_names()
+            .iter()
+            .all(|name| !name.starts_with("demo"))
+    );
     // A program that is nowhere: the recipe's text could not tell.
     project.write_demo(&service());
-    let other = changed(UNIT, "ExecStart=/usr/bin/demo\n", "ExecStart=/usr/bin/demon\n");
+    let other = changed(
+        UNIT,
+        "ExecStart=/usr/bin/demo\n",
+        "ExecStart=/usr/bin/demon\n",
+    );
     project.write("recipes/demo/files/demo.service", other.as_bytes());
     let ended = project.kiln(&["--quiet", "build", "demo"]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
@@ -245,7 +258,13 @@ fn text(output: &Output) -> String {
 /// Unpacks an RPM into a folder.
 fn unpack(rpm: &Path, folder: &Path) {
     let script = "cd \"$2\" && rpm2cpio \"$1\" | cpio -idm --quiet --no-absolute-filenames";
-    let arguments = ["-c", script, "sh", &rpm.to_string_lossy(), &folder.to_string_lossy()];
+    let arguments = [
+        "-c",
+        script,
+        "sh",
+        &rpm.to_string_lossy(),
+        &folder.to_string_lossy(),
+    ];
     let output = run("/bin/sh", &arguments).unwrap();
     assert!(output.status.success(), "{}", text(&output));
 }
@@ -269,8 +288,14 @@ fn slow_systemd_accepts_the_files_of_a_service() {
     };
     assert!(output.status.success(), "{}", text(&output));
     let passwd = fs_err::read_to_string(root.path().join("etc/passwd")).unwrap();
-    let demo = passwd.lines().find(|line| line.starts_with("demo:")).unwrap();
-    assert!(demo.ends_with(":Demo's server:/var/lib/demo:/usr/sbin/nologin"), "{demo}");
+    let demo = passwd
+        .lines()
+        .find(|line| line.starts_with("demo:"))
+        .unwrap();
+    assert!(
+        demo.ends_with(":Demo's server:/var/lib/demo:/usr/sbin/nologin"),
+        "{demo}"
+    );
     let group = fs_err::read_to_string(root.path().join("etc/group")).unwrap();
     assert!(group.contains("adm:x:4:demo\n"), "{group}");
     if rustix::process::geteuid().is_root() {
@@ -278,13 +303,22 @@ fn slow_systemd_accepts_the_files_of_a_service() {
         assert!(output.status.success(), "{}", text(&output));
         assert!(root.path().join("var/lib/demo/cache").is_dir());
     }
-    let output = run("systemctl", &[&below, "preset", "demo.service", "demo-trim.timer"]).unwrap();
+    let output = run(
+        "systemctl",
+        &[&below, "preset", "demo.service", "demo-trim.timer"],
+    )
+    .unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let wants = root.path().join("etc/systemd/system");
     let links: Vec<String> = files(&wants).into_keys().collect();
     assert_eq!(links, ["multi-user.target.wants/demo.service"]);
     let units = ["demo.service", "demo-trim@all.service", "demo-trim.timer"];
-    for target in ["basic.target", "shutdown.target", "sysinit.target", "timers.target"] {
+    for target in [
+        "basic.target",
+        "shutdown.target",
+        "sysinit.target",
+        "timers.target",
+    ] {
         let path = root.path().join("usr/lib/systemd/system").join(target);
         fs_err::write(path, "[Unit]\nDescription=x\n").unwrap();
     }

@@ -207,7 +207,9 @@ pub enum ServiceError {
         path: SandboxPath,
     },
     /// Not a unit's name.
-    #[error("expected a unit name like `NAME.service`, `NAME@.service` or `NAME.timer`, got `{text}`")]
+    #[error(
+        "expected a unit name like `NAME.service`, `NAME@.service` or `NAME.timer`, got `{text}`"
+    )]
     Unit {
         /// The text as it was given.
         text: String,
@@ -269,9 +271,7 @@ impl ServiceError {
             Self::ReservedAccount { .. } => {
                 "remove it here; units and files can name it all the same".to_owned()
             }
-            Self::UserId { .. } => {
-                "leave `id` out: each host chooses a free number".to_owned()
-            }
+            Self::UserId { .. } => "leave `id` out: each host chooses a free number".to_owned(),
             Self::LogDirectory { .. } => {
                 "make other folders with `tmpfiles`, or own them with `files`".to_owned()
             }

@@ -164,7 +164,11 @@ fn log_directory(shape: &At<String>) -> Parsed<SandboxPath> {
 }
 
 fn limit(shape: &LimitSchema) -> Parsed<Limit> {
-    let name = shape.user.value.strip_prefix('@').unwrap_or(&shape.user.value);
+    let name = shape
+        .user
+        .value
+        .strip_prefix('@')
+        .unwrap_or(&shape.user.value);
     name.parse::<AccountName>()
         .map_err(|error| shape.user.error(error))?;
     let soft: Option<LimitValue> = parse_some(shape.soft.as_ref())?;

@@ -185,8 +185,8 @@ impl FromStr for LimitValue {
         if text == "unlimited" {
             return Ok(Self::Unlimited);
         }
-        let is_plain = text.bytes().all(|b| b.is_ascii_digit())
-            && (text == "0" || !text.starts_with('0'));
+        let is_plain =
+            text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
         match text.parse() {
             Ok(number) if is_plain => Ok(Self::AtMost(number)),
             _ => Err(ServiceError::LimitValue {

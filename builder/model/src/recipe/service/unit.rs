@@ -191,8 +191,8 @@ fn tmpfiles_mistake(line: &str) -> Option<&'static str> {
     if path.contains(['"', '\'']) {
         return Some("it has quotes in its path");
     }
-    let is_path = path.starts_with('/') && !path.split('/').any(|part| part == "..")
-        || path.starts_with('%');
+    let is_path =
+        path.starts_with('/') && !path.split('/').any(|part| part == "..") || path.starts_with('%');
     if !is_path {
         return Some("its path is not absolute");
     }
