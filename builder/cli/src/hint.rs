@@ -7,6 +7,8 @@ use kiln_image::UnpackError;
 use kiln_model::StepEnd;
 use kiln_model::recipe::nearest;
 
+mod service;
+
 const LOCK: &str = "run `kiln lock` on a machine with network, and commit the file";
 
 /// What to do about a file that can not be read.
@@ -24,6 +26,14 @@ pub fn of_project(error: &ProjectError) -> Option<String> {
         ProjectError::NotAFile { .. } => "put the file itself there".to_owned(),
         ProjectError::Key { .. } => {
             "put the archive's public key there, in binary OpenPGP form".to_owned()
+        }
+        ProjectError::InstallFile { .. } => {
+            "put the file itself there; `file` is relative to the recipe's folder".to_owned()
+        }
+        ProjectError::UserClash(_) => {
+            "give each user one number, and say the same wherever it is declared; without `id` each \
+             host chooses a free one"
+                .to_owned()
         }
         ProjectError::Io(_) => return None,
     })
@@ -172,6 +182,7 @@ fn of_finding(finding: &RecipeFinding) -> Option<String> {
         RecipeFinding::Dependency { .. } => {
             "write NAME, or NAME, one of < <= = >= >, and a version".to_owned()
         }
+        RecipeFinding::Service(finding) => return service::of_finding(finding),
         RecipeFinding::NotClaimed { prefix, .. } => {
             format!("add the pattern `{prefix}/**` to the package that is to carry them")
         }

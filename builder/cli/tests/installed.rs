@@ -154,6 +154,9 @@ fn slow_installed_curl_fetches_over_its_own_tls() {
 
 const SERVE_MEMORY: &str = r#"
 rpm --initdb
+# The base has no `useradd`; a user who is there is taken as it is.
+echo 'memcached:x:990:990::/:/usr/sbin/nologin' >> /etc/passwd
+echo 'memcached:x:990:' >> /etc/group
 rpm -i /rpms/kiln-base-debian-12-*.rpm /rpms/memcached-1*.rpm
 rpm -V memcached
 ldd /usr/bin/memcached
@@ -184,6 +187,9 @@ fn slow_installed_memcached_answers_with_its_own_libevent() {
 // Port 80 needs a privilege that the sandbox does not give, and changing users another id.
 const SERVE_A_PAGE: &str = r#"
 rpm --initdb
+# The base has no `useradd`; a user who is there is taken as it is.
+echo 'nginx:x:990:990::/:/usr/sbin/nologin' >> /etc/passwd
+echo 'nginx:x:990:' >> /etc/group
 rpm -i /rpms/kiln-base-debian-12-*.rpm /rpms/nginx-1*.rpm
 rpm -V nginx
 ldd /usr/sbin/nginx

@@ -15,6 +15,7 @@ mod order;
 mod package;
 mod parse;
 mod schema;
+mod service;
 mod walk;
 mod yaml;
 
@@ -38,6 +39,11 @@ pub use lint::LintException;
 pub use node::places_of;
 pub use package::{ChangelogEntry, Package, Scriptlet};
 pub use parse::PLACEHOLDER;
+pub use service::{
+    AccountName, Alternative, InstalledFile, Limit, LimitItem, LimitValue, OnUpgrade, Permissions,
+    ServiceError, Services, SystemUser, SystemdUnit, TmpfilesLine, UNIT_FOLDER, UnitKind, UnitName,
+    UnitPreset, is_system_account,
+};
 pub(crate) use yaml::{At, Number, read};
 
 /// The recipe format that this kiln reads.

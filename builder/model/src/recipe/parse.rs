@@ -22,6 +22,7 @@ use crate::text::Prose;
 use crate::time::{CalendarDate, SourceDateEpoch};
 
 mod package;
+mod service;
 
 use package::{changelog_entry, packages};
 
@@ -181,7 +182,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         steps: steps(&shape.steps)?,
         hardening: hardening::exceptions(&shape.hardening)?,
         lint_allow: lint::exceptions(&shape.lint_allow)?,
-        packages: packages(&shape)?,
+        packages: packages(text, &shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
         source_date,
         changelog,

@@ -12,8 +12,13 @@ use serde::Deserialize;
 use super::yaml::{At, Number};
 
 mod package;
+mod service;
 
 pub(crate) use package::{ChangelogSchema, PackageSchema, ScriptletSchema};
+pub(crate) use service::{
+    AlternativeSchema, InstallSchema, LimitItemSchema, LimitSchema, PresetChoiceSchema, UnitSchema,
+    UpgradeSchema, UserSchema,
+};
 
 /// One upstream source, and the RPM packages or the library that it yields.
 #[derive(Debug, Deserialize, JsonSchema)]

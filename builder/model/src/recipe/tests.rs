@@ -5,6 +5,7 @@ use crate::text::TextError;
 
 mod arbitrary;
 mod hostile;
+mod services;
 
 const GOOD: &str = r#"schema: 1
 name: demo
