@@ -137,13 +137,24 @@ pub(super) fn write_scriptlets(
         let section = scriptlet.when.section();
         let field = format!("{section} scriptlet of {}", package.name);
         let body = text::block(&field, &scriptlet.body, Comments::Harmless)?;
-        let _ = write!(
-            spec,
-            "{section}{}\n{body}\n",
-            selector(input, &package.name)
-        );
+        let selector = selector(input, &package.name);
+        let _ = match lone_program(&scriptlet.body) {
+            Some(program) => writeln!(spec, "{section}{selector} -p {program}\n"),
+            None => writeln!(spec, "{section}{selector}\n{body}"),
+        };
     }
     Ok(())
+}
+
+/// Returns the program if a scriptlet only calls one, without arguments: rpm then needs no shell.
+fn lone_program(body: &str) -> Option<&str> {
+    let program = body.trim();
+    let is_plain = program.len() > 1
+        && program.starts_with('/')
+        && program
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c));
+    is_plain.then_some(program)
 }
 
 pub(super) fn write_files(

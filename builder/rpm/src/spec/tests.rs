@@ -262,3 +262,15 @@ fn a_wide_paragraph_is_broken_anew_and_a_list_is_not() {
     let long = "é".repeat(90);
     assert_eq!(text::wrap(&long), long);
 }
+
+#[test]
+fn a_scriptlet_of_one_program_needs_no_shell() {
+    let mut input = input();
+    input.packages[0].scriptlets.push(scriptlet("/sbin/ldconfig\n"));
+    let mut shell = scriptlet("/sbin/ldconfig -X");
+    shell.when = ScriptletTime::AfterRemove;
+    input.packages[0].scriptlets.push(shell);
+    let spec = write_spec(&input).unwrap();
+    assert!(spec.contains("\n%post -p /sbin/ldconfig\n\n"), "{spec}");
+    assert!(spec.contains("\n%postun\n/sbin/ldconfig -X\n\n"), "{spec}");
+}
