@@ -15,6 +15,7 @@ use kiln_model::{
 use kiln_store::{RecordKind, StoreError};
 use serde::{Deserialize, Serialize};
 
+use crate::claim::claim_in;
 use crate::error::{BuildError, reached_limits};
 use crate::folder::{create_folders, write_file};
 use crate::graph::{NodeId, Prefix};
@@ -434,6 +435,9 @@ fn collect_destdir(
     let collected = collect(shop, &request).map_err(|error| match error {
         CollectError::Tree(error) if error.is_about_content() => BuildError::Uncollectable {
             node: inputs.node.clone(),
+            rule: error
+                .path()
+                .and_then(|path| claim_in(inputs.recipe(), &format!("/{path}"))),
             source: Box::new(error),
         },
         error => error.about(format!("{}: destdir", inputs.node)),

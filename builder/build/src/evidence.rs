@@ -14,6 +14,7 @@ use kiln_rpm::{
 };
 
 use crate::bundled_code::{CompiledFile, bundled_code, check_bundled_code};
+use crate::claim::claim_in;
 use crate::error::BuildError;
 use crate::stage::{Content, Product, Stage};
 use crate::workshop::Workshop;
@@ -24,6 +25,8 @@ pub(crate) struct Evidence {
     files: BTreeMap<String, ElfFile>,
     /// The bundled library that each soname belongs to.
     private: BTreeMap<String, RecipeName>,
+    /// Static libraries.
+    archives: BTreeSet<String>,
     /// Files that can not be what they seem, or name folders of the build, each as a finding.
     damaged: Vec<String>,
 }
@@ -43,6 +46,7 @@ impl Evidence {
         let mut evidence = Self {
             files: BTreeMap::new(),
             private: BTreeMap::new(),
+            archives: BTreeSet::new(),
             damaged: Vec::new(),
         };
         for (path, staged) in &stage.files {
@@ -75,7 +79,12 @@ impl Evidence {
         });
         let (elf, compilation) = match read {
             Ok(Some(read)) => read,
-            Ok(None) => return,
+            Ok(None) => {
+                if bytes.starts_with(b"!<arch>\n") {
+                    self.archives.insert(path.to_owned());
+                }
+                return;
+            }
             Err(error) => {
                 self.damaged
                     .push(format!("`{path}` can not be examined: {error}"));
@@ -98,6 +107,11 @@ impl Evidence {
         self.files
             .values()
             .any(|file| file.elf.has_debug_information)
+    }
+
+    /// Returns whether a file is for one architecture: a program, a library, an object.
+    pub(crate) fn is_machine_code(&self, path: &str) -> bool {
+        self.files.contains_key(path) || self.archives.contains(path)
     }
 
     /// Returns the packages with a file that needs a library of `recipe`.
@@ -129,11 +143,12 @@ impl Evidence {
         let recipe = &shop.project.recipes[&product.node.recipe].recipe;
         let private = self.private_files(recipe);
         let mut paths: Vec<(PackagedPath, &ElfFile)> = Vec::new();
-        for (path, file) in &self.files {
-            let path = path
+        for (text, file) in &self.files {
+            let path = text
                 .parse()
                 .map_err(|error: SpecTextError| BuildError::PathRefused {
                     recipe: recipe.name.clone(),
+                    rule: claim_in(recipe, text),
                     reason: error.to_string(),
                 })?;
             paths.push((path, file));

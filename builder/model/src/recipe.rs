@@ -37,7 +37,10 @@ pub(crate) use format::format;
 pub use hardening::{HardeningException, Protection};
 pub use lint::LintException;
 pub use node::places_of;
-pub use package::{ChangelogEntry, Package, Scriptlet};
+pub use package::{
+    Attributes, ChangelogEntry, FileMode, FilePatterns, FileRule, Ghost, GhostKind, ModeError,
+    Package, PackageArchitecture, RuleEffect, Scriptlet,
+};
 pub use parse::PLACEHOLDER;
 pub use service::{
     AccountName, Alternative, InstalledFile, Limit, LimitItem, LimitValue, OnUpgrade, Permissions,

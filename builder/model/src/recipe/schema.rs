@@ -14,7 +14,9 @@ use super::yaml::{At, Number};
 mod package;
 mod service;
 
-pub(crate) use package::{ChangelogSchema, PackageSchema, ScriptletSchema};
+pub(crate) use package::{
+    AttributesSchema, ChangelogSchema, GhostKindSchema, GhostSchema, PackageSchema, ScriptletSchema,
+};
 pub(crate) use service::{
     AlternativeSchema, InstallSchema, LimitItemSchema, LimitSchema, PresetChoiceSchema, UnitSchema,
     UpgradeSchema, UserSchema,
