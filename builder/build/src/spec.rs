@@ -180,6 +180,7 @@ fn package_input(
         recommends: dependencies(&package.recommends)?,
         bundled: bundled.collect(),
         scriptlets: service::scriptlets(package),
+        ordering: service::ordering(package),
     })
 }
 

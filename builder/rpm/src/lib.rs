@@ -24,7 +24,7 @@ pub use reader::{
 };
 pub use spec::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
-    FileOwner, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageArchitecture, PackageInput,
-    PackagedPath, PackagingStep, PrivateFiles, Scriptlet, ScriptletTime, SpecError, SpecInput,
-    SpecTextError, packaging_step, write_spec,
+    FileOwner, OrderingHint, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageArchitecture,
+    PackageInput, PackagedPath, PackagingStep, PrivateFiles, Scriptlet, ScriptletTime, SpecError,
+    SpecInput, SpecTextError, packaging_step, write_spec,
 };

@@ -12,8 +12,8 @@ mod text;
 
 pub use input::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
-    FileOwner, PackageArchitecture, PackageInput, PackagedPath, PrivateFiles, Scriptlet,
-    ScriptletTime, SpecInput, SpecTextError,
+    FileOwner, OrderingHint, PackageArchitecture, PackageInput, PackagedPath, PrivateFiles,
+    Scriptlet, ScriptletTime, SpecInput, SpecTextError,
 };
 pub use packaging::{PACKAGING_DESTDIR, PACKAGING_SOURCES, PackagingStep, packaging_step};
 

@@ -258,6 +258,7 @@ fn empty(name: &str, architecture: PackageArchitecture) -> PackageInput {
         recommends: vec![],
         bundled: vec![],
         scriptlets: vec![],
+        ordering: vec![],
     }
 }
 
