@@ -177,6 +177,7 @@ fn of_finding(finding: &RecipeFinding) -> Option<String> {
         RecipeFinding::Dependency { .. } => {
             "write NAME, or NAME, one of < <= = >= >, and a version".to_owned()
         }
+        RecipeFinding::LostLine(_) => "put a word before it".to_owned(),
         RecipeFinding::Service(finding) => return service::of_finding(finding),
         RecipeFinding::NotClaimed { prefix, .. } => {
             format!("add the pattern `{prefix}/**` to the package that is to carry them")
