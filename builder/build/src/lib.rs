@@ -58,7 +58,7 @@ pub use finding::PackageFinding;
 pub use format::{Formatted, format_file, formattable, formattable_named};
 pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
-pub use lint::RecipeFinding;
+pub use lint::{LostLine, RecipeFinding};
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;
 pub use outputs::{Summary, default_recipes};

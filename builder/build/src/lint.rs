@@ -3,6 +3,11 @@
 //!
 //! Everything here is certain. What depends on the files that a build installs is left to `split`.
 
+mod description;
+
+pub use description::LostLine;
+
+use description::lost_lines;
 use kiln_model::recipe::{Choice, FileRule, NodePath, Package, PackageArchitecture, RuleEffect};
 use kiln_model::{
     Dependency, DependencyKind, FilePattern, LibraryName, PackageName, Recipe, RecipeName,
@@ -80,6 +85,9 @@ pub enum RecipeFinding {
         /// A package that is not.
         native: PackageName,
     },
+    /// A line of a description that rpm would not show.
+    #[error(transparent)]
+    LostLine(LostLine),
     /// Something about a package's services.
     #[error(transparent)]
     Service(Box<ServiceFinding>),
@@ -100,6 +108,7 @@ pub enum RecipeFinding {
 /// Returns everything that is certainly wrong with a recipe, in the order of its text.
 pub(crate) fn findings(recipe: &Recipe) -> Vec<RecipeFinding> {
     let mut found = Vec::new();
+    found.extend(lost_lines(recipe).into_iter().map(RecipeFinding::LostLine));
     if !recipe.packages.is_empty() {
         found.extend(unclaimed_libraries(recipe));
     }
@@ -266,6 +275,7 @@ impl RecipeFinding {
                 let path = packages().with("name", package.as_str()).key(*key);
                 vec![Site::recipe(recipe, path.item(text.as_str()))]
             }
+            Self::LostLine(line) => vec![line.site()],
             Self::Service(finding) => finding.sites(),
             Self::NotClaimed {
                 recipe, library, ..

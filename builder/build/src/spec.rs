@@ -196,6 +196,7 @@ fn package_input(
         enhances: dependencies(DependencyKind::Enhances)?,
         bundled: bundled.collect(),
         scriptlets: service::scriptlets(package),
+        ordering: service::ordering(package),
     })
 }
 

@@ -185,6 +185,7 @@ fn of_finding(finding: &RecipeFinding) -> Option<String> {
             "give the noarch package another name than the recipe's, or the recipe another name"
                 .to_owned()
         }
+        RecipeFinding::LostLine(_) => "put a word before it".to_owned(),
         RecipeFinding::Service(finding) => return service::of_finding(finding),
         RecipeFinding::NotClaimed { prefix, .. } => {
             format!("add the pattern `{prefix}/**` to the package that is to carry them")

@@ -249,6 +249,7 @@ pub fn base_package(input: &BasePackageInput) -> Result<BasePackage, BasePackage
             ldconfig(ScriptletTime::AfterInstall),
             ldconfig(ScriptletTime::AfterRemove),
         ],
+        ordering: vec![],
     };
     let spec = SpecInput {
         name: package.name.clone(),

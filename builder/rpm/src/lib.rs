@@ -29,6 +29,7 @@ pub use reader::{
 };
 pub use spec::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileOwner,
-    PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageInput, PackagedPath, PackagingStep, PrivateFiles,
-    Scriptlet, ScriptletTime, SpecError, SpecInput, SpecTextError, packaging_step, write_spec,
+    OrderingHint, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageInput, PackagedPath, PackagingStep,
+    PrivateFiles, Scriptlet, ScriptletTime, SpecError, SpecInput, SpecTextError, packaging_step,
+    write_spec,
 };

@@ -13,7 +13,7 @@
 //! it alone, and only a failure ends the scriptlet.
 
 use kiln_model::recipe::{Package, Scriptlet as When};
-use kiln_rpm::{Dependency, Scriptlet, ScriptletTime, SpecTextError};
+use kiln_rpm::{Dependency, OrderingHint, Scriptlet, ScriptletTime, SpecTextError};
 
 use super::ready;
 
@@ -66,6 +66,35 @@ pub(super) fn body(package: &Package, when: When) -> Option<String> {
         }
         (Some(own), _) => format!("{ready}{own}\n"),
     })
+}
+
+/// Returns what the ready-made pieces run after when an empty system is filled in one transaction: the
+/// tools that they ask for, by the names of Fedora's and EL's packages.
+pub(crate) fn ordering(package: &Package) -> Vec<OrderingHint> {
+    let services = &package.services;
+    let has_units = !services.systemd.is_empty();
+    let wishes = [
+        (!services.users.is_empty(), When::Pre, "shadow-utils"),
+        (
+            has_units || !services.tmpfiles.is_empty(),
+            When::Post,
+            "systemd",
+        ),
+        (has_units, When::Preun, "systemd"),
+        (has_units, When::Postun, "systemd"),
+        (
+            !services.alternatives.is_empty(),
+            When::Post,
+            "/usr/sbin/update-alternatives",
+        ),
+    ];
+    let hint = |(is_wished, when, name): (bool, When, &str)| {
+        is_wished.then(|| OrderingHint {
+            when: time(when),
+            after: name.parse().expect("a constant name is a dependency"),
+        })
+    };
+    wishes.into_iter().filter_map(hint).collect()
 }
 
 const fn time(when: When) -> ScriptletTime {

@@ -255,6 +255,32 @@ fn files_of_kilns_own_are_written_line_by_line() {
 }
 
 #[test]
+fn scriptlets_wish_for_their_tools_and_require_none() {
+    let wishes = |keys: &str| -> Vec<String> {
+        let recipe = recipe(keys);
+        let hints = ordering(&recipe.packages[0]).into_iter();
+        hints
+            .map(|hint| format!("{:?} {}", hint.when, hint.after))
+            .collect()
+    };
+    assert_eq!(
+        wishes(ALL),
+        [
+            "BeforeInstall shadow-utils",
+            "AfterInstall systemd",
+            "BeforeRemove systemd",
+            "AfterRemove systemd",
+            "AfterInstall /usr/sbin/update-alternatives",
+        ]
+    );
+    assert_eq!(wishes("    scripts: {post: \"true\"}\n"), [""; 0]);
+    assert_eq!(
+        wishes("    tmpfiles: [d /run/x]\n"),
+        ["AfterInstall systemd"]
+    );
+}
+
+#[test]
 fn file_lists_say_who_owns_what() {
     let recipe = recipe(ALL);
     let lines = |paths: &[&str]| -> Vec<String> {

@@ -126,6 +126,40 @@ error: demo: the `post` script of package `demo` has a line that begins with `%`
 hint: join it to the line before, or put a word in front of it"#;
 
 #[test]
+fn lines_that_rpm_would_misread_are_shown_where_they_are() {
+    let text = RECIPE.replace(
+        "summary: A demo\n",
+        "summary: A demo\ndescription: |\n\n  It is\n    %files of\n  # all\n",
+    );
+    let text =
+        format!("{text}  - {{name: more, files: [/x], summary: y, description: \"z\\n%\"}}\n");
+    let folder = project(&text);
+    let (code, _, stderr) = kiln(folder.path(), &["check"]);
+    let found = stderr.split("error: no lockfile").next().unwrap();
+    let error = |place: &str, character: char, effect: &str, shown: &str| {
+        format!(
+            "error: demo: a line of the description begins with `{character}`, which rpm would \
+             {effect}\n  --> recipes/demo/recipe.yaml:{place}\n{shown}\n\nhint: put a word before it"
+        )
+    };
+    let syntax = "take for its own syntax";
+    let expected = [
+        error("9:5", '%', syntax, "  |\n9 |     %files of\n  |     ^"),
+        error("10:3", '#', "leave out", "   |\n10 |   # all\n   |   ^"),
+        error(
+            "23:56",
+            '%',
+            syntax,
+            "   |\n23 |   - {name: more, files: [/x], summary: y, description: \"z\\n%\"}\n   |                                                        ^",
+        ),
+    ];
+    assert_eq!(
+        (code, found.trim_end()),
+        (1, expected.join("\n\n").as_str())
+    );
+}
+
+#[test]
 fn mistakes_in_services_are_shown_where_they_are() {
     let folder = project(&format!("{RECIPE}{MISTAKES}"));
     let write = |path: &str, text: &str| {

@@ -92,6 +92,8 @@ pub struct PackageInput {
     pub bundled: Vec<BundledLibrary>,
     /// What runs when it is installed or removed.
     pub scriptlets: Vec<Scriptlet>,
+    /// What a scriptlet runs after, where both are installed or removed together.
+    pub ordering: Vec<OrderingHint>,
 }
 
 /// A library of somebody else's that a package carries.
@@ -190,6 +192,15 @@ pub struct Scriptlet {
     pub when: ScriptletTime,
     /// Complete shell text, nothing in it is expanded. Must succeed: rpm reports a failure.
     pub body: String,
+}
+
+/// A wish about the order of a transaction; it requires nothing to be installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderingHint {
+    /// The scriptlet that has the wish.
+    pub when: ScriptletTime,
+    /// What should be there when it runs.
+    pub after: Dependency,
 }
 
 /// When a scriptlet runs.

@@ -14,7 +14,8 @@ mod text;
 
 pub use input::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileOwner,
-    PackageInput, PackagedPath, PrivateFiles, Scriptlet, ScriptletTime, SpecInput, SpecTextError,
+    OrderingHint, PackageInput, PackagedPath, PrivateFiles, Scriptlet, ScriptletTime, SpecInput,
+    SpecTextError,
 };
 pub use packaging::{PACKAGING_DESTDIR, PACKAGING_SOURCES, PackagingStep, packaging_step};
 

@@ -89,6 +89,10 @@ fn write_relations(spec: &mut String, package: &PackageInput) {
             let _ = writeln!(spec, "{tag}: {dependency}");
         }
     }
+    for hint in &package.ordering {
+        let scriptlet = hint.when.section().trim_start_matches('%');
+        let _ = writeln!(spec, "OrderWithRequires({scriptlet}): {}", hint.after);
+    }
     for library in &package.bundled {
         let _ = writeln!(
             spec,

@@ -25,6 +25,7 @@ fn package(name: &str, architecture: PackageArchitecture) -> PackageInput {
         enhances: vec![],
         bundled: vec![],
         scriptlets: vec![],
+        ordering: vec![],
     }
 }
 
@@ -232,6 +233,22 @@ fn attributes_and_filters_are_written_in_full() {
     ] {
         assert!(spec.lines().any(|actual| actual == line), "{line}");
     }
+}
+
+#[test]
+fn an_ordering_hint_names_its_scriptlet() {
+    let mut input = input();
+    input.packages[1].ordering = vec![OrderingHint {
+        when: ScriptletTime::AfterInstall,
+        after: "systemd".parse().unwrap(),
+    }];
+    let spec = write_spec(&input).unwrap();
+    let (_, package) = spec.split_once("%package -n demo-data\n").unwrap();
+    let (tags, _) = package.split_once("%description").unwrap();
+    assert!(
+        tags.contains("\nOrderWithRequires(post): systemd\n"),
+        "{tags}"
+    );
 }
 
 #[test]

@@ -288,6 +288,7 @@ fn empty(name: &str, architecture: PackageArchitecture) -> PackageInput {
         enhances: vec![],
         bundled: vec![],
         scriptlets: vec![],
+        ordering: vec![],
     }
 }
 
