@@ -119,7 +119,7 @@ pub(crate) fn claim(output: &Path) -> Claim {
     let lock = rustix::fs::open(output, flags, Mode::empty()).ok();
     let lock = lock.filter(|lock| flock(lock, FlockOperation::LockExclusive).is_ok());
     if lock.is_some() {
-        for folder in ["provenance", "rpms", "sbom", "specs"] {
+        for folder in ["provenance", "rpms", "sbom", "specs", "srpms"] {
             sweep(&output.join(folder));
         }
     }

@@ -7,7 +7,7 @@ use kiln_model::recipe::Scriptlet as When;
 use kiln_model::{LicenseExpression, Line, PackageName, Recipe};
 use kiln_rpm::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
-    PackageArchitecture, PackageInput, Scriptlet, ScriptletTime, SpecInput,
+    PackageArchitecture, PackageInput, Scriptlet, ScriptletTime, SourcePackage, SpecInput,
 };
 
 use crate::error::BuildError;
@@ -27,6 +27,11 @@ pub(crate) fn expected_rpms(shop: &Workshop<'_>, spec: &SpecInput) -> Vec<String
     let mut files: Vec<String> = names.into_iter().map(file).collect();
     files.sort();
     files
+}
+
+/// Returns the file name of a spec's source package.
+pub(crate) fn expected_source_rpm(spec: &SpecInput) -> String {
+    format!("{}-{}-{}.src.rpm", spec.name, spec.version, spec.release)
 }
 
 /// Returns the licence of a product's packages: its own and those of everything that it bundles. All
@@ -120,6 +125,7 @@ pub(crate) fn spec_input(
                 reason: "no ELF file with debug information".to_owned(),
             }
         },
+        source: SourcePackage::empty(),
     };
     Ok(input)
 }

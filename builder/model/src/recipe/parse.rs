@@ -16,7 +16,7 @@ use super::{
     Preset, RECIPE_SCHEMA, Recipe, Repacked, Scriptlet, Source, Steps,
 };
 use crate::digest::Digest;
-use crate::name::{DistributionPackage, LibraryName, Release};
+use crate::name::{DistributionPackage, LibraryName, PackageName, Release};
 use crate::path::{FilePattern, SandboxPath};
 use crate::text::{Line, Prose};
 use crate::time::{CalendarDate, SourceDateEpoch};
@@ -167,6 +167,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         identity: identity(&shape.identity, &shape.name)?,
         base: shape.base.parse()?,
         tools: parse_all(&shape.tools)?,
+        tools_rhel: tools_rhel(text, &shape)?,
         sources,
         patches: shape
             .patches
@@ -181,6 +182,28 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         changelog,
         name,
     })
+}
+
+fn tools_rhel(
+    text: &str,
+    shape: &RecipeSchema,
+) -> Parsed<BTreeMap<DistributionPackage, PackageName>> {
+    let tools = || shape.tools.iter().map(|tool| tool.value.as_str());
+    let parse = |(tool, name): (&String, &At<String>)| {
+        if !tools().any(|known| known == tool) {
+            let path = NodePath::top().key("tools-rhel").key(tool.as_str());
+            return Err(YamlError {
+                cause: Cause::unknown_key(tool, tools()),
+                place: path.find(text).unwrap_or(name.place),
+            });
+        }
+        let tool = At {
+            value: tool.clone(),
+            place: name.place,
+        };
+        Ok((tool.parse()?, name.parse()?))
+    };
+    shape.tools_rhel.iter().map(parse).collect()
 }
 
 /// YAML reads an unquoted 1.10 as a number; kiln keeps the text, but other tools would not.

@@ -7,6 +7,7 @@ use kiln_model::{
     CalendarDate, LibraryName, PackageName, Release, SandboxPath, SourceDateEpoch, Version,
 };
 
+use super::source_package::SourcePackage;
 use super::text;
 
 /// Everything that a spec file says.
@@ -42,6 +43,8 @@ pub struct SpecInput {
     pub private: Option<PrivateFiles>,
     /// Whether debuginfo and debugsource packages are made.
     pub debug_information: DebugInformation,
+    /// What the source package carries.
+    pub source: SourcePackage,
 }
 
 /// One changelog entry.

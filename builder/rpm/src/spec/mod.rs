@@ -7,7 +7,9 @@ mod input;
 mod install;
 mod macros;
 mod packaging;
+mod rebuild;
 mod sections;
+mod source_package;
 mod text;
 
 pub use input::{
@@ -16,6 +18,10 @@ pub use input::{
     ScriptletTime, SpecInput, SpecTextError,
 };
 pub use packaging::{PACKAGING_DESTDIR, PACKAGING_SOURCES, PackagingStep, packaging_step};
+pub use source_package::{
+    BuildRequirement, PatchFile, RebuildNode, RebuildSteps, SourceFile, SourcePackage,
+    UnpackedSource, made_archive,
+};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -117,7 +123,9 @@ pub fn write_spec(input: &SpecInput) -> Result<String, SpecError> {
     if input.debug_information == DebugInformation::Split {
         sections::write_debug_packages(&mut spec, input);
     }
-    install::write(&mut spec, input);
+    rebuild::write_build(&mut spec, &input.source)?;
+    install::write(&mut spec, input)?;
+    rebuild::write_check(&mut spec, &input.source)?;
     for package in &input.packages {
         sections::write_scriptlets(&mut spec, input, package)?;
         sections::write_files(&mut spec, input, package)?;
@@ -193,7 +201,7 @@ fn write_macros(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
         write_filters(spec, private)?;
     }
     spec.push_str(macros::LUA_GENERATORS);
-    packaging::write_places(spec);
+    packaging::write_places(spec, input);
     spec.push('\n');
     Ok(())
 }

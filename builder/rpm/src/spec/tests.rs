@@ -44,6 +44,7 @@ fn input() -> SpecInput {
         ],
         private: None,
         debug_information: DebugInformation::Split,
+        source: SourcePackage::empty(),
     }
 }
 

@@ -13,7 +13,7 @@ use kiln_model::{Architecture, SourceDateEpoch};
 use kiln_rpm::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
     PackageArchitecture, PackageInput, PackagedPath, PrivateFiles, Scriptlet, ScriptletTime,
-    SpecInput, packaging_step, write_spec,
+    SourcePackage, SpecInput, packaging_step, write_spec,
 };
 
 /// 2023-02-20, the date of the demo.
@@ -353,5 +353,6 @@ pub fn input() -> SpecInput {
             sonames: vec!["libpriv.so.2".to_owned()],
         }),
         debug_information: DebugInformation::Split,
+        source: SourcePackage::empty(),
     }
 }
