@@ -213,8 +213,13 @@ fn run(
     call.stage
         .write(&build.join("destdir"), recipe.source_date, shop.cancel)?;
     let folder = on_host(&build, &call.step.sources);
-    call.sources
-        .write(shop, call.stage, &folder, scratch.path(), recipe.source_date)?;
+    call.sources.write(
+        shop,
+        call.stage,
+        &folder,
+        scratch.path(),
+        recipe.source_date,
+    )?;
     let mut mounts = Vec::new();
     for node in product.nodes() {
         mounts.extend(source_mounts(shop, &product.built[&node].sources, &build)?);

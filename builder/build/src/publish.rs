@@ -189,7 +189,7 @@ mod tests {
     fn what_a_killed_kiln_left_goes_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path();
-        for path in ["specs/.kiln-a1", "rpms/x86_64/.kiln-b2"] {
+        for path in ["specs/.kiln-a1", "rpms/x86_64/.kiln-b2", "srpms/.kiln-e5"] {
             publish(&out.join(path), b"half").unwrap();
         }
         for path in ["specs/.kilnx", "specs/x.spec", "logs/.kiln-c3", ".kiln-d4"] {
@@ -198,6 +198,7 @@ mod tests {
         let claimed = claim(out);
         assert!(!out.join("specs/.kiln-a1").exists());
         assert!(!out.join("rpms/x86_64/.kiln-b2").exists());
+        assert!(!out.join("srpms/.kiln-e5").exists());
         for path in ["specs/.kilnx", "specs/x.spec", "logs/.kiln-c3", ".kiln-d4"] {
             assert!(out.join(path).exists(), "{path}");
         }

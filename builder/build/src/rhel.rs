@@ -94,7 +94,11 @@ pub(crate) fn system_libraries(
             let name: Option<&DistributionPackage> = package.get(&distribution);
             name.map(|name| name.as_str())
         };
-        Some((library, name(Distribution::Debian), name(Distribution::Rhel)))
+        Some((
+            library,
+            name(Distribution::Debian),
+            name(Distribution::Rhel),
+        ))
     })
 }
 

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kiln_image::Stoppable;
-use kiln_model::{
-    DiffId, Mount, MountAccess, SandboxPath, SealedStep, SourceDateEpoch, StepEnd,
-};
+use kiln_model::{DiffId, Mount, MountAccess, SandboxPath, SealedStep, SourceDateEpoch, StepEnd};
 use kiln_rpm::PackagingStep;
 use walkdir::WalkDir;
 

@@ -136,7 +136,8 @@ pub(crate) fn pack_made(
         filter: &|_| Inclusion::Include,
         limits: UnpackLimits::LAYER,
     };
-    write_tree_tar(&request, &mut archive).map_err(|error| BuildError::image(name)(error.into()))?;
+    write_tree_tar(&request, &mut archive)
+        .map_err(|error| BuildError::image(name)(error.into()))?;
     set_mode(&target, 0o644)?;
     set_time(&target, epoch)
 }
@@ -178,10 +179,13 @@ impl Gathered {
             let file = self.unique_name(&recipe.name, source.url.file_name());
             self.sources.push(source_file(file, source));
         }
-        let unpacked = folders.iter().enumerate().map(|(number, folder)| UnpackedSource {
-            source: first + number,
-            folder: format!("{around}{folder}"),
-        });
+        let unpacked = folders
+            .iter()
+            .enumerate()
+            .map(|(number, folder)| UnpackedSource {
+                source: first + number,
+                folder: format!("{around}{folder}"),
+            });
         let unpacked = unpacked.collect();
         let mut patches = Vec::new();
         for (number, patch) in recipe.patches.iter().enumerate() {
@@ -206,7 +210,12 @@ impl Gathered {
             recipe: recipe.name.clone(),
             title: match node == product.node {
                 true => format!("{} {}", recipe.name, recipe.version),
-                false => format!("{} {} for {}", recipe.name, recipe.version, node.prefix.path()),
+                false => format!(
+                    "{} {} for {}",
+                    recipe.name,
+                    recipe.version,
+                    node.prefix.path()
+                ),
             },
             folder: format!("{around}{own}"),
             unpacked,
@@ -256,12 +265,18 @@ fn source_file(file: String, source: &Source) -> SourceFile {
     let url = match &source.url {
         Location::Web(address) => Some(address.clone()),
         pool @ Location::DebianPool { .. } => {
-            notes.extend(pool.pool_path().map(|path| format!("In Debian's archive: {path}")));
+            notes.extend(
+                pool.pool_path()
+                    .map(|path| format!("In Debian's archive: {path}")),
+            );
             None
         }
     };
     if let Some(repacked) = &source.repacked {
-        notes.push(format!("Repacked by {} from {}: {}", repacked.by, repacked.upstream, repacked.note));
+        notes.push(format!(
+            "Repacked by {} from {}: {}",
+            repacked.by, repacked.upstream, repacked.note
+        ));
     }
     SourceFile {
         file,
@@ -294,10 +309,16 @@ fn requirements<'a>(
     }
     let mut all = Vec::new();
     for name in names {
-        let dependency = name.parse().map_err(|error: kiln_rpm::SpecTextError| error.to_string())?;
+        let dependency = name
+            .parse()
+            .map_err(|error: kiln_rpm::SpecTextError| error.to_string())?;
         all.push(BuildRequirement::Known(dependency));
     }
-    all.extend(unknown.into_iter().map(|what| BuildRequirement::Unknown { what }));
+    all.extend(
+        unknown
+            .into_iter()
+            .map(|what| BuildRequirement::Unknown { what }),
+    );
     Ok(all)
 }
 
@@ -309,7 +330,8 @@ mod tests {
     fn files_of_one_name_get_a_recipe_before_them() {
         let mut gathered = Gathered::default();
         gathered.names.insert("curl.spec".to_owned());
-        let mut name = |recipe: &str, file: &str| gathered.unique_name(&recipe.parse().unwrap(), file);
+        let mut name =
+            |recipe: &str, file: &str| gathered.unique_name(&recipe.parse().unwrap(), file);
         for (recipe, file, expected) in [
             ("curl", "1.0.tar.gz", "1.0.tar.gz"),
             ("openssl", "1.0.tar.gz", "openssl-1.0.tar.gz"),

@@ -261,7 +261,10 @@ impl Stage {
     /// Returns the paths of what is carried of bundled libraries.
     pub(crate) fn carried(&self) -> impl Iterator<Item = &String> {
         let is_carried = |staged: &Staged| staged.library.is_some();
-        let carried = self.files.iter().filter(move |(_, staged)| is_carried(staged));
+        let carried = self
+            .files
+            .iter()
+            .filter(move |(_, staged)| is_carried(staged));
         carried.map(|(path, _)| path)
     }
 }

@@ -102,7 +102,10 @@ fn run(userland: &Userland, folder: &Path, script: &str) -> (StepEnd, String) {
 }
 
 /// Reads the packages of a folder, by name.
-fn packages(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, (RpmFile, Vec<u8>)> {
+fn packages(
+    folder: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> BTreeMap<String, (RpmFile, Vec<u8>)> {
     let mut packages = BTreeMap::new();
     for entry in fs_err::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -184,7 +187,10 @@ fn check_rebuild(recipe: &str) {
         if !name.ends_with("-debuginfo") && !name.ends_with("-debugsource") {
             assert_eq!(file_lines(their), file_lines(our), "{name}");
             for (what, of) in [
-                ("provides", (|p: &RpmFile| relation_lines(&p.relations().provides)) as fn(&RpmFile) -> _),
+                (
+                    "provides",
+                    (|p: &RpmFile| relation_lines(&p.relations().provides)) as fn(&RpmFile) -> _,
+                ),
                 ("requires", |p| relation_lines(&p.relations().requires)),
                 ("conflicts", |p| relation_lines(&p.relations().conflicts)),
                 ("obsoletes", |p| relation_lines(&p.relations().obsoletes)),
@@ -214,7 +220,8 @@ fn slow_plain_rpmbuild_makes_the_base_package_from_its_source_rpm() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let script = "rpmbuild --rebuild --nodeps --define '_topdir /work/top' /srpms/kiln-base-*.src.rpm";
+    let script =
+        "rpmbuild --rebuild --nodeps --define '_topdir /work/top' /srpms/kiln-base-*.src.rpm";
     let (end, log) = run(&userland, folder.path(), script);
     assert_eq!(end, StepEnd::Exited(0), "{log}");
     let is_own = |name: &str| name.starts_with("kiln-base-");
@@ -232,7 +239,10 @@ fn slow_plain_rpmbuild_makes_the_base_package_from_its_source_rpm() {
 /// Those that take many minutes: `KILN_SOURCE_RPMS="curl nginx"` is set by `make test-srpm`.
 #[test]
 fn slow_plain_rpmbuild_makes_the_packages_that_were_named() {
-    #[expect(clippy::disallowed_methods, reason = "a target of the Makefile names them")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a target of the Makefile names them"
+    )]
     let named = std::env::var("KILN_SOURCE_RPMS").unwrap_or_default();
     if named.is_empty() {
         eprintln!("skipped: no recipe is named in KILN_SOURCE_RPMS; `make test-srpm` does");

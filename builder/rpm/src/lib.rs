@@ -23,9 +23,9 @@ pub use reader::{
     RpmFile, Section, TagValue,
 };
 pub use spec::{
-    BuildRequirement, BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
-    FileOwner, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageArchitecture, PackageInput,
-    PackagedPath, PackagingStep, PatchFile, PrivateFiles, RebuildNode, RebuildSteps, Scriptlet,
-    ScriptletTime, SourceFile, SourcePackage, SpecError, SpecInput, SpecTextError, UnpackedSource,
-    made_archive, packaging_step, write_spec,
+    BuildRequirement, BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind,
+    FileLine, FileMode, FileOwner, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageArchitecture,
+    PackageInput, PackagedPath, PackagingStep, PatchFile, PrivateFiles, RebuildNode, RebuildSteps,
+    Scriptlet, ScriptletTime, SourceFile, SourcePackage, SpecError, SpecInput, SpecTextError,
+    UnpackedSource, made_archive, packaging_step, write_spec,
 };

@@ -44,24 +44,50 @@ cd ..
 #[expect(clippy::disallowed_methods, reason = "the test drives the real tools")]
 fn run(folder: &Path, script: &str) -> (bool, String) {
     let mut bwrap = Command::new("bwrap");
-    bwrap.args(["--unshare-all", "--uid", "1234", "--gid", "1234", "--die-with-parent"]);
+    bwrap.args([
+        "--unshare-all",
+        "--uid",
+        "1234",
+        "--gid",
+        "1234",
+        "--die-with-parent",
+    ]);
     bwrap.args(["--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc"]);
     for folder in ["bin", "sbin", "lib", "lib64"] {
         bwrap.args(["--symlink", &format!("usr/{folder}"), &format!("/{folder}")]);
     }
-    bwrap.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp"]);
-    bwrap.arg("--bind").arg(folder).args(["/work", "--chdir", "/work"]);
+    bwrap.args([
+        "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp",
+    ]);
+    bwrap
+        .arg("--bind")
+        .arg(folder)
+        .args(["/work", "--chdir", "/work"]);
     bwrap.args(["--clearenv", "--setenv", "PATH", "/usr/sbin:/usr/bin"]);
     bwrap.args(["--setenv", "HOME", "/nowhere"]);
-    let output = bwrap.args(["/bin/sh", "-ec", script]).output().expect("bwrap starts");
+    let output = bwrap
+        .args(["/bin/sh", "-ec", script])
+        .output()
+        .expect("bwrap starts");
     let mut log = String::from_utf8_lossy(&output.stdout).into_owned();
     log.push_str(&String::from_utf8_lossy(&output.stderr));
     (output.status.success(), log)
 }
 
 fn is_skipped() -> bool {
-    let programs = ["bwrap", "rpmbuild", "find-debuginfo", "eu-strip", "cpio", "cc", "patch", "xz"];
-    let missing = programs.iter().find(|name| !Path::new("/usr/bin").join(name).exists());
+    let programs = [
+        "bwrap",
+        "rpmbuild",
+        "find-debuginfo",
+        "eu-strip",
+        "cpio",
+        "cc",
+        "patch",
+        "xz",
+    ];
+    let missing = programs
+        .iter()
+        .find(|name| !Path::new("/usr/bin").join(name).exists());
     if let Some(program) = missing {
         println!("skipped: this host has no {program}");
     }
@@ -72,7 +98,10 @@ fn node(name: &str, folder: &str, sources: [(usize, &str); 2]) -> RebuildNode {
     let environment = [
         ("CFLAGS", "-O2 -g -fmacro-prefix-map=/build/src/x=."),
         ("CPPFLAGS", "-I/usr/lib/demo/include"),
-        ("LDFLAGS", "-L/usr/lib/demo/lib -Wl,-rpath,/usr/lib/demo/lib"),
+        (
+            "LDFLAGS",
+            "-L/usr/lib/demo/lib -Wl,-rpath,/usr/lib/demo/lib",
+        ),
         ("PATH", "/usr/bin:/bin"),
         ("PKG_CONFIG_PATH", "/usr/lib64/pkgconfig"),
         ("ODD", "100% %{name} '$ORIGIN'"),
@@ -101,7 +130,11 @@ fn node(name: &str, folder: &str, sources: [(usize, &str); 2]) -> RebuildNode {
 }
 
 fn library() -> RebuildNode {
-    let mut library = node("priv", "priv-2.0", [(2, "priv-2.0"), (3, "priv.sources/data")]);
+    let mut library = node(
+        "priv",
+        "priv-2.0",
+        [(2, "priv-2.0"), (3, "priv.sources/data")],
+    );
     library.steps.build = Some(
         "set -eux\ngrep -q 'of priv' ../priv.sources/data/data\n\
          gcc $CFLAGS -Iinclude -fPIC -shared -Wl,-soname,libpriv.so.2 -o libpriv.so.2 priv.c"
@@ -198,8 +231,14 @@ fn input(product: RebuildNode) -> SpecInput {
         debug_information: DebugInformation::Split,
         source: SourcePackage {
             sources: vec![
-                source("demo-1.0.tar.gz", Some("https://example.org/%7Ea/demo-1.0.tar.gz")),
-                source("data.tar", Some("https://example.org/fetch?of=data.tar&x=%20")),
+                source(
+                    "demo-1.0.tar.gz",
+                    Some("https://example.org/%7Ea/demo-1.0.tar.gz"),
+                ),
+                source(
+                    "data.tar",
+                    Some("https://example.org/fetch?of=data.tar&x=%20"),
+                ),
                 source("priv-2.0.tar.xz", None),
                 source("priv-data.tar", Some("https://example.org/priv/data.tar")),
             ],
@@ -267,18 +306,32 @@ fn slow_a_source_package_builds_elsewhere_what_it_says() {
         ("/usr/share/licenses/demo/COPYING", 0o644),
     ];
     assert_eq!(modes, expected.into());
-    let odd = demo.files().iter().find(|file| file.path.ends_with("odd.txt"));
+    let odd = demo
+        .files()
+        .iter()
+        .find(|file| file.path.ends_with("odd.txt"));
     let digest = Some(Digest::of(ODD.as_bytes()));
     assert_eq!(odd.unwrap().kind, PackagedFileKind::Regular { digest });
     assert_eq!(demo.build_time(), Some(SOURCE_DATE.seconds()));
-    assert!(demo.files().iter().all(|file| file.modified == SOURCE_DATE.seconds()));
+    assert!(
+        demo.files()
+            .iter()
+            .all(|file| file.modified == SOURCE_DATE.seconds())
+    );
     let sources = read(&rpms.join("demo-debugsource-1.0-2.x86_64.rpm"));
     for path in ["demo-1.0/main.c", "priv-2.0/priv.c"] {
         let path = format!("/usr/src/debug/demo-1.0-2.x86_64/{path}");
-        assert!(sources.files().iter().any(|file| file.path == path), "{path}");
+        assert!(
+            sources.files().iter().any(|file| file.path == path),
+            "{path}"
+        );
     }
     let source = read(&folder.path().join("demo-1.0-2.src.rpm"));
-    let carried: Vec<&str> = source.files().iter().map(|file| file.path.as_str()).collect();
+    let carried: Vec<&str> = source
+        .files()
+        .iter()
+        .map(|file| file.path.as_str())
+        .collect();
     assert_eq!(
         carried,
         [
@@ -294,7 +347,12 @@ fn slow_a_source_package_builds_elsewhere_what_it_says() {
     let requires = source.relations().requires.iter().map(ToString::to_string);
     assert!(requires.into_iter().any(|name| name == "gcc"));
     // Nothing is left behind in the builder's folders.
-    assert_eq!(fs_err::read_dir(folder.path().join("other+top/BUILD")).unwrap().count(), 0);
+    assert_eq!(
+        fs_err::read_dir(folder.path().join("other+top/BUILD"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[test]

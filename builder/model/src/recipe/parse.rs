@@ -167,7 +167,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         identity: identity(&shape.identity, &shape.name)?,
         base: shape.base.parse()?,
         tools: parse_all(&shape.tools)?,
-        tools_rhel: tools_rhel(text, &shape)?,
+        tools_rhel: tools_rhel(&shape)?,
         sources,
         patches: shape
             .patches
@@ -184,18 +184,11 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
     })
 }
 
-fn tools_rhel(
-    text: &str,
-    shape: &RecipeSchema,
-) -> Parsed<BTreeMap<DistributionPackage, PackageName>> {
+fn tools_rhel(shape: &RecipeSchema) -> Parsed<BTreeMap<DistributionPackage, PackageName>> {
     let tools = || shape.tools.iter().map(|tool| tool.value.as_str());
     let parse = |(tool, name): (&String, &At<String>)| {
         if !tools().any(|known| known == tool) {
-            let path = NodePath::top().key("tools-rhel").key(tool.as_str());
-            return Err(YamlError {
-                cause: Cause::unknown_key(tool, tools()),
-                place: path.find(text).unwrap_or(name.place),
-            });
+            return Err(name.error(Cause::unknown_key(tool, tools())));
         }
         let tool = At {
             value: tool.clone(),

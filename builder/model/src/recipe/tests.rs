@@ -176,7 +176,11 @@ fn more_mistakes_are_named_with_their_place() {
 
 #[test]
 fn names_of_the_rpm_family_are_those_of_tools() {
-    let text = GOOD.replacen("tools: [perl]", "tools: [perl]\ntools-rhel: {perl: perl-core}", 1);
+    let text = GOOD.replacen(
+        "tools: [perl]",
+        "tools: [perl]\ntools-rhel: {perl: perl-core}",
+        1,
+    );
     let recipe = Recipe::parse(text.as_bytes(), "demo").unwrap();
     let names: Vec<(&str, &str)> = recipe
         .tools_rhel
@@ -188,7 +192,7 @@ fn names_of_the_rpm_family_are_those_of_tools() {
         "tools: [perl]",
         "tools: [perl]\ntools-rhel: {perI: perl}",
         11,
-        14,
+        20,
         Cause::UnknownKey {
             key: "perI".into(),
             nearest: Some("perl".into()),

@@ -28,7 +28,7 @@ pub const PACKAGING_SOURCES: &str = "/build/src";
 const TOP: &str = "/build/rpmbuild";
 const RPMBUILD: &str = "/usr/bin/rpmbuild";
 
-/// One call of rpmbuild: what to run and where its results lie.
+/// Two calls of rpmbuild: what to run and where its results lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackagingStep {
     /// Program and arguments.
@@ -61,7 +61,14 @@ pub fn packaging_step(
     source_date: SourceDateEpoch,
 ) -> PackagingStep {
     let spec = path(&format!("{TOP}/SPECS/{name}.spec"));
+    // The source package comes second and apart: with `-ba`, packages would name its digest, and one
+    // that is rebuilt from it could not be the same.
+    let both = format!("\"$@\" -bb {spec} && exec \"$@\" -bs {spec}");
     let mut command = vec![
+        "/bin/sh".to_owned(),
+        "-c".to_owned(),
+        both,
+        "sh".to_owned(),
         RPMBUILD.to_owned(),
         // Only what rpm itself ships: no site's and no user's settings.
         "--rcfile=/usr/lib/rpm/rpmrc".to_owned(),
@@ -79,7 +86,6 @@ pub fn packaging_step(
     for (name, value) in places() {
         define(name, &value);
     }
-    command.extend(["-ba".to_owned(), spec.as_str().to_owned()]);
     PackagingStep {
         command,
         environment: environment(source_date),

@@ -48,7 +48,9 @@ pub(super) fn write_tags(spec: &mut String, package: &SourcePackage) -> Result<(
         let _ = writeln!(spec, "Source{number}: {value}");
     }
     if let Some(made) = &package.made {
-        spec.push_str("# Files that kiln makes: licence texts, and what the packages were built from.\n");
+        spec.push_str(
+            "# Files that kiln makes: licence texts, and what the packages were built from.\n",
+        );
         let made = text::line(&field(made), made)?;
         let _ = writeln!(spec, "Source{}: {made}", package.sources.len());
     }
@@ -173,7 +175,10 @@ fn write_environment(spec: &mut String, node: &RebuildNode) -> Result<(), SpecEr
 /// The variables that name places of this build, as they stand in the spec.
 fn places(node: &RebuildNode) -> BTreeMap<&'static str, String> {
     let id = &node.recipe;
-    let path = node.environment.get("PATH").map_or("/usr/bin:/bin", String::as_str);
+    let path = node
+        .environment
+        .get("PATH")
+        .map_or("/usr/bin:/bin", String::as_str);
     let path = text::escape(path);
     let mut places = BTreeMap::from([
         ("DESTDIR", format!("%{{kiln_build}}/destdir/{id}")),

@@ -55,7 +55,7 @@ kiln_text() {
 kiln_run() {
   kiln_text "$kiln/nodes/$1/$2.sh"
   echo "kiln: $1: $2" >&2
-  env -i KILN_JOBS="${RPM_BUILD_NCPUS:-1}" /bin/sh -c 'kiln_step=$1; . "$0"; . "$kiln_step"' \
+  env -i KILN_JOBS="${RPM_BUILD_NCPUS:-$(nproc)}" /bin/sh -c 'kiln_step=$1; . "$0"; . "$kiln_step"' \
     "$kiln/nodes/$1/environment" "$kiln/nodes/$1/$2.sh" < /dev/null
 }
 
