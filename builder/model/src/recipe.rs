@@ -21,7 +21,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::name::{BaseName, DistributionPackage, LibraryName, RecipeName, Release, Version};
+use crate::name::{
+    BaseName, DistributionPackage, LibraryName, PackageName, RecipeName, Release, Version,
+};
 use crate::path::{FilePattern, SandboxPath};
 use crate::source::Location;
 use crate::text::{CpeProduct, CveId, LicenseExpression, Line, Prose, PurlName};
