@@ -16,7 +16,7 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-.PHONY: help rpms fetch lock plan check test test-slow test-judges bench verify-twice doctor schema clean $(BUILT_KILN)
+.PHONY: help rpms fetch lock plan check test test-slow test-srpm test-judges bench verify-twice doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,10 @@ test: ## the tests that need neither root nor minutes
 test-slow: rpms ## the tests that build real software or need root
 	@scripts/install-test-tools
 	@scripts/run-tests slow $(TEST_ARGS)
+
+test-srpm: rpms ## rebuild curl's source RPM with plain rpmbuild, and compare (minutes)
+	@KILN_SOURCE_RPMS="$${KILN_SOURCE_RPMS:-curl}" $(CARGO) test --locked -p kiln-cli --test source_rpm -- \
+	    slow_plain_rpmbuild_makes_the_packages_that_were_named --nocapture
 
 test-judges: ## SBOMs and provenance in out/ before outside validators
 	@builder/attest/judges/run --self-test

@@ -224,7 +224,7 @@ fn tell_skipped(shop: &Workshop<'_>, recipe: &Recipe, step: StepName) {
 /// not end the run, and whoever needs them fails alone.
 ///
 /// [`OnFailure::KeepGoing`]: crate::work::OnFailure::KeepGoing
-fn fetch_missing(shop: &Workshop<'_>, recipe: &Recipe) -> Result<(), BuildError> {
+pub(crate) fn fetch_missing(shop: &Workshop<'_>, recipe: &Recipe) -> Result<(), BuildError> {
     let requests = recipe.sources.iter().map(source_request);
     let missing = requests.filter(|request| !shop.store.contains(&request.sha256));
     let missing: Vec<_> = missing.collect();

@@ -285,7 +285,9 @@ fn distribution(facts: &Facts<'_>) -> Result<DistributionRelease, BuildError> {
 
 fn provenance(facts: &Facts<'_>, sboms: &[Document]) -> Result<Vec<u8>, BuildError> {
     let recipe = facts.recipe();
-    let subjects = facts.packaged.packaged.rpms.iter().map(|rpm| Subject {
+    let packaged = &facts.packaged.packaged;
+    let rpms = packaged.rpms.iter().chain([&packaged.source_rpm]);
+    let subjects = rpms.map(|rpm| Subject {
         name: rpm.file.clone(),
         sha256: rpm.sha256,
         sha512: rpm.sha512,

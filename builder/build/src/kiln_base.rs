@@ -16,8 +16,9 @@ use crate::folder::write_file;
 use crate::key::{KeyInputs, canonical_json};
 use crate::package::{Packaged, cached, finish, packaging_inputs};
 use crate::rootfs::Rootfs;
-use crate::rpmbuild::{RpmbuildRun, run_rpmbuild};
-use crate::spec::expected_rpms;
+use crate::rpmbuild::{RpmbuildRun, on_host, run_rpmbuild};
+use crate::source_package::pack_made;
+use crate::spec::{expected_rpms, expected_source_rpm};
 use crate::work::Work;
 use crate::workshop::Workshop;
 
@@ -103,6 +104,12 @@ pub(crate) fn package_base(
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
     write_files(&build.join("destdir"), &package)?;
+    if let Some(name) = &package.spec.source.made {
+        let made = scratch.path().join("made");
+        write_files(&made, &package)?;
+        let folder = on_host(&build, &step.sources);
+        pack_made(&made, &folder, name, source_date)?;
+    }
     let run = RpmbuildRun {
         what: &what,
         work: &Work::BasePackage(base.clone()),
@@ -112,6 +119,8 @@ pub(crate) fn package_base(
         step: &step,
         spec: &spec,
         expected: expected_rpms(shop, &package.spec),
+        expected_source: expected_source_rpm(&package.spec),
+        source_date,
         mounts: Vec::new(),
     };
     let rpms = run_rpmbuild(shop, &run)?;

@@ -8,15 +8,19 @@ mod description;
 pub use description::LostLine;
 
 use description::lost_lines;
-use kiln_model::recipe::{Choice, FileRule, NodePath, Package, PackageArchitecture, RuleEffect};
+use kiln_model::recipe::{
+    Check, Choice, FileRule, NodePath, Package, PackageArchitecture, RuleEffect,
+};
 use kiln_model::{
-    Dependency, DependencyKind, FilePattern, LibraryName, PackageName, Recipe, RecipeName,
-    SandboxPath,
+    Dependency, DependencyKind, DistributionPackage, FilePattern, LibraryName, PackageName, Recipe,
+    RecipeName, SandboxPath,
 };
 
 use crate::claim::Rule;
 use crate::error::BuildError;
 use crate::project::LoadedRecipe;
+use crate::rhel::{system_libraries, tool_name};
+use crate::script::{BUILD_ROOT, StepName};
 use crate::service::{ServiceFinding, service_findings};
 use crate::site::Site;
 use crate::split::unmerged;
@@ -103,6 +107,65 @@ pub enum RecipeFinding {
         /// The bundle prefix.
         prefix: SandboxPath,
     },
+    /// A source package can not ask for a tool.
+    #[error("{recipe}: what the RPM family calls the tool `{tool}` is not known")]
+    ToolWithoutRhelName {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The tool, by Debian's name.
+        tool: DistributionPackage,
+    },
+    /// A source package can not ask for a library of the system.
+    #[error("{recipe}: what the RPM family calls the package of `{library}` is not known")]
+    LibraryWithoutRhelName {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The library.
+        library: LibraryName,
+    },
+    /// A step names a folder that only kiln's sandbox has.
+    #[error("{recipe}: the step `{step}` names `{BUILD_ROOT}`, which is there in kiln only")]
+    PlaceOfKiln {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The step.
+        step: StepName,
+    },
+}
+
+/// Returns what keeps a recipe's source package from being built elsewhere. Kiln builds it all the
+/// same.
+pub(crate) fn rebuild_findings(recipe: &Recipe) -> Vec<RecipeFinding> {
+    let nameless = (recipe.tools.iter()).filter(|tool| tool_name(recipe, tool).is_none());
+    let tools = nameless.map(|tool| RecipeFinding::ToolWithoutRhelName {
+        recipe: recipe.name.clone(),
+        tool: tool.clone(),
+    });
+    let libraries = system_libraries(recipe).filter(|(_, _, rhel)| rhel.is_none());
+    let libraries = libraries.map(|(library, _, _)| RecipeFinding::LibraryWithoutRhelName {
+        recipe: recipe.name.clone(),
+        library: library.clone(),
+    });
+    let steps = &recipe.steps;
+    let check = match &steps.check {
+        Check::Script(script) => Some(script),
+        Check::Preset | Check::Skipped(_) => None,
+    };
+    let scripts = [
+        (StepName::Prep, steps.prep.as_ref()),
+        (StepName::Build, steps.build.as_ref()),
+        (StepName::Install, steps.install.as_ref()),
+        (StepName::Check, check),
+    ];
+    let names_place = |script: &&String| script.contains(&format!("{BUILD_ROOT}/"));
+    let places = scripts
+        .into_iter()
+        .filter(|(_, script)| script.as_ref().is_some_and(names_place))
+        .map(|(step, _)| RecipeFinding::PlaceOfKiln {
+            recipe: recipe.name.clone(),
+            step,
+        });
+    tools.chain(libraries).chain(places).collect()
 }
 
 /// Returns everything that is certainly wrong with a recipe, in the order of its text.
@@ -277,6 +340,18 @@ impl RecipeFinding {
             }
             Self::LostLine(line) => vec![line.site()],
             Self::Service(finding) => finding.sites(),
+            Self::ToolWithoutRhelName { recipe, tool } => {
+                let path = NodePath::top().key("tools").item(tool.as_str());
+                vec![Site::recipe(recipe, path)]
+            }
+            Self::LibraryWithoutRhelName { recipe, library } => {
+                let library = NodePath::top().key("libraries").key(library.as_str());
+                vec![Site::recipe(recipe, library.key("package"))]
+            }
+            Self::PlaceOfKiln { recipe, step } => {
+                let path = NodePath::top().key("steps").key(step.to_string());
+                vec![Site::recipe(recipe, path)]
+            }
             Self::NotClaimed {
                 recipe, library, ..
             } => {
@@ -287,5 +362,42 @@ impl RecipeFinding {
                 ]
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_kiln_can_build_is_noticed() {
+        let text = format!(
+            "schema: 1\nname: x\nversion: \"1\"\nrelease: 1\nsummary: x\nlicense: MIT\n\
+             homepage: https://example.org\nidentity: {{supplier: x}}\nbase: b\n\
+             tools: [cmake, odd, strange]\ntools-rhel: {{strange: strange-tools}}\nsources:\n  \
+             - {{url: \"https://example.org/x.tar\", sha256: \"{}\", released: 2020-01-01}}\n\
+             libraries:\n  zlib: {{choice: system, package: {{debian: zlib1g-dev, rhel: zlib-devel}}}}\n  \
+             foo: {{choice: system, package: {{debian: libfoo-dev}}}}\n\
+             steps: {{use: make, install: cp x /build/destdir/x, check: \"true\"}}\n",
+            "0".repeat(64)
+        );
+        let recipe = Recipe::parse(text.as_bytes(), "x").unwrap();
+        let name = || recipe.name.clone();
+        let expected = [
+            RecipeFinding::ToolWithoutRhelName {
+                recipe: name(),
+                tool: "odd".parse().unwrap(),
+            },
+            RecipeFinding::LibraryWithoutRhelName {
+                recipe: name(),
+                library: "foo".parse().unwrap(),
+            },
+            RecipeFinding::PlaceOfKiln {
+                recipe: name(),
+                step: StepName::Install,
+            },
+        ];
+        assert_eq!(rebuild_findings(&recipe), expected);
+        assert_eq!(findings(&recipe), [], "none of it keeps kiln from building");
     }
 }

@@ -281,6 +281,11 @@ fn write_output(
             .or_default()
             .push((path, rpm.size));
     }
+    let source = &packaged.source_rpm;
+    let path = Path::new("srpms").join(&source.file);
+    let bytes = shop.store.read_blob(&source.sha256)?;
+    summary.write(&shop.output.join(&path), &bytes)?;
+    files.push(RememberedFile::with_digest(&path, source.sha256));
     let mut has_new_provenance = false;
     for (path, bytes) in documents {
         check()?;

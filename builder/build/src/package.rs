@@ -14,15 +14,16 @@ use crate::evidence::Evidence;
 use crate::inspect::inspect;
 use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::rootfs::Rootfs;
-use crate::rpmbuild::{RpmbuildRun, run_rpmbuild, source_mounts};
+use crate::rpmbuild::{RpmbuildPackages, RpmbuildRun, on_host, run_rpmbuild, source_mounts};
 use crate::service::{check_syntax, check_units, place_files};
-use crate::spec::{expected_rpms, rpm_architecture, spec_input};
+use crate::source_package::Sources;
+use crate::spec::{expected_rpms, expected_source_rpm, rpm_architecture, spec_input};
 use crate::stage::{Product, Stage, path_taken};
 use crate::work::Work;
 use crate::workshop::Workshop;
 
 /// The format of the record of finished packages.
-const PACKAGED_FORMAT: u32 = 1;
+const PACKAGED_FORMAT: u32 = 2;
 
 /// Finished packages: what their record in the store says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub struct Packaged {
     pub spec: Digest,
     /// The RPMs, sorted by file name.
     pub rpms: Vec<PackagedRpm>,
+    /// The source package.
+    pub source_rpm: PackagedRpm,
     /// How packaging went, for the run record.
     pub step: StepRecord,
 }
@@ -96,16 +99,19 @@ pub(crate) fn package(
             .add(&package.name, &path, text)
             .map_err(|path| path_taken(recipe, path))?;
     }
-    let input = spec_input(shop, product, &stage, &evidence)?;
+    let mut input = spec_input(shop, product, &stage, &evidence)?;
+    let sources = Sources::new(shop, product, &stage, &input)?;
+    input.source = sources.package.clone();
     let spec = write_spec(&input).map_err(|error| BuildError::Spec {
         recipe: recipe.name.clone(),
         reason: error.to_string(),
     })?;
     let step = packaging_step(&input.name, shop.architecture, recipe.source_date);
-    let expected = expected_rpms(shop, &input);
     let call = Call {
         stage: &stage,
-        expected,
+        sources: &sources,
+        expected: expected_rpms(shop, &input),
+        expected_source: expected_source_rpm(&input),
         spec: &spec,
         step: &step,
     };
@@ -128,7 +134,9 @@ pub(crate) fn package(
 /// What rpmbuild is called with.
 struct Call<'a> {
     stage: &'a Stage,
+    sources: &'a Sources,
     expected: Vec<String>,
+    expected_source: String,
     spec: &'a str,
     step: &'a PackagingStep,
 }
@@ -150,7 +158,13 @@ fn key_inputs(
     let mut extra: BTreeMap<String, Digest> = sources.collect();
     extra.insert("spec".to_owned(), Digest::of(call.spec.as_bytes()));
     extra.insert("stage".to_owned(), call.stage.digest());
+    let carried = &call.sources.package;
+    let archives = carried.sources.iter();
     KeyInputs {
+        sources: archives
+            .map(|source| (source.file.clone(), source.sha256))
+            .collect(),
+        patches: carried.patches.iter().map(|patch| patch.sha256).collect(),
         bundled: bundled.collect(),
         recipe: Some(serde_json::to_value(recipe).expect("a recipe is texts and lists")),
         extra,
@@ -198,6 +212,7 @@ pub(crate) fn cached(shop: &Workshop<'_>, key: BuildKey) -> Result<Option<Packag
         && packaged
             .rpms
             .iter()
+            .chain([&packaged.source_rpm])
             .all(|rpm| shop.store.contains(&rpm.sha256));
     Ok(is_whole.then_some(packaged))
 }
@@ -207,7 +222,7 @@ fn run(
     product: &Product<'_>,
     rootfs: &Rootfs,
     call: &Call<'_>,
-) -> Result<(Vec<PackagedRpm>, StepRecord), BuildError> {
+) -> Result<RpmbuildPackages, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
     check_units(recipe, call.stage, || rootfs.base_only(shop))?;
     check_syntax(shop, recipe, rootfs)?;
@@ -215,6 +230,14 @@ fn run(
     let build = scratch.path().join("build");
     call.stage
         .write(&build.join("destdir"), recipe.source_date, shop.cancel)?;
+    let folder = on_host(&build, &call.step.sources);
+    call.sources.write(
+        shop,
+        call.stage,
+        &folder,
+        scratch.path(),
+        recipe.source_date,
+    )?;
     let mut mounts = Vec::new();
     for node in product.nodes() {
         mounts.extend(source_mounts(shop, &product.built[&node].sources, &build)?);
@@ -228,6 +251,8 @@ fn run(
         step: call.step,
         spec: call.spec,
         expected: call.expected.clone(),
+        expected_source: call.expected_source.clone(),
+        source_date: recipe.source_date,
         mounts,
     };
     run_rpmbuild(shop, &run)
@@ -238,14 +263,15 @@ pub(crate) fn finish(
     shop: &Workshop<'_>,
     inputs: &KeyInputs,
     spec: &str,
-    (rpms, step): (Vec<PackagedRpm>, StepRecord),
+    packages: RpmbuildPackages,
 ) -> Result<Packaged, BuildError> {
     let packaged = Packaged {
         format: PACKAGED_FORMAT,
         key: inputs.key(),
         spec: shop.store.write_blob(spec.as_bytes())?,
-        rpms,
-        step,
+        rpms: packages.rpms,
+        source_rpm: packages.source_rpm,
+        step: packages.step,
     };
     shop.store.write_blob(&inputs.encode())?;
     let record = serde_json::to_vec(&packaged).expect("a record holds texts and numbers");

@@ -119,7 +119,7 @@ pub(crate) fn claim(output: &Path) -> Claim {
     let lock = rustix::fs::open(output, flags, Mode::empty()).ok();
     let lock = lock.filter(|lock| flock(lock, FlockOperation::LockExclusive).is_ok());
     if lock.is_some() {
-        for folder in ["provenance", "rpms", "sbom", "specs"] {
+        for folder in ["provenance", "rpms", "sbom", "specs", "srpms"] {
             sweep(&output.join(folder));
         }
     }
@@ -189,7 +189,7 @@ mod tests {
     fn what_a_killed_kiln_left_goes_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path();
-        for path in ["specs/.kiln-a1", "rpms/x86_64/.kiln-b2"] {
+        for path in ["specs/.kiln-a1", "rpms/x86_64/.kiln-b2", "srpms/.kiln-e5"] {
             publish(&out.join(path), b"half").unwrap();
         }
         for path in ["specs/.kilnx", "specs/x.spec", "logs/.kiln-c3", ".kiln-d4"] {
@@ -198,6 +198,7 @@ mod tests {
         let claimed = claim(out);
         assert!(!out.join("specs/.kiln-a1").exists());
         assert!(!out.join("rpms/x86_64/.kiln-b2").exists());
+        assert!(!out.join("srpms/.kiln-e5").exists());
         for path in ["specs/.kilnx", "specs/x.spec", "logs/.kiln-c3", ".kiln-d4"] {
             assert!(out.join(path).exists(), "{path}");
         }

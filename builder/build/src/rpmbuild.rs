@@ -1,21 +1,23 @@
 //! One sealed run of rpmbuild, and what came out of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kiln_image::Stoppable;
-use kiln_model::{DiffId, Mount, MountAccess, SandboxPath, SealedStep, StepEnd};
+use kiln_model::{DiffId, Mount, MountAccess, SandboxPath, SealedStep, SourceDateEpoch, StepEnd};
 use kiln_rpm::PackagingStep;
 use walkdir::WalkDir;
 
 use crate::compile::StepRecord;
 use crate::error::{BuildError, reached_limits};
+use crate::folder::set_mode;
 use crate::log::StepLog;
 use crate::package::PackagedRpm;
 use crate::publish::refused;
 use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, SOURCE_ROOT, StepName};
 use crate::spec::NOARCH;
+use crate::stage::set_time;
 use crate::work::Work;
 use crate::workshop::{Running, Workshop};
 
@@ -59,26 +61,38 @@ pub(crate) struct RpmbuildRun<'a> {
     pub(crate) spec: &'a str,
     /// The file names of the packages that must come out, sorted.
     pub(crate) expected: Vec<String>,
+    /// The file name of the source package that must come out.
+    pub(crate) expected_source: String,
+    /// The time that the spec file gets.
+    pub(crate) source_date: SourceDateEpoch,
     /// What is mounted within `/build`.
     pub(crate) mounts: Vec<Mount>,
+}
+
+/// What a call of rpmbuild yields.
+#[derive(Debug)]
+pub(crate) struct RpmbuildPackages {
+    /// Sorted by file name.
+    pub(crate) rpms: Vec<PackagedRpm>,
+    pub(crate) source_rpm: PackagedRpm,
+    pub(crate) step: StepRecord,
+}
+
+/// Returns the host's side of a place below `/build`.
+pub(crate) fn on_host(build: &Path, path: &SandboxPath) -> PathBuf {
+    let below = path.as_str().strip_prefix("/build/");
+    build.join(below.unwrap_or(path.relative()))
 }
 
 /// Runs rpmbuild and moves its packages into the store.
 pub(crate) fn run_rpmbuild(
     shop: &Workshop<'_>,
     run: &RpmbuildRun<'_>,
-) -> Result<(Vec<PackagedRpm>, StepRecord), BuildError> {
+) -> Result<RpmbuildPackages, BuildError> {
     if shop.cancel.is_cancelled() {
         return Err(BuildError::Cancelled);
     }
-    let on_host = |path: &SandboxPath| {
-        let below = path
-            .as_str()
-            .strip_prefix("/build/")
-            .unwrap_or(path.relative());
-        run.build.join(below)
-    };
-    let spec = on_host(&run.step.spec);
+    let spec = on_host(run.build, &run.step.spec);
     for folder in ["src", "destdir"] {
         fs_err::create_dir_all(run.build.join(folder))?;
     }
@@ -86,6 +100,9 @@ pub(crate) fn run_rpmbuild(
         fs_err::create_dir_all(folder)?;
     }
     fs_err::write(&spec, run.spec)?;
+    // The source package tells both.
+    set_mode(&spec, 0o644)?;
+    set_time(&spec, run.source_date)?;
     let mut mounts = vec![Mount {
         source: run.build.to_owned(),
         target: BUILD_ROOT.parse().expect("a constant path"),
@@ -129,26 +146,34 @@ pub(crate) fn run_rpmbuild(
             });
         }
     }
-    let rpms = collect_rpms(shop, run, &run.step.packages)?;
-    let record = StepRecord {
+    let folders = [shop.architecture.rpm(), NOARCH];
+    let rpms = collect_rpms(shop, run, (&run.step.packages, &folders), &run.expected)?;
+    let expected = std::slice::from_ref(&run.expected_source);
+    let mut source_rpms = collect_rpms(shop, run, (&run.step.source_packages, &[""]), expected)?;
+    let step = StepRecord {
         label,
         elapsed_ms: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
         peak_memory: outcome.peak_memory,
         isolation: outcome.isolation,
     };
-    Ok((rpms, record))
+    Ok(RpmbuildPackages {
+        rpms,
+        source_rpm: source_rpms.remove(0),
+        step,
+    })
 }
 
-/// Copies what rpmbuild wrote into the store: exactly the packages that were declared, and the debug
-/// packages. Everything in the sandbox is dead; a link on the way is still not followed.
+/// Copies what rpmbuild wrote below a folder, in any of some folders there, into the store: exactly the
+/// packages that were declared, and the debug packages. Everything in the sandbox is dead; a link on the way is still not followed.
 fn collect_rpms(
     shop: &Workshop<'_>,
     run: &RpmbuildRun<'_>,
-    folder: &SandboxPath,
+    (folder, parts): (&SandboxPath, &[&str]),
+    expected: &[String],
 ) -> Result<Vec<PackagedRpm>, BuildError> {
     let other = |actual: Vec<String>| BuildError::OtherRpms {
         what: run.what.to_owned(),
-        expected: run.expected.clone(),
+        expected: expected.to_vec(),
         actual,
     };
     let mut path = run.build.to_owned();
@@ -163,15 +188,15 @@ fn collect_rpms(
         }
     }
     let mut rpms = Vec::new();
-    for architecture in [shop.architecture.rpm(), NOARCH] {
-        let folder = path.join(architecture);
+    for part in parts {
+        let folder = path.join(part);
         if is_folder(&folder) {
             rpms.extend(rpms_in(shop, &folder)?);
         }
     }
     rpms.sort_by(|a, b| a.file.cmp(&b.file));
     let actual: Vec<String> = rpms.iter().map(|rpm| rpm.file.clone()).collect();
-    if actual == run.expected {
+    if actual == expected {
         return Ok(rpms);
     }
     Err(other(actual))

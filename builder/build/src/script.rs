@@ -76,6 +76,17 @@ pub fn step_script(recipe: &Recipe, step: StepName) -> Option<String> {
     body.map(|body| format!("{PREAMBLE}{body}\n"))
 }
 
+/// Returns the shell script of one step for a source package, which applies patches by itself.
+pub(crate) fn rebuild_script(recipe: &Recipe, step: StepName) -> Option<String> {
+    match step {
+        StepName::Prep => {
+            let body = recipe.steps.prep.as_ref();
+            body.map(|body| format!("{PREAMBLE}{body}\n"))
+        }
+        _ => step_script(recipe, step),
+    }
+}
+
 fn prep(recipe: &Recipe) -> Option<String> {
     let mut lines: Vec<String> = (recipe.patches.iter().enumerate())
         .map(|(number, _)| format!("patch -p1 --forward -i /build/patches/{number}.patch"))
@@ -150,7 +161,7 @@ fn preset_check(preset: Preset) -> Option<String> {
     Some(match preset {
         Preset::Autotools | Preset::Make => "make -j\"$KILN_JOBS\" check".to_owned(),
         // Programs in the build folder look for libraries where they will be installed.
-        Preset::Cmake => "LD_LIBRARY_PATH=\"$DESTDIR$KILN_LIBDIR\" \\\n  \
+        Preset::Cmake => "LD_LIBRARY_PATH=\"$DESTDIR$KILN_LIBDIR:${LD_LIBRARY_PATH:-}\" \\\n  \
              ctest --test-dir kiln-build --output-on-failure -j \"$KILN_JOBS\""
             .to_owned(),
         Preset::Meson => "meson test -C kiln-build".to_owned(),
@@ -191,6 +202,8 @@ pub fn environment(recipe: &Recipe, node: &NodeId) -> BTreeMap<String, String> {
         ("KILN_SYSCONFDIR", sysconfdir),
         ("KILN_MANDIR", format!("{own_prefix}/share/man")),
         ("KILN_BUNDLE_PREFIX", bundle_prefix),
+        // Where what is installed below it is found while building: elsewhere only without kiln.
+        ("KILN_BUNDLE_ROOT", String::new()),
         ("KILN_NAME", recipe.name.to_string()),
         ("KILN_VERSION", recipe.version.to_string()),
     ];

@@ -10,7 +10,7 @@ use kiln_model::{
 };
 use kiln_rpm::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileOwner,
-    PackageInput, PackagedPath, SpecInput,
+    PackageInput, PackagedPath, SourcePackage, SpecInput,
 };
 
 use crate::attribute::Attribution;
@@ -56,6 +56,11 @@ pub(crate) fn rpm_architecture(
 
 /// What rpm calls the architecture of packages that are the same everywhere.
 pub(crate) const NOARCH: &str = "noarch";
+
+/// Returns the file name of a spec's source package.
+pub(crate) fn expected_source_rpm(spec: &SpecInput) -> String {
+    format!("{}-{}-{}.src.rpm", spec.name, spec.version, spec.release)
+}
 
 /// Returns the licence of a product's packages: its own and those of everything that it bundles. All
 /// packages state the same one, since any may hold code of a library that was linked in.
@@ -147,6 +152,7 @@ pub(crate) fn spec_input(
                 reason: "no ELF file with debug information".to_owned(),
             }
         },
+        source: SourcePackage::empty(),
     };
     Ok(input)
 }

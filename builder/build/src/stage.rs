@@ -285,14 +285,7 @@ impl Stage {
             if cancel.is_cancelled() {
                 return Err(BuildError::Cancelled);
             }
-            let below = &path[1..];
-            create_folders(
-                destdir,
-                below.rsplit_once('/').map_or("", |(folder, _)| folder),
-            )?;
-            let target = destdir.join(below);
-            write_one(&target, staged)?;
-            set_time(&target, epoch)?;
+            set_time(&write_below(destdir, path, staged)?, epoch)?;
         }
         for (path, mode) in &self.folders {
             let target = destdir.join(&path[1..]);
@@ -303,6 +296,49 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+impl Stage {
+    /// Returns whether kiln makes any file itself.
+    pub(crate) fn has_made(&self) -> bool {
+        self.made().next().is_some()
+    }
+
+    /// Writes the files that kiln makes itself below `folder`.
+    ///
+    /// # Errors
+    /// `Io`, with the path.
+    pub(crate) fn write_made(&self, folder: &Path) -> Result<(), BuildError> {
+        for (path, staged) in self.made() {
+            write_below(folder, path, staged)?;
+        }
+        Ok(())
+    }
+
+    fn made(&self) -> impl Iterator<Item = (&String, &Staged)> {
+        let is_made = |staged: &Staged| matches!(staged.content, Content::Bytes(_));
+        self.files.iter().filter(move |(_, staged)| is_made(staged))
+    }
+
+    /// Returns the paths of what is carried of bundled libraries.
+    pub(crate) fn carried(&self) -> impl Iterator<Item = &String> {
+        let is_carried = |staged: &Staged| staged.library.is_some();
+        let carried = self
+            .files
+            .iter()
+            .filter(move |(_, staged)| is_carried(staged));
+        carried.map(|(path, _)| path)
+    }
+}
+
+/// Writes a file and the folders above it, and returns where it is.
+fn write_below(root: &Path, path: &str, staged: &Staged) -> Result<PathBuf, BuildError> {
+    let below = &path[1..];
+    let folder = below.rsplit_once('/').map_or("", |(folder, _)| folder);
+    create_folders(root, folder)?;
+    let target = root.join(below);
+    write_one(&target, staged)?;
+    Ok(target)
 }
 
 /// Says that a file of kiln's own has no place.
@@ -336,7 +372,7 @@ fn folder_modes(shop: &Workshop<'_>, built: &Built) -> Result<BTreeMap<String, u
         .collect())
 }
 
-fn set_time(path: &Path, epoch: SourceDateEpoch) -> Result<(), BuildError> {
+pub(crate) fn set_time(path: &Path, epoch: SourceDateEpoch) -> Result<(), BuildError> {
     let modified = Timespec {
         tv_sec: i64::from(epoch.seconds()),
         tv_nsec: 0,

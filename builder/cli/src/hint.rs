@@ -190,6 +190,15 @@ fn of_finding(finding: &RecipeFinding) -> Option<String> {
         RecipeFinding::NotClaimed { prefix, .. } => {
             format!("add the pattern `{prefix}/**` to the package that is to carry them")
         }
+        RecipeFinding::ToolWithoutRhelName { tool, .. } => {
+            format!("say it with `tools-rhel: {{{tool}: NAME}}`; source packages ask for it")
+        }
+        RecipeFinding::LibraryWithoutRhelName { .. } => {
+            "add `rhel: NAME` beside the Debian package; source packages ask for it".to_owned()
+        }
+        RecipeFinding::PlaceOfKiln { .. } => {
+            "write $DESTDIR, $HOME, $PWD or $TMPDIR: source packages build elsewhere".to_owned()
+        }
     })
 }
 

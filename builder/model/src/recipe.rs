@@ -24,7 +24,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::name::{BaseName, DistributionPackage, LibraryName, RecipeName, Release, Version};
+use crate::name::{
+    BaseName, DistributionPackage, LibraryName, PackageName, RecipeName, Release, Version,
+};
 use crate::path::{FilePattern, SandboxPath};
 use crate::source::Location;
 use crate::text::{CpeProduct, CveId, LicenseExpression, Line, Prose, PurlName};
@@ -82,6 +84,9 @@ pub struct Recipe {
     pub base: BaseName,
     /// Distribution packages that only this recipe needs at build time.
     pub tools: Vec<DistributionPackage>,
+    /// What the RPM family calls tools that kiln has no name for, or another one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools_rhel: BTreeMap<DistributionPackage, PackageName>,
     /// The pinned files; at least one, no two with the same file name.
     pub sources: Vec<Source>,
     /// Patches in the order in which they are applied.

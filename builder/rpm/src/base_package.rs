@@ -11,12 +11,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::recipe::PackageArchitecture;
-use kiln_model::{BaseName, DistributionPackage, ManifestDigest, SourceDateEpoch, Version};
+use kiln_model::{
+    BaseName, DistributionPackage, ManifestDigest, Release, SourceDateEpoch, Version,
+};
 
 use crate::elf::ElfEvidence;
 use crate::spec::{
     DebugInformation, Dependency, FileKind, FileLine, PackageInput, PackagedPath, Scriptlet,
-    ScriptletTime, SpecInput, SpecTextError,
+    ScriptletTime, SourcePackage, SpecInput, SpecTextError, made_archive,
 };
 
 /// Says why a base has no package.
@@ -215,6 +217,7 @@ pub fn base_package(input: &BasePackageInput) -> Result<BasePackage, BasePackage
         })?;
     let date = input.source_date.to_rfc3339()[..10].replace('-', "");
     let release = format!("{date}.{}", &input.manifest.0.to_hex()[..12]);
+    let release: Release = release.parse().expect("digits and a dot are a release");
     let summary = format!(
         "What the base image {} offers to other packages",
         input.base
@@ -251,11 +254,12 @@ pub fn base_package(input: &BasePackageInput) -> Result<BasePackage, BasePackage
         ],
         ordering: vec![],
     };
+    let made = made_archive(&package.name, &version, &release);
     let spec = SpecInput {
         name: package.name.clone(),
         epoch: None,
         version,
-        release: release.parse().expect("digits and a dot are a release"),
+        release,
         summary,
         description,
         license: "Apache-2.0".to_owned(),
@@ -268,6 +272,10 @@ pub fn base_package(input: &BasePackageInput) -> Result<BasePackage, BasePackage
         private: None,
         debug_information: DebugInformation::Off {
             reason: "no ELF file in it".to_owned(),
+        },
+        source: SourcePackage {
+            made: Some(made),
+            ..SourcePackage::empty()
         },
     };
     Ok(BasePackage {

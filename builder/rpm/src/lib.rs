@@ -28,8 +28,9 @@ pub use reader::{
     RpmFile, Section, TagValue,
 };
 pub use spec::{
-    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileOwner,
-    OrderingHint, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageInput, PackagedPath, PackagingStep,
-    PrivateFiles, Scriptlet, ScriptletTime, SpecError, SpecInput, SpecTextError, packaging_step,
-    write_spec,
+    BuildRequirement, BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind,
+    FileLine, FileOwner, OrderingHint, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageInput,
+    PackagedPath, PackagingStep, PatchFile, PrivateFiles, RebuildNode, RebuildSteps, Scriptlet,
+    ScriptletTime, SourceFile, SourcePackage, SpecError, SpecInput, SpecTextError, UnpackedSource,
+    made_archive, packaging_step, write_spec,
 };

@@ -300,7 +300,7 @@ pub fn outputs(out: &Path) -> BTreeMap<String, Digest> {
     let found: BTreeMap<String, Digest> = found
         .map(|(name, path)| (name, Digest::of(&fs_err::read(path).unwrap())))
         .collect();
-    for kind in ["rpms/", "specs/", "sbom/", "provenance/"] {
+    for kind in ["rpms/", "srpms/", "specs/", "sbom/", "provenance/"] {
         assert!(
             found.keys().any(|name| name.starts_with(kind)),
             "{kind} is in {}",

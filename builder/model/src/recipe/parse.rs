@@ -17,7 +17,7 @@ use super::{
 use super::{hardening, lint};
 use crate::digest::Digest;
 use crate::evr::Evr;
-use crate::name::{DistributionPackage, LibraryName, Release, Version};
+use crate::name::{DistributionPackage, LibraryName, PackageName, Release, Version};
 use crate::path::{FilePattern, SandboxPath};
 use crate::text::Prose;
 use crate::time::{CalendarDate, SourceDateEpoch};
@@ -178,6 +178,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         identity: identity(&shape.identity, &shape.name)?,
         base: shape.base.parse()?,
         tools: parse_all(&shape.tools)?,
+        tools_rhel: tools_rhel(&shape)?,
         sources,
         patches: shape
             .patches
@@ -194,6 +195,21 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         changelog,
         name,
     })
+}
+
+fn tools_rhel(shape: &RecipeSchema) -> Parsed<BTreeMap<DistributionPackage, PackageName>> {
+    let tools = || shape.tools.iter().map(|tool| tool.value.as_str());
+    let parse = |(tool, name): (&String, &At<String>)| {
+        if !tools().any(|known| known == tool) {
+            return Err(name.error(Cause::unknown_key(tool, tools())));
+        }
+        let tool = At {
+            value: tool.clone(),
+            place: name.place,
+        };
+        Ok((tool.parse()?, name.parse()?))
+    };
+    shape.tools_rhel.iter().map(parse).collect()
 }
 
 /// YAML reads an unquoted 1.10 as a number; kiln keeps the text, but other tools would not.

@@ -62,6 +62,10 @@ pub(crate) struct RecipeSchema {
     /// interpreters, generators. Pinned by `kiln lock`, in a layer of this recipe's own.
     #[serde(default)]
     pub tools: Vec<At<String>>,
+    /// What the RPM family calls `tools`, by the name that stands there: source packages ask for
+    /// them. Common ones are known to kiln (docs/source-rpms.md).
+    #[serde(default)]
+    pub tools_rhel: BTreeMap<String, At<String>>,
     /// The pinned files that it is built from, at least one: the first one is unpacked as the
     /// source tree `/build/src/NAME-VERSION`, further ones beside it in folders named after their
     /// files.

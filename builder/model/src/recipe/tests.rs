@@ -225,6 +225,43 @@ fn more_mistakes_are_named_with_their_place() {
 }
 
 #[test]
+fn names_of_the_rpm_family_are_those_of_tools() {
+    let text = GOOD.replacen(
+        "tools: [perl]",
+        "tools: [perl]\ntools-rhel: {perl: perl-core}",
+        1,
+    );
+    let recipe = Recipe::parse(text.as_bytes(), "demo").unwrap();
+    let names: Vec<(&str, &str)> = recipe
+        .tools_rhel
+        .iter()
+        .map(|(tool, name)| (tool.as_str(), name.as_str()))
+        .collect();
+    assert_eq!(names, [("perl", "perl-core")]);
+    check(
+        "tools: [perl]",
+        "tools: [perl]\ntools-rhel: {perI: perl}",
+        11,
+        20,
+        Cause::UnknownKey {
+            key: "perI".into(),
+            nearest: Some("perl".into()),
+            expected: vec!["perl".into()],
+        },
+    );
+    check(
+        "tools: [perl]",
+        "tools: [perl]\ntools-rhel: {perl: \"perl >= 5\"}",
+        11,
+        20,
+        Cause::Name(NameError {
+            expected: "an RPM package name of letters, digits, `-`, `.`, `+`, `_`",
+            text: "perl >= 5".into(),
+        }),
+    );
+}
+
+#[test]
 fn an_unknown_key_names_the_nearest() {
     let text = GOOD.replacen("homepage:", "hompage:", 1);
     let error = Recipe::parse(text.as_bytes(), "demo").unwrap_err();

@@ -9,6 +9,7 @@ use kiln_model::{
     Version,
 };
 
+use super::source_package::SourcePackage;
 use super::text;
 
 /// Everything that a spec file says.
@@ -44,6 +45,8 @@ pub struct SpecInput {
     pub private: Option<PrivateFiles>,
     /// Whether debuginfo and debugsource packages are made.
     pub debug_information: DebugInformation,
+    /// What the source package carries.
+    pub source: SourcePackage,
 }
 
 /// One changelog entry.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::input::{DebugInformation, FileKind, SpecInput};
 use super::macros::GENERATORS;
-use super::{manual, text};
+use super::{SpecError, manual, rebuild, text};
 
 /// Where debugedit looks for sources, and where find-debuginfo leaves its lists.
 const SOURCES: &str = "%{kiln_sources}";
@@ -19,18 +19,14 @@ pub(super) const DEBUG_SOURCES: &str = "%{kiln_sources}/debugsourcefiles.list";
 /// Programs without which find-debuginfo makes empty packages and still succeeds.
 const DEBUG_TOOLS: &str = "find-debuginfo debugedit eu-strip file cpio strip";
 
-pub(super) fn write(spec: &mut String, input: &SpecInput) {
+pub(super) fn write(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
     // rpmbuild switches tracing on; a log of shell conditions hides what tools say.
     spec.push_str("%install\n{ set +x; } 2>/dev/null\n");
     spec.push_str("%if 0%{?kiln_destdir:1}\n");
     write_copy(spec, input);
-    spec.push_str(
-        "%else\n\
-         echo 'this spec packages a tree that kiln built: run rpmbuild with' >&2\n\
-         echo '--define \"kiln_destdir FOLDER\", as `kiln build` does' >&2\n\
-         exit 1\n\
-         %endif\n",
-    );
+    spec.push_str("%else\n");
+    rebuild::write_install(spec, &input.source)?;
+    spec.push_str("%endif\n");
     write_ghosts(spec, input);
     spec.push_str("mkdir -p \"%{_fileattrsdir}\"\n");
     for name in GENERATORS {
@@ -45,12 +41,14 @@ pub(super) fn write(spec: &mut String, input: &SpecInput) {
         DebugInformation::Off { .. } => spec.push_str(STRIP_PROGRAMS),
     }
     spec.push_str(STRIP_ARCHIVES);
+    rebuild::write_last_look(spec, &input.source);
     let _ = write!(
         spec,
         "\n# Every time, those of new files included.\n\
          find \"%{{buildroot}}\" -exec touch --no-dereference --date=@{} {{}} +\n\n",
         input.source_date.seconds()
     );
+    Ok(())
 }
 
 fn write_copy(spec: &mut String, input: &SpecInput) {

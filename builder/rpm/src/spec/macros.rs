@@ -70,10 +70,7 @@ pub(super) const FIXED: &[(&str, &str)] = &[
         "__docdir_path",
         "/usr/share/doc:/usr/share/man:/usr/share/info",
     ),
-    // Work.
     ("_buildshell", "/bin/sh"),
-    ("_smp_build_ncpus", "1"),
-    ("_smp_mflags", "-j1"),
     // What makes rpmbuild fail.
     ("_unpackaged_files_terminate_build", "1"),
     ("_duplicate_files_terminate_build", "1"),

@@ -9,7 +9,9 @@ mod install;
 mod macros;
 mod manual;
 mod packaging;
+mod rebuild;
 mod sections;
+mod source_package;
 mod text;
 
 pub use input::{
@@ -18,6 +20,10 @@ pub use input::{
     SpecTextError,
 };
 pub use packaging::{PACKAGING_DESTDIR, PACKAGING_SOURCES, PackagingStep, packaging_step};
+pub use source_package::{
+    BuildRequirement, PatchFile, RebuildNode, RebuildSteps, SourceFile, SourcePackage,
+    UnpackedSource, made_archive,
+};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -120,7 +126,9 @@ pub fn write_spec(input: &SpecInput) -> Result<String, SpecError> {
     if input.debug_information == DebugInformation::Split {
         sections::write_debug_packages(&mut spec, input);
     }
-    install::write(&mut spec, input);
+    rebuild::write_build(&mut spec, &input.source)?;
+    install::write(&mut spec, input)?;
+    rebuild::write_check(&mut spec, &input.source)?;
     for package in &input.packages {
         sections::write_scriptlets(&mut spec, input, package)?;
         sections::write_files(&mut spec, input, package)?;
@@ -196,7 +204,7 @@ fn write_macros(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
         write_filters(spec, private)?;
     }
     generators::write(spec);
-    packaging::write_places(spec);
+    packaging::write_places(spec, input);
     spec.push('\n');
     Ok(())
 }

@@ -6,7 +6,9 @@
 //! /build/destdir                the destdir: read; may be a read-only mount
 //! /build/rpmbuild/SPECS/*.spec  the spec file: read
 //! /build/rpmbuild               everything that rpmbuild writes: writable
+//! /build/rpmbuild/SOURCES/      what the source package carries: read
 //! /build/rpmbuild/RPMS/<arch>/  the packages
+//! /build/rpmbuild/SRPMS/        the source package
 //! ```
 //!
 //! The step runs as uid 0 of a user namespace that maps one id, without capabilities: files can be
@@ -17,6 +19,8 @@ use std::fmt::Write as _;
 
 use kiln_model::{Architecture, PackageName, SandboxPath, SourceDateEpoch, StepUser};
 
+use super::input::SpecInput;
+
 /// Where the packaging step finds the destdir.
 pub const PACKAGING_DESTDIR: &str = "/build/destdir";
 /// The folder of source trees: what compilers saw, and where find-debuginfo writes its lists.
@@ -24,7 +28,7 @@ pub const PACKAGING_SOURCES: &str = "/build/src";
 const TOP: &str = "/build/rpmbuild";
 const RPMBUILD: &str = "/usr/bin/rpmbuild";
 
-/// One call of rpmbuild: what to run and where its results lie.
+/// Two calls of rpmbuild: what to run and where its results lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackagingStep {
     /// Program and arguments.
@@ -37,8 +41,12 @@ pub struct PackagingStep {
     pub user: StepUser,
     /// Where the spec file must be put before.
     pub spec: SandboxPath,
+    /// The folder into which what the source package carries must be put before.
+    pub sources: SandboxPath,
     /// Where the packages lie afterwards, as `<arch>/<name>-<version>-<release>.<arch>.rpm`.
     pub packages: SandboxPath,
+    /// Where the source package lies afterwards, as `<name>-<version>-<release>.src.rpm`.
+    pub source_packages: SandboxPath,
 }
 
 fn path(text: &str) -> SandboxPath {
@@ -53,7 +61,14 @@ pub fn packaging_step(
     source_date: SourceDateEpoch,
 ) -> PackagingStep {
     let spec = path(&format!("{TOP}/SPECS/{name}.spec"));
+    // The source package comes second and apart: with `-ba`, packages would name its digest, and one
+    // that is rebuilt from it could not be the same.
+    let both = format!("\"$@\" -bb {spec} && exec \"$@\" -bs {spec}");
     let mut command = vec![
+        "/bin/sh".to_owned(),
+        "-c".to_owned(),
+        both,
+        "sh".to_owned(),
         RPMBUILD.to_owned(),
         // Only what rpm itself ships: no site's and no user's settings.
         "--rcfile=/usr/lib/rpm/rpmrc".to_owned(),
@@ -71,14 +86,15 @@ pub fn packaging_step(
     for (name, value) in places() {
         define(name, &value);
     }
-    command.extend(["-bb".to_owned(), spec.as_str().to_owned()]);
     PackagingStep {
         command,
         environment: environment(source_date),
         working_directory: path("/build"),
         user: StepUser::Root,
         spec,
+        sources: path(&format!("{TOP}/SOURCES")),
         packages: path(&format!("{TOP}/RPMS")),
+        source_packages: path(&format!("{TOP}/SRPMS")),
     }
 }
 
@@ -110,12 +126,28 @@ fn places() -> [(&'static str, String); 9] {
     ]
 }
 
-/// Writes the folders of the packaging step; another builder's own stay as they are.
-pub(super) fn write_places(spec: &mut String) {
+/// Writes the folders of the packaging step; another builder's own stay as they are, and it builds in
+/// one folder below its own, at the time that packages may show.
+pub(super) fn write_places(spec: &mut String, input: &SpecInput) {
+    spec.push_str("%bcond_without check\n");
     spec.push_str("%if 0%{?kiln_destdir:1}\n");
     for (name, value) in places() {
         let _ = writeln!(spec, "%define {name} {value}");
     }
-    let _ = writeln!(spec, "%define kiln_sources {PACKAGING_SOURCES}");
-    spec.push_str("%else\n%define kiln_sources %{_builddir}\n%endif\n");
+    let _ = write!(
+        spec,
+        "%define _smp_build_ncpus 1\n\
+         %define _smp_mflags -j1\n\
+         %define kiln_sources {PACKAGING_SOURCES}\n\
+         %else\n\
+         %define kiln_folder {name}-{version}-kiln\n\
+         %define kiln_build %{{_builddir}}/%{{kiln_folder}}\n\
+         %define kiln_sources %{{kiln_build}}/src\n\
+         %define _fileattrsdir %{{kiln_build}}/fileattrs\n\
+         %{{lua:posix.setenv(\"SOURCE_DATE_EPOCH\", \"{seconds}\")}}\n\
+         %endif\n",
+        name = input.name,
+        version = input.version,
+        seconds = input.source_date.seconds(),
+    );
 }

@@ -9,7 +9,7 @@ use super::input::{
     ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, PackageInput, SpecInput,
 };
 use super::text::{self, Comments};
-use super::{SpecError, install, manual};
+use super::{SpecError, install, manual, rebuild};
 
 pub(super) fn write_preamble(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
     let main = input
@@ -37,6 +37,7 @@ pub(super) fn write_preamble(spec: &mut String, input: &SpecInput) -> Result<(),
     if let Some(packager) = &input.packager {
         write_tag(spec, "Packager", "packager", packager)?;
     }
+    rebuild::write_tags(spec, &input.source)?;
     if let Some(main) = main {
         write_relations(spec, main);
     }

@@ -49,6 +49,7 @@ fn input() -> SpecInput {
         ],
         private: None,
         debug_information: DebugInformation::Split,
+        source: SourcePackage::empty(),
     }
 }
 
@@ -259,8 +260,8 @@ fn one_input_has_one_text_and_one_call() {
     assert_eq!(step.environment["SOURCE_DATE_EPOCH"], "86400");
     assert_eq!(step.spec.as_str(), "/build/rpmbuild/SPECS/demo.spec");
     assert_eq!(
-        step.command.last().map(String::as_str),
-        Some("/build/rpmbuild/SPECS/demo.spec")
+        step.command[2],
+        "\"$@\" -bb /build/rpmbuild/SPECS/demo.spec && exec \"$@\" -bs /build/rpmbuild/SPECS/demo.spec"
     );
     assert!(
         step.command
@@ -293,4 +294,92 @@ fn a_scriptlet_of_one_program_needs_no_shell() {
     let spec = write_spec(&input).unwrap();
     assert!(spec.contains("\n%post -p /sbin/ldconfig\n\n"), "{spec}");
     assert!(spec.contains("\n%postun\n/sbin/ldconfig -X\n\n"), "{spec}");
+}
+
+#[test]
+fn scripts_reach_a_rebuild_as_they_are() {
+    let step = |script: &str| {
+        let mut input = input();
+        input.source.nodes.push(RebuildNode {
+            recipe: "demo".parse().unwrap(),
+            title: "demo 1.0".to_owned(),
+            folder: "demo-1.0".to_owned(),
+            unpacked: vec![],
+            patches: vec![],
+            environment: [("CFLAGS".to_owned(), "-O2 '%'".to_owned())].into(),
+            libraries: vec!["priv".parse().unwrap()],
+            bundle_prefix: "/usr/lib/demo".parse().unwrap(),
+            steps: RebuildSteps {
+                prep: None,
+                build: Some(script.to_owned()),
+                install: None,
+                check: None,
+            },
+        });
+        write_spec(&input)
+    };
+    let spec = step("%files\n#x\n\n%{y} \\\n\tKILN\n").unwrap();
+    assert!(
+        spec.contains("<<'KILN'\n|%%files\n|#x\n|\n|%%{y} \\\n|\tKILN\nKILN\n"),
+        "{spec}"
+    );
+    for line in [
+        r"|export CFLAGS='-O2 '\''%%'\'''",
+        r#"|export LIBRARY_PATH="%{kiln_build}/bundle/demo/usr/lib/demo/lib""#,
+        r#"|export KILN_BUNDLE_ROOT="%{kiln_build}/bundle/demo""#,
+        r#"|cd "%{kiln_sources}/demo-1.0""#,
+    ] {
+        assert!(spec.lines().any(|actual| actual == line), "{line}");
+    }
+    assert!(!spec.contains("%check"), "there are no tests");
+    assert_eq!(
+        step("a\u{1b}b"),
+        Err(SpecError::Character {
+            field: "build step of demo".to_owned(),
+            character: '\u{1b}',
+        })
+    );
+}
+
+#[test]
+fn a_source_shows_where_it_comes_from() {
+    let mut input = input();
+    let source = |file: &str, url: Option<&str>| SourceFile {
+        file: file.to_owned(),
+        url: url.map(str::to_owned),
+        notes: vec!["50% off".to_owned()],
+        sha256: kiln_model::Digest::of(b"x"),
+    };
+    input.source.sources = vec![
+        source("a.tar", Some("https://example.org/%7E/a.tar")),
+        source("b.tar", Some("https://example.org/get?b")),
+        source("c.tar", None),
+    ];
+    input.source.made = Some("made.tar".to_owned());
+    input.source.requirements = vec![
+        BuildRequirement::Known("gcc-c++".parse().unwrap()),
+        BuildRequirement::Unknown {
+            what: "Debian's odd".to_owned(),
+        },
+    ];
+    let spec = write_spec(&input).unwrap();
+    for line in [
+        "# 50%% off",
+        "Source0: https://example.org/%%7E/a.tar",
+        "Source1: https://example.org/get?b#/b.tar",
+        "Source2: c.tar",
+        "Source3: made.tar",
+        "BuildRequires: gcc-c++",
+        "# Also needed, under a name that the recipe does not say: Debian's odd",
+    ] {
+        assert!(spec.lines().any(|actual| actual == line), "{line}");
+    }
+    input.source.sources[0].notes = vec!["a\nRequires: b".to_owned()];
+    assert_eq!(
+        write_spec(&input),
+        Err(SpecError::Character {
+            field: "source `a.tar`".to_owned(),
+            character: '\n',
+        })
+    );
 }

@@ -15,7 +15,8 @@ use kiln_model::recipe::{FileMode, PackageArchitecture};
 use kiln_model::{Architecture, SourceDateEpoch};
 use kiln_rpm::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, PackageInput,
-    PackagedPath, PrivateFiles, Scriptlet, ScriptletTime, SpecInput, packaging_step, write_spec,
+    PackagedPath, PrivateFiles, Scriptlet, ScriptletTime, SourcePackage, SpecInput, packaging_step,
+    write_spec,
 };
 
 /// 2023-02-20, the date of the demo.
@@ -408,5 +409,6 @@ pub fn input() -> SpecInput {
             sonames: vec!["libpriv.so.2".to_owned()],
         }),
         debug_information: DebugInformation::Split,
+        source: SourcePackage::empty(),
     }
 }
