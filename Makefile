@@ -27,6 +27,7 @@ $(BUILT_KILN):
 
 rpms: $(needs_kiln) ## build all RPMs, their SBOMs and provenance into out/
 	@$(kiln) build $(KILN_ARGS)
+	@$(kiln) sign --if-configured
 
 fetch: $(needs_kiln) ## fetch everything that `make rpms` needs, for a build without network
 	@$(kiln) fetch $(KILN_ARGS)

@@ -106,6 +106,7 @@ impl BuildInputs<'_> {
             environment: environment(recipe, self.node),
             epoch: recipe.source_date,
             recipe: None,
+            maker: None,
             extra: [(
                 "licences".to_owned(),
                 Digest::of(recipe.license_files.join("\n").as_bytes()),

@@ -15,7 +15,7 @@ use kiln_rpm::{PackagedFileKind, RpmFile};
 use crate::compile::StepRecord;
 use crate::error::BuildError;
 use crate::graph::NodeId;
-use crate::package::{PackagedProduct, PackagedRpm};
+use crate::package::{Packaged, PackagedProduct, PackagedRpm};
 use crate::rootfs::Rootfs;
 use crate::spec::license;
 use crate::stage::Product;
@@ -127,18 +127,18 @@ fn author(facts: &Facts<'_>) -> Result<Organization, BuildError> {
 /// `Rpm` when one is not what kiln's own strict reader accepts.
 pub(crate) fn read_rpms(
     shop: &Workshop<'_>,
-    recipe: &Recipe,
-    packaged: &PackagedProduct,
+    what: &str,
+    packaged: &Packaged,
 ) -> Result<Vec<RpmFile>, BuildError> {
     let read = |rpm: &PackagedRpm| {
         let bytes = shop.store.read_blob(&rpm.sha256)?;
         RpmFile::parse(&bytes).map_err(|error| BuildError::Rpm {
-            recipe: recipe.name.to_string(),
+            recipe: what.to_owned(),
             file: rpm.file.clone(),
             reason: error.to_string(),
         })
     };
-    packaged.packaged.rpms.iter().map(read).collect()
+    packaged.rpms.iter().map(read).collect()
 }
 
 fn output_rpm(

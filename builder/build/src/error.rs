@@ -11,6 +11,7 @@ use crate::graph::{GraphError, NodeId};
 use crate::lint::RecipeFinding;
 use crate::log::LogEnd;
 use crate::project::ProjectError;
+use crate::release::ReleasedOtherwise;
 use crate::script::StepName;
 use crate::site::Site;
 use crate::split::{DoubleClaim, Proposal};
@@ -273,6 +274,21 @@ pub enum BuildError {
         expected: Vec<String>,
         /// File names that are there.
         actual: Vec<String>,
+    },
+    /// A package was released with other content.
+    #[error(transparent)]
+    Released(Box<ReleasedOtherwise>),
+    /// No base image can make the repository's metadata.
+    #[error("no base image has `createrepo_c`, which makes the repository's metadata")]
+    NoCreaterepo {
+        /// The base images that recipes with packages are built on.
+        bases: Vec<kiln_model::BaseName>,
+    },
+    /// createrepo_c wrote something else than a repository's metadata.
+    #[error("the repository's metadata is not what createrepo_c should write: {reason}")]
+    Repository {
+        /// What is wrong.
+        reason: String,
     },
     /// Files are installed below a folder that is a link on every system with a merged `/usr`.
     #[error("{recipe}: `{file}` is installed below `{folder}`, which is a link to `/usr{folder}`")]

@@ -17,6 +17,7 @@
 //! | `environment` | the variables that the steps see |
 //! | `epoch` | `SOURCE_DATE_EPOCH` |
 //! | `recipe` | the whole recipe, for packaging only: summaries do not recompile |
+//! | `maker` | packaging: who packages, and which kiln; both stand in the packages |
 //! | `extra` | packaging: the spec's text and the destdir that it packs |
 //!
 //! The number of jobs is not an input: it must not change a result, and `kiln verify` proves it.
@@ -82,6 +83,9 @@ pub struct KeyInputs {
     pub epoch: SourceDateEpoch,
     /// The whole recipe, for packaging.
     pub recipe: Option<serde_json::Value>,
+    /// Who packages and with which kiln, for packaging.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maker: Option<serde_json::Value>,
     /// What else goes in: name and digest.
     pub extra: BTreeMap<String, Digest>,
 }
@@ -125,6 +129,7 @@ mod tests {
             environment: [("CFLAGS".to_owned(), "-O2".to_owned())].into(),
             epoch: SourceDateEpoch::from_seconds(1),
             recipe: None,
+            maker: None,
             extra: BTreeMap::new(),
         }
     }
@@ -133,7 +138,7 @@ mod tests {
     fn every_input_changes_the_key() {
         let key = inputs().key();
         assert_eq!(inputs().key(), key, "the same inputs give the same key");
-        let changes: [fn(&mut KeyInputs); 11] = [
+        let changes: [fn(&mut KeyInputs); 12] = [
             |i| i.kind = KeyKind::Package,
             |i| i.base = ManifestDigest(Digest::of(b"other")),
             |i| i.tools = Some(DiffId(Digest::of(b"tools"))),
@@ -144,6 +149,7 @@ mod tests {
             |i| drop(i.environment.insert("CFLAGS".into(), "-O3".into())),
             |i| i.epoch = SourceDateEpoch::from_seconds(2),
             |i| i.recipe = Some(serde_json::json!({"summary": "x"})),
+            |i| i.maker = Some(serde_json::json!({"kiln": "2.0.0"})),
             |i| i.extra = [("spec".to_owned(), Digest::of(b"spec"))].into(),
         ];
         for (number, change) in changes.into_iter().enumerate() {

@@ -25,7 +25,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use kiln_model::Digest;
+use kiln_model::{Digest, ReleasedLock};
 use kiln_store::{FileIdentity, RecordKind, Store, observe_file};
 use serde::{Deserialize, Serialize};
 
@@ -39,25 +39,58 @@ use crate::stage::Product;
 use crate::workshop::Workshop;
 
 /// The format of the record.
-const MEMORY_FORMAT: u32 = 1;
+const MEMORY_FORMAT: u32 = 2;
 
 /// Everything that is remembered of one `out/` folder.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Remembered {
     format: u32,
-    /// By name of the recipe, or of the package of a base image.
+    /// By name of the recipe, of the package of a base image, or of a part of the repository.
     outputs: BTreeMap<String, RememberedOutput>,
 }
 
 /// What one product or base image has in `out/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct RememberedOutput {
+pub(crate) struct RememberedOutput {
     key: Digest,
     /// How long packaging took when it was done.
     elapsed_ms: u64,
+    /// The blob with the inputs of packaging: the key that its packages were made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inputs: Option<Digest>,
     files: Vec<RememberedFile>,
+}
+
+impl RememberedOutput {
+    /// Everything that was made from `key`.
+    pub(crate) fn new(key: Digest, files: Vec<RememberedFile>) -> Self {
+        Self {
+            key,
+            elapsed_ms: 0,
+            inputs: None,
+            files,
+        }
+    }
+
+    /// The same, of packages: how long packaging took, and the blob with its inputs.
+    pub(crate) fn of_packages(self, elapsed_ms: u64, inputs: Digest) -> Self {
+        Self {
+            elapsed_ms,
+            inputs: Some(inputs),
+            ..self
+        }
+    }
+
+    /// Returns whether none of its packages was released with another content.
+    fn agrees_with(&self, released: &ReleasedLock) -> bool {
+        let rpms = self.files.iter().filter_map(|file| file.rpm.as_ref());
+        rpms.into_iter().all(|rpm| {
+            let found = released.package(&rpm.nevra);
+            found.is_none_or(|found| found.content == rpm.content)
+        })
+    }
 }
 
 /// The RPMs of a product that is as it was.
@@ -79,9 +112,50 @@ pub(crate) struct RememberedFile {
     sha256: Option<Digest>,
     /// What the file looked like when it had that digest.
     identity: Option<FileIdentity>,
+    /// Of a package: what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rpm: Option<RpmIdentity>,
 }
 
+/// What a package is, whoever signed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct RpmIdentity {
+    pub(crate) nevra: String,
+    /// The digest of header and payload.
+    pub(crate) content: Digest,
+}
+
+/// A package in `out/` that is as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RepositoryRpm {
+    /// The recipe, or the package of a base image; [`EARLIER`] for one of an earlier release.
+    pub(crate) owner: String,
+    /// Relative to `out/`.
+    pub(crate) path: PathBuf,
+    pub(crate) sha256: Digest,
+    pub(crate) size: u64,
+    pub(crate) identity: RpmIdentity,
+    /// The blob with the inputs of packaging.
+    pub(crate) inputs: Option<Digest>,
+}
+
+/// Owns the metadata of the repository. No recipe's name has a slash.
+pub(crate) const REPODATA: &str = "rpms/repodata";
+/// Owns the packages of earlier releases. No recipe's name has a slash.
+pub(crate) const EARLIER: &str = "rpms/earlier";
+
 impl RememberedFile {
+    /// Returns where it is, relative to `out/`.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns what it is, if it is a package.
+    pub(crate) const fn rpm(&self) -> Option<&RpmIdentity> {
+        self.rpm.as_ref()
+    }
+
     /// A file that was just written, or found right.
     pub(crate) fn new(path: &Path, bytes: &[u8]) -> Self {
         Self::with_digest(path, Digest::of(bytes))
@@ -93,6 +167,16 @@ impl RememberedFile {
             path: path.to_owned(),
             sha256: Some(sha256),
             identity: None,
+            rpm: None,
+        }
+    }
+
+    /// The same, of a package.
+    pub(crate) fn of_package(path: &Path, sha256: Digest, rpm: RpmIdentity) -> Self {
+        let rpm = Some(rpm);
+        Self {
+            rpm,
+            ..Self::with_digest(path, sha256)
         }
     }
 
@@ -102,6 +186,7 @@ impl RememberedFile {
             path: path.to_owned(),
             sha256: None,
             identity: None,
+            rpm: None,
         }
     }
 }
@@ -137,16 +222,21 @@ impl Memory {
     }
 
     /// Returns the RPMs of `name`, with their bytes, if everything that it has in `out/` was made from
-    /// `key` and is still as it was.
-    pub(crate) fn unchanged(&mut self, name: &str, key: Digest) -> Option<RememberedRpms> {
+    /// `key` and is still as it was, and nothing else was released under the same names.
+    pub(crate) fn unchanged(
+        &mut self,
+        name: &str,
+        key: Digest,
+        released: &ReleasedLock,
+    ) -> Option<RememberedRpms> {
         let mut output = self.outputs.get(name)?.clone();
-        if output.key != key {
+        if output.key != key || !output.agrees_with(released) {
             return None;
         }
         let mut rpms = Vec::new();
         for file in &mut output.files {
             let found = self.check(file)?;
-            if file.path.starts_with("rpms") {
+            if file.rpm.is_some() {
                 rpms.push((file.path.clone(), found.size()));
             }
         }
@@ -178,21 +268,110 @@ impl Memory {
         Some(found)
     }
 
-    /// Takes note of everything that `name` has in `out/` now.
-    pub(crate) fn remember(
-        &mut self,
-        name: &str,
-        key: Digest,
-        elapsed_ms: u64,
-        files: Vec<RememberedFile>,
-    ) {
+    /// Takes note of everything that `name` has in `out/` now; returns the packages that it had and has
+    /// no more.
+    pub(crate) fn remember(&mut self, name: &str, output: RememberedOutput) -> Vec<RememberedFile> {
         self.is_changed = true;
-        let output = RememberedOutput {
-            key,
-            elapsed_ms,
-            files,
+        let replaced = self.outputs.insert(name.to_owned(), output);
+        let current = &self.outputs[name].files;
+        let replaced = replaced.map_or_else(Vec::new, |output| output.files);
+        let is_gone = |file: &RememberedFile| {
+            file.rpm.is_some() && current.iter().all(|now| now.path != file.path)
         };
-        self.outputs.insert(name.to_owned(), output);
+        replaced.into_iter().filter(is_gone).collect()
+    }
+
+    /// Returns every package that is in `out/` as it was, sorted by path.
+    pub(crate) fn packages(&mut self) -> Vec<RepositoryRpm> {
+        self.packages_or_changed().0
+    }
+
+    /// Returns the same, and the packages that are missing or have other bytes.
+    pub(crate) fn packages_or_changed(&mut self) -> (Vec<RepositoryRpm>, Vec<PathBuf>) {
+        let (mut packages, mut changed) = (Vec::new(), Vec::new());
+        for name in self.outputs.keys().cloned().collect::<Vec<_>>() {
+            let mut output = self.outputs[&name].clone();
+            for file in &mut output.files {
+                let (Some(identity), Some(sha256)) = (file.rpm.clone(), file.sha256) else {
+                    continue;
+                };
+                let Some(found) = self.check(file) else {
+                    changed.push(file.path.clone());
+                    continue;
+                };
+                packages.push(RepositoryRpm {
+                    owner: name.clone(),
+                    path: file.path.clone(),
+                    sha256,
+                    size: found.size(),
+                    identity,
+                    inputs: output.inputs,
+                });
+            }
+            if self.outputs[&name] != output {
+                self.is_changed = true;
+                self.outputs.insert(name, output);
+            }
+        }
+        packages.sort_by(|a, b| a.path.cmp(&b.path));
+        (packages, changed)
+    }
+
+    /// Takes note that a package has other bytes now: those of its signed form.
+    pub(crate) fn replace(&mut self, package: &RepositoryRpm, sha256: Digest) {
+        let Some(output) = self.outputs.get_mut(&package.owner) else {
+            return;
+        };
+        self.is_changed = true;
+        for file in output.files.iter_mut().filter(|file| file.path == package.path) {
+            *file = RememberedFile::of_package(&package.path, sha256, package.identity.clone());
+        }
+    }
+
+    /// Keeps packages of an earlier release.
+    pub(crate) fn keep(&mut self, files: Vec<RememberedFile>) {
+        if files.is_empty() {
+            return;
+        }
+        self.is_changed = true;
+        let earlier = self.outputs.entry(EARLIER.to_owned());
+        let earlier = earlier.or_insert_with(|| RememberedOutput::new(Digest::of(b""), Vec::new()));
+        earlier.files.retain(|old| files.iter().all(|new| new.path != old.path));
+        earlier.files.extend(files);
+        earlier.files.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+
+    /// Forgets packages of earlier releases that are gone, or that are a recipe's own again.
+    pub(crate) fn drop_stale_earlier(&mut self) {
+        let Some(mut earlier) = self.outputs.remove(EARLIER) else {
+            return;
+        };
+        let before = earlier.clone();
+        let is_own = |path: &Path| {
+            let outputs = self.outputs.values();
+            outputs.flat_map(|output| &output.files).any(|file| file.path == path)
+        };
+        earlier.files.retain_mut(|file| !is_own(&file.path) && self.check(file).is_some());
+        self.is_changed |= earlier != before;
+        if !earlier.files.is_empty() {
+            self.outputs.insert(EARLIER.to_owned(), earlier);
+        }
+    }
+
+    /// Lets the repository's metadata be published again.
+    pub(crate) fn forget_metadata(&mut self) {
+        self.is_changed |= self.outputs.remove(REPODATA).is_some();
+    }
+
+    /// Returns whether a file is one that is remembered.
+    pub(crate) fn knows(&self, path: &Path) -> bool {
+        let outputs = self.outputs.values();
+        outputs.flat_map(|output| &output.files).any(|file| file.path == path)
+    }
+
+    /// Returns whether a file has the bytes that are remembered of it.
+    pub(crate) fn is_as_it_was(&self, file: &RememberedFile) -> bool {
+        self.check(&mut file.clone()).is_some()
     }
 
     /// Keeps it for the next run.
@@ -327,6 +506,53 @@ mod tests {
         Digest::of(b"key")
     }
 
+    fn identity() -> RpmIdentity {
+        RpmIdentity {
+            nevra: "x-1-1.x86_64".to_owned(),
+            content: Digest::of(b"content"),
+        }
+    }
+
+    #[test]
+    fn what_was_released_with_another_content_is_derived_again() {
+        let scene = Scene::new();
+        let mut memory = scene.memory(&scene.out());
+        let mut released = ReleasedLock::default();
+        let inputs = std::collections::BTreeMap::new();
+        released.record("x-1-2.x86_64", Digest::of(b"other"), "x-1-2", &inputs);
+        assert!(memory.unchanged("x", key(), &released).is_some());
+        let mut same = released.clone();
+        same.record("x-1-1.x86_64", identity().content, "x-1-1", &inputs);
+        assert!(memory.unchanged("x", key(), &same).is_some());
+        released.record("x-1-1.x86_64", Digest::of(b"other"), "x-1-1", &inputs);
+        assert_eq!(memory.unchanged("x", key(), &released), None);
+    }
+
+    #[test]
+    fn packages_that_are_not_made_any_more_are_told_and_may_be_kept() {
+        let scene = Scene::new();
+        let out = scene.out();
+        let mut memory = scene.memory(&out);
+        let paths = |memory: &mut Memory| {
+            let packages = memory.packages().into_iter();
+            packages.map(|package| (package.owner, package.path)).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(&mut memory), [("x".to_owned(), PathBuf::from(RPM))]);
+        let gone = memory.remember("x", RememberedOutput::new(key(), Vec::new()));
+        assert_eq!(gone.iter().map(RememberedFile::path).collect::<Vec<_>>(), [Path::new(RPM)]);
+        assert_eq!(paths(&mut memory), []);
+        memory.keep(gone.clone());
+        memory.keep(gone);
+        assert_eq!(paths(&mut memory), [(EARLIER.to_owned(), PathBuf::from(RPM))]);
+        memory.drop_stale_earlier();
+        assert!(memory.knows(Path::new(RPM)));
+        fs_err::write(out.join(RPM), "tampered").unwrap();
+        let (packages, changed) = memory.packages_or_changed();
+        assert_eq!((packages, changed), (Vec::new(), vec![PathBuf::from(RPM)]));
+        memory.drop_stale_earlier();
+        assert!(!memory.knows(Path::new(RPM)));
+    }
+
     impl Scene {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
@@ -336,13 +562,14 @@ mod tests {
                 crate::publish::publish(&scene.out().join(path), text.as_bytes()).unwrap();
             }
             let files = vec![
-                RememberedFile::with_digest(Path::new(RPM), Digest::of(b"package")),
+                RememberedFile::of_package(Path::new(RPM), Digest::of(b"package"), identity()),
                 RememberedFile::new(Path::new(SBOM), b"bill"),
                 RememberedFile::of_one_run(Path::new(RUN)),
             ];
             let out = scene.out();
             let mut memory = scene.memory(&out);
-            memory.remember("x", key(), 500, files);
+            let output = RememberedOutput::new(key(), files);
+            memory.remember("x", output.of_packages(500, Digest::of(b"inputs")));
             memory.save().unwrap();
             scene
         }
@@ -362,7 +589,7 @@ mod tests {
         fn unchanged(&self) -> Option<RememberedRpms> {
             let out = self.out();
             let mut memory = self.memory(&out);
-            let rpms = memory.unchanged("x", key());
+            let rpms = memory.unchanged("x", key(), &ReleasedLock::default());
             memory.save().unwrap();
             rpms
         }
@@ -446,15 +673,16 @@ mod tests {
         let scene = Scene::new();
         let out = scene.out();
         let mut memory = scene.memory(&out);
-        assert_eq!(memory.unchanged("x", Digest::of(b"other key")), None);
-        assert_eq!(memory.unchanged("y", key()), None);
+        let none = ReleasedLock::default();
+        assert_eq!(memory.unchanged("x", Digest::of(b"other key"), &none), None);
+        assert_eq!(memory.unchanged("y", key(), &none), None);
         let mut memory = Memory::load(&scene.store, &out, None).unwrap();
-        assert_eq!(memory.unchanged("x", key()), None, "an unknown program");
+        assert_eq!(memory.unchanged("x", key(), &none), None, "an unknown program");
         let elsewhere = scene.folder.path().join("elsewhere");
-        assert_eq!(scene.memory(&elsewhere).unchanged("x", key()), None);
+        assert_eq!(scene.memory(&elsewhere).unchanged("x", key(), &none), None);
 
         let place = place(&out);
-        for damaged in [&b"{"[..], br#"{"format":2,"outputs":{}}"#, b"{}"] {
+        for damaged in [&b"{"[..], br#"{"format":3,"outputs":{}}"#, b"{}"] {
             let kind = RecordKind::Output;
             scene.store.write_record(kind, &place, damaged).unwrap();
             assert_eq!(scene.unchanged(), None);

@@ -5,22 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use kiln_model::{BaseName, Digest, RecipeName};
+use kiln_model::{BaseName, Digest, RecipeName, ReleasedLock};
+use kiln_rpm::RpmFile;
 
 use crate::compile::Built;
 use crate::documents::{Document, Facts, documents, read_rpms};
 use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::kiln_base::package_base;
-use crate::memory::{Memory, RememberedFile, RememberedRpms, base_key, product_key};
+use crate::memory::{
+    Memory, RememberedFile, RememberedOutput, RememberedRpms, RpmIdentity, base_key, product_key,
+};
 use crate::package::{Packaged, package};
 use crate::plan::Plan;
 use crate::project::Project;
 use crate::publish::{Publication, claim, publish};
+use crate::release::{check_released, named_inputs, newer_release};
+use crate::repository::{RepositoryInputs, rpm_identity, update_repository};
 use crate::schedule::Finished;
+use crate::signed::Subject;
 use crate::stage::Product;
 use crate::work::{OnFailure, Outcome, Row, RpmTotals, Work};
-use crate::workshop::Workshop;
+use crate::workshop::{Event, Workshop};
 
 /// What a run did: the closing table, and what went wrong.
 #[derive(Debug, Default)]
@@ -56,6 +62,7 @@ impl Summary {
 /// did not fail.
 pub(crate) fn publish_products(
     shop: &Workshop<'_>,
+    plan: &Plan,
     finished: Finished,
     mut memory: Memory,
     on_failure: OnFailure,
@@ -74,16 +81,29 @@ pub(crate) fn publish_products(
     let may_publish = is_whole || (on_failure == OnFailure::KeepGoing && !summary.is_cancelled);
     if may_publish && has_product {
         let _claim = claim(shop.output);
+        let mut replaced = Vec::new();
         for output in finished.outputs.into_values() {
             match output.content {
                 Content::Unchanged(rpms) => drop(summary.rpms.insert(output.name, rpms.files)),
                 Content::Made(made) => {
                     let files = write_output(shop, &output.name, &made, &mut summary)?;
-                    memory.remember(&output.name, output.key, made.elapsed_ms(), files);
+                    let inputs = made.packaged.key.0;
+                    let remembered = RememberedOutput::new(output.key, files);
+                    let remembered = remembered.of_packages(made.elapsed_ms(), inputs);
+                    replaced.extend(memory.remember(&output.name, remembered));
                 }
             }
         }
+        let found = RepositoryInputs {
+            released: &plan.released,
+            locks: plan.base_locks(),
+        };
+        let updated = update_repository(shop, &found, &mut memory, replaced, &mut summary);
         memory.save()?;
+        match updated {
+            Err(BuildError::Cancelled) => summary.is_cancelled = true,
+            updated => summary.failures.extend(updated.err()),
+        }
     }
     Ok(summary)
 }
@@ -112,6 +132,8 @@ struct Made {
     packaged: Packaged,
     is_cached: bool,
     documents: Vec<Document>,
+    /// What the packages are, in their order.
+    identities: Vec<RpmIdentity>,
 }
 
 impl Made {
@@ -180,12 +202,12 @@ pub(crate) fn product_output(
     };
     let name = node.recipe.to_string();
     let key = product_key(shop, &product, plan)?;
-    if let Some(output) = unchanged(inputs.memory, &name, key) {
+    if let Some(output) = unchanged(inputs.memory, &name, key, &plan.released) {
         return Ok(output);
     }
     let packaged = package(shop, &product, &plan.rootfs[*node])?;
-    let recipe = &shop.project.recipes[&node.recipe].recipe;
-    let rpms = read_rpms(shop, recipe, &packaged)?;
+    let rpms = read_rpms(shop, &name, &packaged.packaged)?;
+    let identities = checked_identities(shop, plan, &name, &rpms, &packaged.packaged)?;
     let facts = Facts {
         shop,
         rpms: &rpms,
@@ -200,6 +222,7 @@ pub(crate) fn product_output(
         is_cached: packaged.is_cached,
         packaged: packaged.packaged,
         documents,
+        identities,
     };
     Ok(Output {
         name,
@@ -221,28 +244,57 @@ pub(crate) fn base_output(
     let rootfs = &plan.rootfs[node];
     let name = format!("kiln-base-{base}");
     let key = base_key(shop, base, rootfs)?;
-    if let Some(output) = unchanged(memory, &name, key) {
+    if let Some(output) = unchanged(memory, &name, key, &plan.released) {
         return Ok(Some(output));
     }
-    let packaged = package_base(shop, base, rootfs)?;
-    Ok(packaged.map(|(packaged, is_cached)| {
-        let documents = Vec::new();
-        let made = Made {
-            packaged,
-            is_cached,
-            documents,
-        };
-        Output {
-            name,
-            key,
-            content: Content::Made(Box::new(made)),
-        }
+    let Some((packaged, is_cached)) = package_base(shop, base, rootfs)? else {
+        return Ok(None);
+    };
+    let rpms = read_rpms(shop, &name, &packaged)?;
+    let identities = checked_identities(shop, plan, &name, &rpms, &packaged)?;
+    let made = Made {
+        packaged,
+        is_cached,
+        documents: Vec::new(),
+        identities,
+    };
+    Ok(Some(Output {
+        name,
+        key,
+        content: Content::Made(Box::new(made)),
     }))
 }
 
-fn unchanged(memory: &Mutex<Memory>, name: &str, key: Digest) -> Option<Output> {
+/// Returns what the packages are, none of which was released with other content.
+fn checked_identities(
+    shop: &Workshop<'_>,
+    plan: &Plan,
+    what: &str,
+    rpms: &[RpmFile],
+    packaged: &Packaged,
+) -> Result<Vec<RpmIdentity>, BuildError> {
+    let identities: Vec<RpmIdentity> = rpms.iter().map(rpm_identity).collect();
+    let inputs = || Ok(named_inputs(&shop.store.read_blob(&packaged.key.0)?));
+    check_released(&plan.released, what, &identities, inputs)?;
+    for rpm in rpms {
+        if let Some(newest) = newer_release(&plan.released, rpm.nevra()) {
+            shop.report.tell(&Event::BelowReleased {
+                nevra: &rpm.nevra().to_string(),
+                released: &newest.to_string(),
+            });
+        }
+    }
+    Ok(identities)
+}
+
+fn unchanged(
+    memory: &Mutex<Memory>,
+    name: &str,
+    key: Digest,
+    released: &ReleasedLock,
+) -> Option<Output> {
     let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    memory.unchanged(name, key).map(|rpms| Output {
+    memory.unchanged(name, key, released).map(|rpms| Output {
         name: name.to_owned(),
         key,
         content: Content::Unchanged(rpms),
@@ -260,6 +312,7 @@ fn write_output(
         packaged,
         is_cached,
         documents,
+        identities,
     } = made;
     let check = || match shop.cancel.is_cancelled() {
         true => Err(BuildError::Cancelled),
@@ -269,12 +322,15 @@ fn write_output(
     let spec_path = PathBuf::from(format!("specs/{name}.spec"));
     summary.write(&shop.output.join(&spec_path), &spec)?;
     let mut files = vec![RememberedFile::with_digest(&spec_path, packaged.spec)];
-    for rpm in &packaged.rpms {
+    for (rpm, identity) in packaged.rpms.iter().zip(identities) {
         check()?;
         let path = Path::new("rpms").join(rpm.architecture()).join(&rpm.file);
-        let bytes = shop.store.read_blob(&rpm.sha256)?;
+        let signed = Subject::Package(identity.content).signed(shop.store)?;
+        let signed = signed.and_then(|signed| signed.files.into_iter().next());
+        let sha256 = signed.map_or(rpm.sha256, |signed| signed.sha256);
+        let bytes = shop.store.read_blob(&sha256)?;
         summary.write(&shop.output.join(&path), &bytes)?;
-        files.push(RememberedFile::with_digest(&path, rpm.sha256));
+        files.push(RememberedFile::of_package(&path, sha256, identity.clone()));
         summary
             .rpms
             .entry(name.to_owned())
@@ -308,7 +364,7 @@ fn write_output(
 }
 
 impl Summary {
-    fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
+    pub(crate) fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
         let publication = publish(path, bytes)?;
         if publication == Publication::Written {
             self.written += 1;

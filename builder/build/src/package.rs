@@ -20,7 +20,7 @@ use crate::source_package::Sources;
 use crate::spec::{expected_rpms, expected_source_rpm, rpm_architecture, spec_input};
 use crate::stage::{Product, Stage, path_taken};
 use crate::work::Work;
-use crate::workshop::Workshop;
+use crate::workshop::{KILN_VERSION, Workshop};
 
 /// The format of the record of finished packages.
 const PACKAGED_FORMAT: u32 = 2;
@@ -191,6 +191,10 @@ pub(crate) fn packaging_inputs(
         environment: step.environment.clone(),
         epoch,
         recipe: None,
+        maker: Some(serde_json::json!({
+            "kiln": KILN_VERSION,
+            "organization": shop.project.config.organization,
+        })),
         extra: BTreeMap::new(),
     }
 }

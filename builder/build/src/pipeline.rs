@@ -38,7 +38,7 @@ pub fn build(
     let memory = Mutex::new(Memory::load(shop.store, shop.output, shop.program)?);
     let finished = run_all(shop, &plan, on_failure, &started, &memory);
     let memory = memory.into_inner().unwrap_or_else(PoisonError::into_inner);
-    publish_products(shop, finished, memory, on_failure)
+    publish_products(shop, &plan, finished, memory, on_failure)
 }
 
 /// Fetches what `wanted` needs, and puts the root file systems together, without building.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kiln_model::{BaseLock, BaseName, DiffId, Digest, Recipe};
+use kiln_model::{BaseLock, BaseName, DiffId, Digest, Recipe, ReleasedLock};
 use kiln_store::{FetchLocation, FetchRequest};
 
 use crate::compile::{BuildInputs, Built, cached};
@@ -48,6 +48,8 @@ pub struct Plan {
     pub(crate) rootfs: BTreeMap<NodeId, Rootfs>,
     /// Finished builds that the store has.
     pub(crate) built: BTreeMap<NodeId, Built>,
+    /// What was released, and must stay as it is.
+    pub(crate) released: ReleasedLock,
     /// The locked size of each source: no server can send more of it, or less.
     sizes: BTreeMap<Digest, u64>,
 }
@@ -96,6 +98,7 @@ impl Plan {
             graph,
             rootfs,
             built,
+            released: shop.project.released()?,
             sizes,
         })
     }
@@ -132,6 +135,12 @@ impl Plan {
         requests.sort_by_key(|request| request.sha256);
         requests.dedup_by_key(|request| request.sha256);
         requests
+    }
+
+    /// Returns the lockfiles of the base images in use.
+    pub(crate) fn base_locks(&self) -> BTreeMap<BaseName, Arc<BaseLock>> {
+        let locks = self.rootfs.values().filter_map(Rootfs::shared_base_lock);
+        locks.map(|lock| (lock.base.clone(), lock)).collect()
     }
 
     /// Returns the base images in use of which a package can be made, with one node of each.

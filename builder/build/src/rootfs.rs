@@ -45,6 +45,23 @@ pub(crate) fn unpacked(
 /// Only one root file system is put together at a time: two recipes often want the same one.
 static ASSEMBLY: Mutex<()> = Mutex::new(());
 
+fn base_manifest(
+    shop: &Workshop<'_>,
+    base: &BaseImage,
+    lock: Option<&BaseLock>,
+) -> Result<ManifestDigest, BuildError> {
+    match (&base.origin, lock) {
+        (BaseOrigin::Layout { digest, .. }, _) => Ok(*digest),
+        (BaseOrigin::Archive(_), Some(lock)) => Ok(lock.manifest),
+        (BaseOrigin::Archive(_), None) => {
+            let file = shop
+                .project
+                .lock_path(base.name.as_str(), shop.architecture);
+            Err(BuildError::NotLocked { file })
+        }
+    }
+}
+
 impl Rootfs {
     /// Reads what the lockfiles say. Fetches and unpacks nothing.
     pub(crate) fn new(
@@ -54,22 +71,28 @@ impl Rootfs {
         base_lock: Option<Arc<BaseLock>>,
     ) -> Result<Self, BuildError> {
         let base = shop.project.bases[&recipe.base].clone();
-        let manifest = match (&base.origin, &base_lock) {
-            (BaseOrigin::Layout { digest, .. }, _) => *digest,
-            (BaseOrigin::Archive(_), Some(lock)) => lock.manifest,
-            (BaseOrigin::Archive(_), None) => {
-                let file = shop
-                    .project
-                    .lock_path(base.name.as_str(), shop.architecture);
-                return Err(BuildError::NotLocked { file });
-            }
-        };
         Ok(Self {
-            manifest,
+            manifest: base_manifest(shop, &base, base_lock.as_deref())?,
             tools: lock.tools.as_ref().map(|tools| tools.layer),
             base,
             base_lock,
             locked_tools: lock.tools.clone(),
+            trees: Mutex::new(None),
+        })
+    }
+
+    /// Takes a base image by itself.
+    pub(crate) fn of_base(
+        shop: &Workshop<'_>,
+        base: &BaseImage,
+        base_lock: Option<Arc<BaseLock>>,
+    ) -> Result<Self, BuildError> {
+        Ok(Self {
+            manifest: base_manifest(shop, base, base_lock.as_deref())?,
+            tools: None,
+            base: base.clone(),
+            base_lock,
+            locked_tools: None,
             trees: Mutex::new(None),
         })
     }
@@ -95,6 +118,11 @@ impl Rootfs {
         let tools = self.locked_tools.iter().flat_map(|tools| &tools.packages);
         let base = self.base_lock.iter().flat_map(|lock| &lock.packages);
         tools.chain(base).find(|package| package.name == *name)
+    }
+
+    /// Returns the same, to be shared.
+    pub(crate) fn shared_base_lock(&self) -> Option<Arc<BaseLock>> {
+        self.base_lock.clone()
     }
 
     /// Returns the lock of an assembled base image, `None` for one from a layout.

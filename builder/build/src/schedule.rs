@@ -236,6 +236,8 @@ impl Schedule<'_> {
                 })
             }
             Work::BasePackage(base) => Some(Task::BasePackage(base.clone())),
+            // Not planned: it is made when everything is published.
+            Work::Repository => None,
         }
     }
 

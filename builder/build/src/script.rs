@@ -33,6 +33,8 @@ pub enum StepName {
     Check,
     /// Makes RPMs of what was installed: rpmbuild, not a script of the recipe.
     Package,
+    /// Makes the metadata of the repository: createrepo_c, not a script of a recipe.
+    Repodata,
 }
 
 impl StepName {
@@ -48,6 +50,7 @@ impl fmt::Display for StepName {
             Self::Install => "install",
             Self::Check => "check",
             Self::Package => "package",
+            Self::Repodata => "repodata",
         })
     }
 }
@@ -71,7 +74,7 @@ pub fn step_script(recipe: &Recipe, step: StepName) -> Option<String> {
             Check::Preset => preset_check(steps.preset),
             Check::Skipped(_) => None,
         },
-        StepName::Package => None,
+        StepName::Package | StepName::Repodata => None,
     };
     body.map(|body| format!("{PREAMBLE}{body}\n"))
 }

@@ -196,6 +196,12 @@ impl BuildError {
             Self::Project(error) => return error.sites(),
             Self::Graph(error) => return error.sites(),
             Self::Finding(finding) => return finding.sites(),
+            // The package of a base image has no recipe.
+            Self::Released(refusal) => {
+                let recipe = refusal.what.parse::<RecipeName>().ok();
+                let site = |recipe| Site::recipe(&recipe, top().key("release"));
+                return recipe.map(site).into_iter().collect();
+            }
             Self::StaleLock { site, .. } => {
                 return site.iter().map(|site| (**site).clone()).collect();
             }

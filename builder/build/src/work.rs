@@ -19,6 +19,8 @@ pub enum Work {
     Package(NodeId),
     /// Packages what a base image offers.
     BasePackage(BaseName),
+    /// Makes the metadata of the repository, after everything else.
+    Repository,
 }
 
 impl Work {
@@ -28,6 +30,7 @@ impl Work {
         match self {
             Self::Build(node) | Self::Package(node) => node.to_string(),
             Self::BasePackage(base) => format!("kiln-base-{base}"),
+            Self::Repository => "repository".to_owned(),
         }
     }
 
@@ -36,7 +39,7 @@ impl Work {
     pub const fn node(&self) -> Option<&NodeId> {
         match self {
             Self::Build(node) | Self::Package(node) => Some(node),
-            Self::BasePackage(_) => None,
+            Self::BasePackage(_) | Self::Repository => None,
         }
     }
 }
@@ -45,7 +48,7 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name();
         match self {
-            Self::Build(_) => f.pad(&name),
+            Self::Build(_) | Self::Repository => f.pad(&name),
             Self::Package(_) | Self::BasePackage(_) => f.pad(&format!("{name} (package)")),
         }
     }

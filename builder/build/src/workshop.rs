@@ -276,6 +276,13 @@ pub enum Event<'a> {
         /// How long it took.
         elapsed: Duration,
     },
+    /// A package orders below one that was released: nobody who has that would get this one.
+    BelowReleased {
+        /// The new package.
+        nevra: &'a str,
+        /// The newest released one.
+        released: &'a str,
+    },
     /// A recipe has no check step.
     CheckSkipped {
         /// The recipe.

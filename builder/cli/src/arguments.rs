@@ -159,6 +159,13 @@ pub enum Verb {
     /// failed, the files are as the failed step left them. With a command after `--`, or a script on
     /// standard input, runs that instead; exits with 1 if it fails.
     Shell(Shell),
+    /// Sign the packages in out/ and their repository
+    ///
+    /// With the key that kiln.toml pins: from a file, or elsewhere, by a request that goes there and
+    /// a response that comes back (docs/signing.md). What was signed is written down as released in
+    /// lockfiles/released.lock, and no build replaces it by other bytes. The passphrase is read from
+    /// --passphrase-file, or from the environment variable KILN_PASSPHRASE.
+    Sign(Sign),
     /// Draft a recipe from a source tarball
     ///
     /// Writes `recipes/NAME/recipe.yaml` with what the tarball tells: name, version, digest, licence,
@@ -262,6 +269,37 @@ impl From<ShellStep> for StepName {
             ShellStep::Check => Self::Check,
         }
     }
+}
+
+/// Who signs.
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// File with the OpenPGP secret key; default: `key` in kiln.toml
+    #[arg(long, value_name = "FILE", env = "KILN_SIGNING_KEY", hide_env_values = true)]
+    pub key: Option<OsString>,
+    /// File with the key's passphrase
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KILN_PASSPHRASE_FILE",
+        hide_env_values = true
+    )]
+    pub passphrase_file: Option<OsString>,
+    /// Write what has to be signed into this file, for a key that is elsewhere
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["response", "respond"])]
+    pub request: Option<OsString>,
+    /// Answer such a request: needs --key and --to, and no project
+    #[arg(long, value_name = "REQUEST", conflicts_with = "response")]
+    pub respond: Option<OsString>,
+    /// Where the response goes
+    #[arg(long, short = 'o', value_name = "FILE", requires = "respond")]
+    pub to: Option<OsString>,
+    /// Take the signatures that came back
+    #[arg(long, value_name = "FILE")]
+    pub response: Option<OsString>,
+    /// Do nothing where kiln.toml names no key
+    #[arg(long)]
+    pub if_configured: bool,
 }
 
 /// What to draft.

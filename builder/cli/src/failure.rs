@@ -1,9 +1,11 @@
 //! Errors as people see them: what, where, the line itself, what to do; and the exit code.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use kiln_build::{
-    BuildError, DraftError, GraphError, LogEnd, Project, ProjectError, Site, Summary, Survey,
+    BuildError, DraftError, GraphError, LogEnd, Project, ProjectError, SignError, Site, Summary,
+    Survey,
 };
 use kiln_model::{StepEnd, mask_credentials};
 
@@ -75,6 +77,45 @@ impl Failure {
         }
         let mut text = chain(error);
         add_hint(&mut text, hint::of_draft(error));
+        Self {
+            texts: vec![text],
+            code: TROUBLE,
+            is_finding: false,
+        }
+    }
+
+    /// Why nothing was signed.
+    pub fn sign(project: &Project, error: &SignError) -> Self {
+        match error {
+            SignError::Build(error) => Self::build(project, error),
+            error => Self::sign_file(error),
+        }
+    }
+
+    /// The same, without a project.
+    pub fn sign_file(error: &SignError) -> Self {
+        if let SignError::Build(error) = error {
+            return Self::file(error);
+        }
+        let mut text = chain(error);
+        add_hint(&mut text, hint::of_sign(error));
+        Self::trouble(text)
+    }
+
+    /// Why a file with a key can not be used.
+    pub fn key(file: &Path, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut text = chain(error);
+        let _ = writeln!(text, "  --> {}", file.display());
+        add_hint(&mut text, hint::of_key(error));
+        Self::trouble(text)
+    }
+
+    /// A command line that lacks something.
+    pub fn usage(text: &str, hint: &str) -> Self {
+        Self::trouble(format!("error: {text}\n\nhint: {hint}\n"))
+    }
+
+    fn trouble(text: String) -> Self {
         Self {
             texts: vec![text],
             code: TROUBLE,
@@ -188,6 +229,7 @@ fn code(error: &BuildError) -> u8 {
         | BuildError::UnmergedFolder { .. }
         | BuildError::PathTaken { .. }
         | BuildError::NoLicenseFile { .. }
+        | BuildError::Released(_)
         | BuildError::Evidence { .. } => FINDINGS,
         BuildError::Several(errors) => errors.iter().map(code).max().unwrap_or(TROUBLE),
         BuildError::Cancelled => INTERRUPTED,
@@ -295,6 +337,22 @@ fn log_text(end: &LogEnd) -> String {
     text
 }
 
+/// The inputs of a package that are not what they were when it was released.
+fn changes_text(refusal: &kiln_build::ReleasedOtherwise) -> String {
+    if refusal.changes.is_empty() {
+        return "  changed   no input that kiln knows of: the build is not reproducible\n".to_owned();
+    }
+    let shown = |value: &Option<String>| {
+        value.as_ref().map_or_else(|| "not there".to_owned(), |value| format!("`{value}`"))
+    };
+    let change = |change: &kiln_build::InputChange| {
+        let (released, now) = (shown(&change.released), shown(&change.now));
+        format!("{}: was {released}, is {now}", change.input)
+    };
+    let changes: Vec<String> = refusal.changes.iter().map(change).collect();
+    list("changed", &changes)
+}
+
 /// One text for each thing that is wrong.
 fn build_texts(project: &Project, error: &BuildError) -> Vec<String> {
     match error {
@@ -347,6 +405,7 @@ fn build_text(project: &Project, error: &BuildError) -> String {
             text.push_str(&list("finding", findings));
             text.push_str(&list("weak", weak));
         }
+        BuildError::Released(refusal) => text.push_str(&changes_text(refusal)),
         BuildError::Graph(GraphError::UnknownRecipe { known, .. })
             if hint::of_build(error).is_none() =>
         {

@@ -2,7 +2,9 @@
 
 use std::io::ErrorKind;
 
-use kiln_build::{BuildError, DraftError, GraphError, PackageFinding, ProjectError, RecipeFinding};
+use kiln_build::{
+    BuildError, DraftError, GraphError, PackageFinding, ProjectError, RecipeFinding, SignError,
+};
 use kiln_image::UnpackError;
 use kiln_model::StepEnd;
 use kiln_model::recipe::nearest;
@@ -111,6 +113,20 @@ pub fn of_build(error: &BuildError) -> Option<String> {
             "add `package: {{{distribution}: NAME}}` with the name of its development package there"
         ),
         BuildError::NothingToFormat { name, known } => did_you_mean(name, known)?,
+        BuildError::Released(refusal) if refusal.what.starts_with("kiln-base-") => {
+            "lock the base image anew, which gives its package another release, or build with the kiln \
+             that released it"
+                .to_owned()
+        }
+        BuildError::Released(_) => {
+            "raise `release`, or take the change back: those who have the released package would never \
+             get another one of the same name"
+                .to_owned()
+        }
+        BuildError::NoCreaterepo { bases } => format!(
+            "add Debian's package `createrepo-c` to a base image ({}) and lock it",
+            joined(bases)
+        ),
         BuildError::NoResourceLimits => {
             "`kiln doctor` says what the host lacks; `[require] resource-limits = false` does \
              without"
@@ -134,6 +150,54 @@ pub fn of_draft(error: &DraftError) -> Option<String> {
             "this is a web page: is it the address of the file itself?".to_owned()
         }
         DraftError::Archive(_) | DraftError::Build(_) => return None,
+    })
+}
+
+/// What to do when nothing can be signed.
+pub fn of_sign(error: &SignError) -> Option<String> {
+    Some(match error {
+        SignError::NoFingerprint => {
+            "add `[signing]` with `fingerprint` and `key` to kiln.toml (docs/signing.md)".to_owned()
+        }
+        SignError::Nothing { .. } | SignError::Changed { .. } | SignError::NoInputs { .. } => {
+            "run `kiln build` first, with the same store and --out".to_owned()
+        }
+        SignError::NoCertificate { .. } => {
+            "export it with `gpg --armor --export`, and name the file in `public-keys`".to_owned()
+        }
+        SignError::Key(error) => return of_key(error),
+        SignError::Signature { .. } => {
+            "was the response made for this request, by the pinned key? ask again with --request"
+                .to_owned()
+        }
+        SignError::Exchange { .. } | SignError::Build(_) => return None,
+    })
+}
+
+/// What to do about a file with a key.
+pub fn of_key(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    use kiln_rpm::{CertificateError, KeyFault, SigningKeyError as Key};
+    if let Some(CertificateError::Secret) = error.downcast_ref::<CertificateError>() {
+        return Some("`gpg --armor --export` writes public keys only".to_owned());
+    }
+    Some(match error.downcast_ref::<Key>()? {
+        Key::Public => "`gpg --armor --export-secret-keys` writes the secret one".to_owned(),
+        Key::OtherKey { .. } => {
+            "`fingerprint` in kiln.toml is that of the primary key, from `gpg --list-keys`".to_owned()
+        }
+        Key::Locked { .. } => {
+            "give it with --passphrase-file, or in the environment as KILN_PASSPHRASE".to_owned()
+        }
+        Key::NoSecret { .. } => "sign where it is: `kiln sign --request FILE`".to_owned(),
+        Key::Unusable { fault, .. } => match fault {
+            KeyFault::Revoked | KeyFault::Expired { .. } => {
+                "sign with a new key; docs/signing.md says how users learn of it".to_owned()
+            }
+            KeyFault::TooYoung { .. } => "is this machine's clock right?".to_owned(),
+            _ => "make one that rpm can verify: `gpg --quick-generate-key NAME ed25519 sign`"
+                .to_owned(),
+        },
+        _ => return None,
     })
 }
 

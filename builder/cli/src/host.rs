@@ -60,8 +60,11 @@ pub fn now() -> String {
         .to_string()
 }
 
-/// Returns the time in seconds since 1970, to tell whether the clock is behind recipes.
-#[expect(clippy::disallowed_methods, reason = "for `kiln doctor` only")]
+/// Returns the time in seconds since 1970, to tell whether the clock is behind recipes or a key's end.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "for `kiln doctor` and the expiry of keys; it reaches no output"
+)]
 pub fn seconds() -> i64 {
     jiff::Timestamp::now().as_second()
 }
@@ -91,6 +94,16 @@ pub fn apt_archives(suite: &str) -> Vec<String> {
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
     archive_addresses(&files, suite)
+}
+
+/// Returns the passphrase of a signing key, if the environment has one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cli reads the environment, and nothing of this reaches an output"
+)]
+pub fn passphrase() -> Option<Vec<u8>> {
+    let value = std::env::var_os("KILN_PASSPHRASE");
+    value.filter(|value| !value.is_empty()).map(std::os::unix::ffi::OsStringExt::into_vec)
 }
 
 /// Returns what the environment says of colours.

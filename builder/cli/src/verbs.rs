@@ -13,6 +13,7 @@ pub mod new;
 pub mod plan;
 pub mod schema;
 pub mod shell;
+pub mod sign;
 
 use kiln_build::{Project, default_recipes};
 use kiln_model::RecipeName;

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::openpgp::Fingerprint;
 use crate::recipe::{Place, nearest};
+use crate::repository::{RepositoryAddress, RepositoryId};
 
 /// Settings of a project: who builds, where files come from, what a step may use up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +25,10 @@ pub struct Config {
     pub limits: ConfigLimits,
     /// What the host must offer beyond the isolation that is always required.
     pub require: Require,
+    /// Who signs packages and the repository.
+    pub signing: Signing,
+    /// What the repository in `out/rpms` says of itself.
+    pub repository: Repository,
 }
 
 /// Who builds and answers for the packages.
@@ -242,6 +248,53 @@ pub struct Require {
     pub resource_limits: bool,
 }
 
+/// Who signs packages and the repository. Nothing is signed without a fingerprint here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Signing {
+    /// Fingerprint of the primary key that signs: 40 hexadecimal digits, spaces allowed.
+    pub fingerprint: Option<Fingerprint>,
+    /// File with the OpenPGP secret key, from this file's folder; without it, `kiln sign` is given
+    /// one, or signs by request and response.
+    pub key: Option<String>,
+    /// Files with public keys, from this file's folder, that are exported beside the key that signs:
+    /// those of a rotation, and the key that signs when its secret half is elsewhere.
+    pub public_keys: Vec<String>,
+}
+
+/// What the repository in `out/rpms` says of itself in its `.repo` file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Repository {
+    /// Its short name, a word: the section of the `.repo` file, and the end of
+    /// `RPM-GPG-KEY-<id>`.
+    pub id: RepositoryId,
+    /// What dnf shows; default: the organisation's name.
+    #[serde(deserialize_with = "one_line")]
+    pub name: Option<String>,
+    /// Where `out/rpms` is served: `https://packages.example/rpms/`; without it, the `.repo` file has a
+    /// place that nobody serves, to be filled in.
+    pub baseurl: Option<RepositoryAddress>,
+}
+
+/// Reads a text that stands on one line of a file.
+fn one_line<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(reader)?;
+    let is_line = !text.trim().is_empty() && !text.chars().any(char::is_control);
+    let error = || serde::de::Error::custom("expected one line of text");
+    is_line.then_some(Some(text)).ok_or_else(error)
+}
+
+impl Default for Repository {
+    fn default() -> Self {
+        Self {
+            id: RepositoryId::default_id(),
+            name: None,
+            baseurl: None,
+        }
+    }
+}
+
 /// Says why `kiln.toml` can not be used: the parser's words, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -373,6 +426,31 @@ mod tests {
         assert_eq!(mirror.to[0].as_str(), "http://m.example/gh/");
         assert_eq!(config.network.no_proxy, [".lan"]);
         assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn signing_and_the_repository_are_read() {
+        let text = "[signing]\nfingerprint = \"0123 4567 89ab cdef 0123  4567 89ab cdef 0123 4567\"\n\
+            key = \"keys/release.asc\"\npublic-keys = [\"keys/old.asc\"]\n\
+            [repository]\nid = \"clearwater\"\nbaseurl = \"https://a.example/rpms/\"\n";
+        let config = Config::parse(text.as_bytes()).unwrap();
+        let fingerprint = config.signing.fingerprint.unwrap();
+        assert_eq!(fingerprint.as_str(), "0123456789ABCDEF0123456789ABCDEF01234567");
+        assert_eq!(config.signing.public_keys, ["keys/old.asc"]);
+        assert_eq!(config.repository.id.as_str(), "clearwater");
+        assert_eq!(config.repository.name, None);
+        for (text, reason) in [
+            ("[signing]\nfingerprint = \"01234567\"", "expected the 40 hexadecimal digits"),
+            ("[signing]\nkeys = \"a\"", "unknown field `keys`"),
+            ("[repository]\nid = \"a b\"", "expected a word of letters"),
+            ("[repository]\nname = \"a\\nb\"", "expected one line of text"),
+            ("[repository]\nbaseurl = \"https://me:s3cret@a/\"", "expected an address that starts"),
+        ] {
+            let error = Config::parse(text.as_bytes()).unwrap_err();
+            assert!(error.reason.starts_with(reason), "{text}: {error}");
+            assert!(!error.reason.contains("s3cret"), "{error}");
+            assert_eq!(error.place.line, 2, "{text}: {error}");
+        }
     }
 
     #[test]

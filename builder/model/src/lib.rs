@@ -12,8 +12,12 @@ mod evr;
 pub mod host_path;
 mod lockfile;
 mod name;
+mod openpgp;
 mod path;
 pub mod recipe;
+mod released;
+mod repository;
+mod rpm_version;
 mod source;
 mod step;
 mod text;
@@ -23,7 +27,7 @@ pub use base_image::{ArchiveBase, BASE_IMAGE_SCHEMA, BaseImage, BaseOrigin};
 pub use capability::{CapabilityError, FileCapabilities};
 pub use config::{
     AddressPrefix, AddressPrefixError, Config, ConfigError, ConfigLimits, ConfigNetwork, Mirrors,
-    Organization, Require, SourceMirror, mask_credentials,
+    Organization, Repository, Require, Signing, SourceMirror, mask_credentials,
 };
 pub use dependency::{Dependency, DependencyError, DependencyKind, RichOperator};
 pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};
@@ -36,8 +40,14 @@ pub use name::{
     AccountName, Architecture, BaseName, DistributionPackage, LibraryName, NameError, PackageName,
     RecipeName, Release, Version,
 };
+pub use openpgp::{Fingerprint, FingerprintError};
 pub use path::{FilePattern, PathError, SandboxPath};
 pub use recipe::Recipe;
+pub use released::{ReleasedLock, ReleasedPackage};
+pub use repository::{
+    RepositoryAddress, RepositoryAddressError, RepositoryId, RepositoryIdError,
+};
+pub use rpm_version::compare_rpm_versions;
 pub use source::{Location, LocationError};
 pub use step::{
     Isolation, Limits, Measured, Mount, MountAccess, ReachedLimits, STEP_RUNNER_VERSION,

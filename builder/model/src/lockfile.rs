@@ -175,22 +175,27 @@ pub trait Lock: Serialize + for<'de> Deserialize<'de> {
     /// # Errors
     /// `Syntax` when it is damaged, `Newer` when a newer kiln wrote it.
     fn parse(text: &str) -> Result<Self, LockError> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let syntax = |error: toml::de::Error| LockError::Syntax {
-            reason: error.to_string(),
-        };
-        let Format { format } = toml::from_str(text).map_err(syntax)?;
-        if format > LOCK_FORMAT {
-            return Err(LockError::Newer {
-                expected: LOCK_FORMAT,
-                actual: format,
-            });
-        }
-        toml::from_str(text).map_err(syntax)
+        parse_toml(text)
     }
+}
+
+/// Reads a file that begins with the version of its format.
+pub(crate) fn parse_toml<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, LockError> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let syntax = |error: toml::de::Error| LockError::Syntax {
+        reason: error.to_string(),
+    };
+    let Format { format } = toml::from_str(text).map_err(syntax)?;
+    if format > LOCK_FORMAT {
+        return Err(LockError::Newer {
+            expected: LOCK_FORMAT,
+            actual: format,
+        });
+    }
+    toml::from_str(text).map_err(syntax)
 }
 
 impl Lock for BaseLock {}

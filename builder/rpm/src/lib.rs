@@ -1,4 +1,4 @@
-//! RPM knowledge: writes spec files, reads packages, tells from ELF files what is really linked.
+//! RPM knowledge: writes spec files, reads and signs packages, tells from ELF files what is really linked.
 //!
 //! Nothing here spawns, and nothing here reads or writes a file: bytes and values in, text and
 //! values out. rpmbuild itself runs in a sealed step that `build` starts from [`PackagingStep`].
@@ -10,6 +10,7 @@ mod hardening;
 mod leak;
 mod nevra;
 mod reader;
+mod signing;
 mod spec;
 
 pub use base_package::{
@@ -26,6 +27,10 @@ pub use nevra::{Nevra, NevraError};
 pub use reader::{
     Comparison, PackagedFile, PackagedFileKind, PackagedScriptlet, Relation, Relations, RpmError,
     RpmFile, Section, TagValue,
+};
+pub use signing::{
+    Certificate, CertificateError, GoodSignature, KeyFault, Passphrase, SignatureFault, SigningKey,
+    SigningKeyError, signed_package, unsigned_package,
 };
 pub use spec::{
     BuildRequirement, BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind,

@@ -178,6 +178,26 @@ pub enum EventLine {
         /// Milliseconds from start to end.
         elapsed_ms: u64,
     },
+    /// A package orders below one that was released.
+    BelowReleased {
+        /// The new package.
+        package: String,
+        /// The newest released one.
+        released: String,
+    },
+    /// What `kiln sign` came to.
+    Signed {
+        /// Packages that have a signature of the pinned key.
+        packages: usize,
+        /// Whether the repository's index has one.
+        is_repository_signed: bool,
+        /// Packages that are released now and were not before.
+        released: Vec<String>,
+        /// What still has no signature, by its place in `out/`.
+        missing: Vec<String>,
+        /// Files in `out/` that were written.
+        files_written: usize,
+    },
     /// What `kiln plan` says.
     Plan {
         /// Everything that is needed, in build order.
@@ -231,6 +251,8 @@ pub enum WorkKind {
     Package,
     /// Packaging what a base image offers.
     BasePackage,
+    /// Making the metadata of the repository in `out/rpms`; it has steps, but no `work-started`.
+    Repository,
 }
 
 /// What came of a piece of work.

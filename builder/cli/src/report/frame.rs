@@ -115,6 +115,7 @@ impl Frame {
         let act = match work {
             Work::Build(_) => "prepare",
             Work::Package(_) | Work::BasePackage(_) => "package",
+            Work::Repository => "repodata",
         };
         self.running.push(Running {
             work,

@@ -68,6 +68,7 @@ impl From<&Work> for WorkId {
             Work::Build(_) => WorkKind::Build,
             Work::Package(_) => WorkKind::Package,
             Work::BasePackage(_) => WorkKind::BasePackage,
+            Work::Repository => WorkKind::Repository,
         };
         let name = work.name();
         Self { kind, name }
@@ -159,6 +160,10 @@ fn event_line(event: &Event<'_>) -> Option<EventLine> {
                 elapsed_ms: milliseconds(*elapsed),
             }
         }
+        Event::BelowReleased { nevra, released } => EventLine::BelowReleased {
+            package: (*nevra).to_owned(),
+            released: (*released).to_owned(),
+        },
         Event::CheckSkipped { recipe, reason } => EventLine::CheckSkipped {
             recipe: recipe.to_string(),
             reason: (*reason).to_owned(),

@@ -69,6 +69,10 @@ pub fn line(event: &Event<'_>) -> Option<Line> {
             let text = format!("{} before the end; Ctrl-C stops it", running.join(", "));
             (Style::Odd, "finish", text)
         }
+        Event::BelowReleased { nevra, released } => {
+            let text = format!("{nevra} orders below {released}, which was released");
+            (Style::Odd, "too old", text)
+        }
         Event::CheckSkipped { recipe, reason } => {
             (Style::Dim, "no check", format!("{recipe}: {reason}"))
         }

@@ -33,6 +33,11 @@ impl Base {
         self.repository.join(".kiln/store")
     }
 
+    /// Returns the base's root file system, which must not be written to.
+    pub fn root(&self) -> PathBuf {
+        Store::open(&self.store()).unwrap().tree(&self.lock.layer).unwrap().unwrap()
+    }
+
     fn tree(&self) -> PathBuf {
         let hex = self.lock.layer.0.to_hex();
         self.store().join("trees").join(hex)

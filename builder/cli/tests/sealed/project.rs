@@ -242,7 +242,8 @@ impl<'a> Project<'a> {
     pub fn rpm_names(&self) -> Vec<String> {
         let folder = self.root.join("out/rpms");
         let files = files(&folder).into_keys();
-        files.map(|name| name.replace("x86_64/", "")).collect()
+        let rpms = files.filter(|name| name.ends_with(".rpm"));
+        rpms.map(|name| name.replace("x86_64/", "")).collect()
     }
 
     /// Asserts that every blob has the bytes that it is named by and that nothing was set aside.

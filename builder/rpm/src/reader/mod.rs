@@ -105,6 +105,7 @@ pub struct RpmFile {
     header_digest: Digest,
     payload_digest: Digest,
     content_digest: Digest,
+    header_start: usize,
     payload: Range<usize>,
 }
 
@@ -135,6 +136,7 @@ impl RpmFile {
             header_digest,
             payload_digest,
             content_digest: Digest::of(rest),
+            header_start,
             payload: header_start + header.size()..bytes.len(),
             signature,
             header,
@@ -182,6 +184,12 @@ impl RpmFile {
     #[must_use]
     pub const fn content_digest(&self) -> Digest {
         self.content_digest
+    }
+
+    /// Returns where in the file the header lies: what a signature signs.
+    #[must_use]
+    pub fn header_range(&self) -> Range<usize> {
+        self.header_start..self.payload.start
     }
 
     /// Returns where in the file the compressed payload lies.
@@ -239,6 +247,18 @@ impl RpmFile {
     pub fn is_signed(&self) -> bool {
         let tags = self.signature.values();
         values::SIGNATURES.iter().any(|tag| tags.contains_key(tag))
+    }
+
+    /// Returns the OpenPGP signature over the header, as version 4 packages carry it. It is not judged
+    /// here.
+    #[must_use]
+    pub fn header_signature(&self) -> Option<&[u8]> {
+        let tags = self.signature.values();
+        let bytes = |tag: &u32| match tags.get(tag) {
+            Some(TagValue::Bytes(bytes)) => Some(bytes.as_slice()),
+            _ => None,
+        };
+        values::HEADER_SIGNATURES.iter().find_map(bytes)
     }
 
     /// Returns every value of a section by tag number, for comparisons.

@@ -9,6 +9,9 @@ pub(super) const SHA256_HEADER: u32 = 273;
 /// DSA and RSA over the header, PGP and GPG over header and payload, and OpenPGP of rpm 6.
 pub(super) const SIGNATURES: [u32; 5] = [267, 268, 278, 1002, 1005];
 
+/// The first two: what rpm 4.18 verifies a header by.
+pub(super) const HEADER_SIGNATURES: [u32; 2] = [267, 268];
+
 pub(super) const NAME: u32 = 1000;
 pub(super) const VERSION: u32 = 1001;
 pub(super) const RELEASE: u32 = 1002;
