@@ -175,15 +175,6 @@ pub enum TreeTarError {
 }
 
 impl TreeTarError {
-    /// Returns the one thing in the folder that it is about, escaped, relative to the folder.
-    #[must_use]
-    pub fn path(&self) -> Option<&str> {
-        match self {
-            Self::Name { path, .. } | Self::Special { path, .. } => Some(path),
-            _ => None,
-        }
-    }
-
     /// Returns whether it is what lies in the folder that has no tar, whoever's host it is on.
     #[must_use]
     pub const fn is_about_content(&self) -> bool {
