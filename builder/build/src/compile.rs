@@ -15,6 +15,7 @@ use kiln_model::{
 use kiln_store::{RecordKind, StoreError};
 use serde::{Deserialize, Serialize};
 
+use crate::claim::{Rule, claim_in};
 use crate::error::{BuildError, reached_limits};
 use crate::folder::{create_folders, write_file};
 use crate::graph::{NodeId, Prefix};
@@ -419,6 +420,16 @@ fn collect(
     Ok((DiffId(blob.into_inner().finish()?), entries))
 }
 
+/// Returns the rule that would have claimed what can not be collected, where its name is known.
+fn claim_of(recipe: &Recipe, error: &TreeTarError) -> Option<Rule> {
+    match error {
+        TreeTarError::Name { path, .. } | TreeTarError::Special { path, .. } => {
+            claim_in(recipe, &format!("/{path}"))
+        }
+        _ => None,
+    }
+}
+
 fn collect_destdir(
     shop: &Workshop<'_>,
     inputs: &BuildInputs<'_>,
@@ -434,6 +445,7 @@ fn collect_destdir(
     let collected = collect(shop, &request).map_err(|error| match error {
         CollectError::Tree(error) if error.is_about_content() => BuildError::Uncollectable {
             node: inputs.node.clone(),
+            rule: claim_of(inputs.recipe(), &error),
             source: Box::new(error),
         },
         error => error.about(format!("{}: destdir", inputs.node)),

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use kiln_image::{TreeTarError, is_stopped};
-use kiln_model::{
-    DiffId, Digest, LibraryName, Limits, PackageName, RecipeName, StepEnd, StepOutcome,
-};
+use kiln_model::{DiffId, Digest, LibraryName, Limits, RecipeName, StepEnd, StepOutcome};
 
+use crate::claim::Rule;
+use crate::finding::PackageFinding;
 use crate::graph::{GraphError, NodeId};
 use crate::lint::RecipeFinding;
 use crate::log::LogEnd;
@@ -116,6 +116,8 @@ pub enum BuildError {
     Uncollectable {
         /// What was built.
         node: NodeId,
+        /// The rule that would have claimed it, where its name is known.
+        rule: Option<Rule>,
         /// What it is.
         source: Box<TreeTarError>,
     },
@@ -173,15 +175,16 @@ pub enum BuildError {
     #[error(transparent)]
     ClaimedTwice(Box<DoubleClaim>),
     /// A pattern that matches nothing.
-    #[error("{recipe}: pattern `{pattern}` of package `{package}` matches no installed file")]
+    #[error("{recipe}: {}", describe_unmatched(.rule))]
     UnmatchedPattern {
         /// The recipe.
         recipe: RecipeName,
-        /// The package.
-        package: PackageName,
         /// The pattern.
-        pattern: String,
+        rule: Rule,
     },
+    /// What was installed does not fit what the recipe says about its package.
+    #[error(transparent)]
+    Package(Box<PackageFinding>),
     /// Something that keeps the recipe from being packaged, seen without building it.
     #[error(transparent)]
     Finding(Box<RecipeFinding>),
@@ -221,6 +224,8 @@ pub enum BuildError {
     PathRefused {
         /// The recipe.
         recipe: RecipeName,
+        /// The rule that claims it.
+        rule: Option<Rule>,
         /// Which, and why.
         reason: String,
     },
@@ -393,6 +398,16 @@ fn describe_owner(earlier: Option<&RecipeName>) -> String {
         || "the recipe itself".to_owned(),
         |recipe| format!("recipe `{recipe}`"),
     )
+}
+
+fn describe_unmatched(rule: &Rule) -> String {
+    let Rule { package, key, text } = rule;
+    let what = match (*key, text.strip_prefix('!')) {
+        (_, Some(_)) => "takes no installed file away from the patterns before it",
+        ("directories", _) => "matches no installed directory",
+        _ => "matches no installed file",
+    };
+    format!("pattern `{text}` of package `{package}` {what}")
 }
 
 fn describe_files(files: &[String]) -> String {

@@ -11,6 +11,7 @@ use kiln_rpm::{
     ElfEvidence, LinkFinding, PackagedPath, PrivateFiles, ProductElf, SpecTextError, check_links,
 };
 
+use crate::claim::claim_in;
 use crate::error::BuildError;
 use crate::stage::{Content, Stage};
 
@@ -20,6 +21,8 @@ pub(crate) struct Evidence {
     files: BTreeMap<String, ElfEvidence>,
     /// The bundled library that each soname belongs to.
     private: BTreeMap<String, RecipeName>,
+    /// Static libraries.
+    archives: BTreeSet<String>,
     /// Files that begin as ELF files do and do not go on so, each as a finding.
     damaged: Vec<String>,
 }
@@ -30,6 +33,7 @@ impl Evidence {
         let mut files = BTreeMap::new();
         let mut private = BTreeMap::new();
         let mut damaged = Vec::new();
+        let mut archives = BTreeSet::new();
         for (path, staged) in &stage.files {
             let (TreeEntryKind::File { .. }, Content::Tree(source)) =
                 (&staged.kind, &staged.content)
@@ -39,6 +43,10 @@ impl Evidence {
             let bytes = fs_err::read(source)?;
             let elf = match ElfEvidence::read(&bytes) {
                 Ok(Some(elf)) => elf,
+                Ok(None) if bytes.starts_with(b"!<arch>\n") => {
+                    archives.insert(path.clone());
+                    continue;
+                }
                 Ok(None) => continue,
                 Err(error) => {
                     damaged.push(format!("`{path}` is a damaged ELF file: {error}"));
@@ -53,6 +61,7 @@ impl Evidence {
         Ok(Self {
             files,
             private,
+            archives,
             damaged,
         })
     }
@@ -60,6 +69,11 @@ impl Evidence {
     /// Returns whether debug information can be split off.
     pub(crate) fn has_debug_information(&self) -> bool {
         self.files.values().any(|elf| elf.has_debug_information)
+    }
+
+    /// Returns whether a file is for one architecture: a program, a library, an object.
+    pub(crate) fn is_machine_code(&self, path: &str) -> bool {
+        self.files.contains_key(path) || self.archives.contains(path)
     }
 
     /// Returns the packages with a file that needs a library of `recipe`.
@@ -85,11 +99,12 @@ impl Evidence {
     pub(crate) fn check(&self, recipe: &Recipe) -> Result<(), BuildError> {
         let private = self.private_files(recipe);
         let mut paths = Vec::new();
-        for (path, elf) in &self.files {
+        for (text, elf) in &self.files {
             let path: PackagedPath =
-                path.parse()
+                text.parse()
                     .map_err(|error: SpecTextError| BuildError::PathRefused {
                         recipe: recipe.name.clone(),
+                        rule: claim_in(recipe, text),
                         reason: error.to_string(),
                     })?;
             paths.push((path, elf));

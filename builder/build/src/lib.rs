@@ -3,23 +3,29 @@
 //! `pipeline.rs` reads as the table of contents. Nothing here prints, spawns or opens a connection:
 //! that is done by the store, the engine and the report that a [`Workshop`] holds.
 
+mod attribute;
 mod buildinfo;
 mod check;
+mod claim;
 mod compile;
 mod documents;
 mod draft;
 mod error;
 mod evidence;
+mod finding;
 mod folder;
 mod format;
 mod graph;
+mod inspect;
 mod key;
 mod kiln_base;
+mod link;
 mod lint;
 mod lock;
 mod log;
 mod memory;
 mod outputs;
+mod owner;
 mod package;
 mod pipeline;
 mod plan;
@@ -41,9 +47,11 @@ mod workshop;
 
 pub use buildinfo::BUILDINFO_FORMAT;
 pub use check::{Checked, check};
+pub use claim::Rule;
 pub use compile::{Built, StepRecord};
 pub use draft::{Draft, DraftError, DraftRequest, draft};
 pub use error::BuildError;
+pub use finding::PackageFinding;
 pub use format::{Formatted, format_file, formattable, formattable_named};
 pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};

@@ -3,10 +3,13 @@
 //!
 //! Everything here is certain. What depends on the files that a build installs is left to `split`.
 
-use kiln_model::recipe::{Choice, NodePath, Package};
-use kiln_model::{FilePattern, LibraryName, Line, PackageName, Recipe, RecipeName, SandboxPath};
-use kiln_rpm::Dependency;
+use kiln_model::recipe::{Choice, FileRule, NodePath, Package, PackageArchitecture, RuleEffect};
+use kiln_model::{
+    Dependency, DependencyKind, FilePattern, LibraryName, PackageName, Recipe, RecipeName,
+    SandboxPath,
+};
 
+use crate::claim::Rule;
 use crate::error::BuildError;
 use crate::site::Site;
 use crate::split::unmerged;
@@ -15,16 +18,14 @@ use crate::split::unmerged;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecipeFinding {
     /// One pattern stands in two packages.
-    #[error("{recipe}: the pattern `{pattern}` stands in both `{first}` and `{second}`")]
+    #[error("{recipe}: the pattern `{}` stands in both `{}` and `{}`", .first.text, .first.package, .second.package)]
     SamePattern {
         /// The recipe.
         recipe: RecipeName,
-        /// The pattern.
-        pattern: FilePattern,
-        /// One package.
-        first: PackageName,
-        /// The other.
-        second: PackageName,
+        /// It in one package.
+        first: Rule,
+        /// It in the other.
+        second: Rule,
     },
     /// A pattern can match nothing that could be packaged.
     #[error(
@@ -33,8 +34,8 @@ pub enum RecipeFinding {
     Unmerged {
         /// The recipe.
         recipe: RecipeName,
-        /// The package.
-        package: PackageName,
+        /// Where it stands.
+        rule: Rule,
         /// The pattern.
         pattern: FilePattern,
         /// `/bin`, `/lib`, `/lib64` or `/sbin`.
@@ -45,13 +46,13 @@ pub enum RecipeFinding {
     FolderPattern {
         /// The recipe.
         recipe: RecipeName,
-        /// The package.
-        package: PackageName,
+        /// Where it stands.
+        rule: Rule,
         /// The pattern.
         pattern: FilePattern,
     },
     /// `=NAME` names no package of the recipe.
-    #[error("{recipe}: package `{package}` names `{text}`, but the recipe has no such package")]
+    #[error("{recipe}: package `{package}` names `={own}`, but the recipe has no such package")]
     NoSuchPackage {
         /// The recipe.
         recipe: RecipeName,
@@ -60,23 +61,22 @@ pub enum RecipeFinding {
         /// The key: `requires`.
         key: &'static str,
         /// The text.
-        text: Line,
+        text: Dependency,
+        /// The name in it that no package has.
+        own: PackageName,
         /// The recipe's packages.
         known: Vec<PackageName>,
     },
-    /// A dependency that no spec file can carry.
-    #[error("{recipe}: package `{package}`: {reason}")]
-    Dependency {
+    /// The package of the recipe's name is noarch and another one is not.
+    #[error(
+        "{recipe}: package `{recipe}` is `noarch`, but `{native}` is not: rpm gives the architecture of the \
+         package with the recipe's name to all"
+    )]
+    MainNoarch {
         /// The recipe.
         recipe: RecipeName,
-        /// The package.
-        package: PackageName,
-        /// The key: `requires`.
-        key: &'static str,
-        /// The text.
-        text: Line,
-        /// What is wrong with it.
-        reason: String,
+        /// A package that is not.
+        native: PackageName,
     },
     /// Files are carried that no package can own.
     #[error(
@@ -98,26 +98,49 @@ pub(crate) fn findings(recipe: &Recipe) -> Vec<RecipeFinding> {
     if !recipe.packages.is_empty() {
         found.extend(unclaimed_libraries(recipe));
     }
-    let mut seen: Vec<(&FilePattern, &PackageName)> = Vec::new();
+    found.extend(main_noarch(recipe));
+    let mut seen: Vec<(&FileRule, Rule)> = Vec::new();
     for package in &recipe.packages {
-        for pattern in &package.files {
-            found.extend(pattern_finding(recipe, package, pattern));
-            let is_same = |(earlier, owner): &&(&FilePattern, &PackageName)| {
-                *earlier == pattern && **owner != package.name
-            };
-            match seen.iter().find(is_same) {
-                Some((_, first)) => found.push(RecipeFinding::SamePattern {
-                    recipe: recipe.name.clone(),
-                    pattern: pattern.clone(),
-                    first: (*first).clone(),
-                    second: package.name.clone(),
-                }),
-                None => seen.push((pattern, &package.name)),
+        for (key, patterns) in package.claims() {
+            for item in patterns.rules() {
+                let rule = Rule::new(&package.name, key, item.as_str());
+                found.extend(pattern_finding(recipe, &rule, item.pattern()));
+                let is_same = |(earlier, owner): &&(&FileRule, Rule)| {
+                    *earlier == item && owner.package != package.name
+                };
+                match seen.iter().find(is_same) {
+                    Some((_, first)) if item.effect() == RuleEffect::Take => {
+                        found.push(RecipeFinding::SamePattern {
+                            recipe: recipe.name.clone(),
+                            first: first.clone(),
+                            second: rule,
+                        });
+                    }
+                    _ => seen.push((item, rule)),
+                }
             }
+        }
+        let directories = package.directories.iter().map(|p| ("directories", p));
+        let attributes = package.attributes.iter().map(|a| ("attributes", &a.files));
+        for (key, pattern) in directories.chain(attributes) {
+            let rule = Rule::new(&package.name, key, pattern.as_str());
+            found.extend(pattern_finding(recipe, &rule, pattern));
         }
         found.extend(dependency_findings(recipe, package));
     }
     found
+}
+
+/// rpm has no way to say it.
+fn main_noarch(recipe: &Recipe) -> Option<RecipeFinding> {
+    let is_noarch = |package: &&Package| package.architecture == PackageArchitecture::Noarch;
+    let is_main = |package: &&Package| package.name.as_str() == recipe.name.as_str();
+    recipe.packages.iter().filter(is_noarch).find(is_main)?;
+    let native = recipe.packages.iter().find(|package| !is_noarch(package))?;
+    Some(RecipeFinding::MainNoarch {
+        recipe: recipe.name.clone(),
+        native: native.name.clone(),
+    })
 }
 
 /// Refuses a recipe that is certainly wrong, before anything is built for it.
@@ -136,17 +159,13 @@ pub(crate) fn check_findings(recipe: &Recipe) -> Result<(), BuildError> {
     }
 }
 
-fn pattern_finding(
-    recipe: &Recipe,
-    package: &Package,
-    pattern: &FilePattern,
-) -> Option<RecipeFinding> {
-    let (recipe, package) = (recipe.name.clone(), package.name.clone());
+fn pattern_finding(recipe: &Recipe, rule: &Rule, pattern: &FilePattern) -> Option<RecipeFinding> {
+    let (recipe, rule) = (recipe.name.clone(), rule.clone());
+    let pattern = pattern.clone();
     if let Some(folder) = unmerged(pattern.as_str()) {
-        let pattern = pattern.clone();
         return Some(RecipeFinding::Unmerged {
             recipe,
-            package,
+            rule,
             pattern,
             folder,
         });
@@ -154,47 +173,27 @@ fn pattern_finding(
     pattern
         .as_str()
         .ends_with('/')
-        .then(|| RecipeFinding::FolderPattern {
+        .then_some(RecipeFinding::FolderPattern {
             recipe,
-            package,
-            pattern: pattern.clone(),
+            rule,
+            pattern,
         })
 }
 
 fn dependency_findings(recipe: &Recipe, package: &Package) -> Vec<RecipeFinding> {
-    let lists: [(&'static str, &[Line]); 5] = [
-        ("requires", &package.requires),
-        ("provides", &package.provides),
-        ("conflicts", &package.conflicts),
-        ("obsoletes", &package.obsoletes),
-        ("recommends", &package.recommends),
-    ];
-    let lines = lists
-        .into_iter()
-        .flat_map(|(key, lines)| lines.iter().map(move |line| (key, line)));
-    let finding = |(key, text): (&'static str, &Line)| {
-        let (name, package) = (recipe.name.clone(), package.name.clone());
-        let own = text.as_str().strip_prefix('=').map(str::trim);
-        if let Some(own) = own {
-            let is_known = recipe.packages.iter().any(|p| p.name.as_str() == own);
-            return (!is_known).then(|| RecipeFinding::NoSuchPackage {
-                recipe: name,
-                package,
-                key,
-                text: text.clone(),
-                known: recipe.packages.iter().map(|p| p.name.clone()).collect(),
-            });
-        }
-        let error = text.as_str().parse::<Dependency>().err()?;
-        Some(RecipeFinding::Dependency {
-            recipe: name,
-            package,
-            key,
-            text: text.clone(),
-            reason: error.to_string(),
+    let is_known = |own: &PackageName| recipe.packages.iter().any(|p| p.name == *own);
+    let finding = |(kind, dependency): (DependencyKind, &Dependency)| {
+        let own = dependency.own().into_iter().find(|own| !is_known(own))?;
+        Some(RecipeFinding::NoSuchPackage {
+            recipe: recipe.name.clone(),
+            package: package.name.clone(),
+            key: kind.key(),
+            text: dependency.clone(),
+            own: own.clone(),
+            known: recipe.packages.iter().map(|p| p.name.clone()).collect(),
         })
     };
-    lines.filter_map(finding).collect()
+    package.dependencies().filter_map(finding).collect()
 }
 
 /// What is carried lies below the bundle prefix: a pattern that can match there shares its beginning.
@@ -205,10 +204,12 @@ fn unclaimed_libraries(recipe: &Recipe) -> Vec<RecipeFinding> {
         let fixed = &text[..text.find(['*', '?', '[', '{', '\\']).unwrap_or(text.len())];
         fixed.starts_with(&prefix) || prefix.starts_with(fixed)
     };
-    let is_claimed = recipe
-        .packages
-        .iter()
-        .any(|package| package.files.iter().any(can_match));
+    let is_claimed = recipe.packages.iter().any(|package| {
+        package
+            .claims()
+            .iter()
+            .any(|(_, list)| list.taking().any(can_match))
+    });
     if is_claimed {
         return Vec::new();
     }
@@ -229,36 +230,20 @@ impl RecipeFinding {
     #[must_use]
     pub fn sites(&self) -> Vec<Site> {
         let packages = || NodePath::top().key("packages");
-        let files = |package: &PackageName| packages().with("name", package.as_str()).key("files");
         match self {
             Self::SamePattern {
                 recipe,
-                pattern,
                 first,
                 second,
-            } => {
-                let site = |package| Site::recipe(recipe, files(package).item(pattern.as_str()));
-                vec![site(first), site(second)]
+            } => vec![first.site(recipe), second.site(recipe)],
+            Self::Unmerged { recipe, rule, .. } | Self::FolderPattern { recipe, rule, .. } => {
+                vec![rule.site(recipe)]
             }
-            Self::Unmerged {
-                recipe,
-                package,
-                pattern,
-                ..
+            Self::MainNoarch { recipe, .. } => {
+                let main = packages().with("name", recipe.as_str());
+                vec![Site::recipe(recipe, main.key("noarch"))]
             }
-            | Self::FolderPattern {
-                recipe,
-                package,
-                pattern,
-            } => vec![Site::recipe(recipe, files(package).item(pattern.as_str()))],
             Self::NoSuchPackage {
-                recipe,
-                package,
-                key,
-                text,
-                ..
-            }
-            | Self::Dependency {
                 recipe,
                 package,
                 key,

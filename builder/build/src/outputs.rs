@@ -271,9 +271,7 @@ fn write_output(
     let mut files = vec![RememberedFile::with_digest(&spec_path, packaged.spec)];
     for rpm in &packaged.rpms {
         check()?;
-        let path = Path::new("rpms")
-            .join(shop.architecture.rpm())
-            .join(&rpm.file);
+        let path = Path::new("rpms").join(rpm.architecture()).join(&rpm.file);
         let bytes = shop.store.read_blob(&rpm.sha256)?;
         summary.write(&shop.output.join(&path), &bytes)?;
         files.push(RememberedFile::with_digest(&path, rpm.sha256));

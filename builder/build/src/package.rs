@@ -11,10 +11,11 @@ use crate::buildinfo::build_info;
 use crate::compile::StepRecord;
 use crate::error::BuildError;
 use crate::evidence::Evidence;
+use crate::inspect::inspect;
 use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::rootfs::Rootfs;
 use crate::rpmbuild::{RpmbuildRun, run_rpmbuild, source_mounts};
-use crate::spec::{expected_rpms, spec_input};
+use crate::spec::{expected_rpms, rpm_architecture, spec_input};
 use crate::stage::{Product, Stage, path_taken};
 use crate::work::Work;
 use crate::workshop::Workshop;
@@ -51,6 +52,16 @@ pub struct PackagedRpm {
     pub size: u64,
 }
 
+impl PackagedRpm {
+    /// Returns the architecture that its name says, which is the folder that it goes into: `noarch`.
+    #[must_use]
+    pub fn architecture(&self) -> &str {
+        let stem = self.file.strip_suffix(".rpm").unwrap_or(&self.file);
+        stem.rsplit_once('.')
+            .map_or("", |(_, architecture)| architecture)
+    }
+}
+
 /// What packaging found out about a product besides its RPMs.
 #[derive(Debug)]
 pub(crate) struct PackagedProduct {
@@ -70,10 +81,12 @@ pub(crate) fn package(
     let mut stage = Stage::new(shop, product)?;
     let evidence = Evidence::collect(&stage)?;
     evidence.check(recipe)?;
+    inspect(recipe, &stage, &evidence)?;
     for package in &recipe.packages {
         let path = format!(
             "/usr/share/kiln/buildinfo/{}-{}.json",
-            package.name, shop.architecture
+            package.name,
+            rpm_architecture(shop, package.architecture)
         );
         let text = build_info(shop, product, rootfs, &package.name)?;
         stage

@@ -15,6 +15,7 @@ use crate::package::PackagedRpm;
 use crate::publish::refused;
 use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, SOURCE_ROOT, StepName};
+use crate::spec::NOARCH;
 use crate::work::Work;
 use crate::workshop::{Running, Workshop};
 
@@ -155,17 +156,36 @@ fn collect_rpms(
         .as_str()
         .strip_prefix("/build/")
         .unwrap_or(folder.relative());
-    for part in below.split('/').chain([shop.architecture.rpm()]) {
+    for part in below.split('/') {
         path.push(part);
-        if !path
-            .symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_dir())
-        {
+        if !is_folder(&path) {
             return Err(other(Vec::new()));
         }
     }
     let mut rpms = Vec::new();
-    for entry in WalkDir::new(&path)
+    for architecture in [shop.architecture.rpm(), NOARCH] {
+        let folder = path.join(architecture);
+        if is_folder(&folder) {
+            rpms.extend(rpms_in(shop, &folder)?);
+        }
+    }
+    rpms.sort_by(|a, b| a.file.cmp(&b.file));
+    let actual: Vec<String> = rpms.iter().map(|rpm| rpm.file.clone()).collect();
+    if actual == run.expected {
+        return Ok(rpms);
+    }
+    Err(other(actual))
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// Copies the files of one folder into the store.
+fn rpms_in(shop: &Workshop<'_>, folder: &Path) -> Result<Vec<PackagedRpm>, BuildError> {
+    let mut rpms = Vec::new();
+    for entry in WalkDir::new(folder)
         .min_depth(1)
         .max_depth(1)
         .sort_by_file_name()
@@ -187,10 +207,5 @@ fn collect_rpms(
             size: info.size,
         });
     }
-    rpms.sort_by(|a, b| a.file.cmp(&b.file));
-    let actual: Vec<String> = rpms.iter().map(|rpm| rpm.file.clone()).collect();
-    if actual == run.expected {
-        return Ok(rpms);
-    }
-    Err(other(actual))
+    Ok(rpms)
 }

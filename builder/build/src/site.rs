@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use kiln_model::recipe::{NodePath, Place};
 use kiln_model::{BaseName, LibraryName, RecipeName};
 
+use crate::claim::Rule;
 use crate::error::BuildError;
 use crate::graph::GraphError;
 use crate::project::{Project, ProjectError};
@@ -71,6 +72,15 @@ fn libraries() -> NodePath {
 
 fn packages() -> NodePath {
     NodePath::top().key("packages")
+}
+
+/// Of something that was installed: the step that did it, and the rule that claims it.
+fn installed(recipe: &RecipeName, rule: Option<&Rule>) -> Vec<Site> {
+    let step = NodePath::top().key("steps").key("install");
+    let rule = rule.map(|rule| rule.site(recipe));
+    std::iter::once(Site::recipe(recipe, step))
+        .chain(rule)
+        .collect()
 }
 
 impl GraphError {
@@ -156,15 +166,12 @@ impl BuildError {
                 return named.iter().map(site).collect();
             }
             Self::ClaimedTwice(claim) => {
-                let pattern = |package: &str, pattern: &str| {
-                    let files = packages().with("name", package).key("files");
-                    Site::recipe(&claim.recipe, files.item(pattern))
-                };
                 return vec![
-                    pattern(claim.first.as_str(), claim.first_pattern.as_str()),
-                    pattern(claim.second.as_str(), claim.second_pattern.as_str()),
+                    claim.first.site(&claim.recipe),
+                    claim.second.site(&claim.recipe),
                 ];
             }
+            Self::Package(finding) => return finding.sites(),
             Self::Patch { recipe, patch, .. } => {
                 let path = top().key("patches").with("file", patch.as_str());
                 (recipe, path.key("sha256"))
@@ -172,9 +179,11 @@ impl BuildError {
             Self::PatchFile { recipe, patch, .. } => {
                 (recipe, top().key("patches").with("file", patch.as_str()))
             }
-            Self::NothingInstalled { node } | Self::Uncollectable { node, .. } => {
-                (&node.recipe, top().key("steps").key("install"))
+            Self::NothingInstalled { node } => (&node.recipe, top().key("steps").key("install")),
+            Self::Uncollectable { node, rule, .. } => {
+                return installed(&node.recipe, rule.as_ref());
             }
+            Self::PathRefused { recipe, rule, .. } => return installed(recipe, rule.as_ref()),
             Self::NoLicenseFile { recipe, file } => {
                 (recipe, top().key("license-files").item(file.as_str()))
             }
@@ -185,21 +194,12 @@ impl BuildError {
                 (recipe, libraries().key(library.as_str()).key("carry"))
             }
             Self::Unclaimed { recipe, .. } => (recipe, packages()),
-            Self::UnmatchedPattern {
-                recipe,
-                package,
-                pattern,
-            } => {
-                let files = packages().with("name", package.as_str()).key("files");
-                (recipe, files.item(pattern.as_str()))
-            }
+            Self::UnmatchedPattern { recipe, rule } => return vec![rule.site(recipe)],
             Self::NoArchive { recipe, .. } => (recipe, top().key("base")),
             Self::NoSystemPackage {
                 recipe, library, ..
             } => (recipe, libraries().key(library.as_str()).key("package")),
-            Self::UnmergedFolder { recipe, .. } | Self::PathRefused { recipe, .. } => {
-                (recipe, top().key("steps").key("install"))
-            }
+            Self::UnmergedFolder { recipe, .. } => (recipe, top().key("steps").key("install")),
             Self::Overlap { recipe, .. } => (recipe, libraries()),
             _ => return Vec::new(),
         };

@@ -3,31 +3,58 @@
 use std::collections::BTreeSet;
 
 use kiln_image::TreeEntryKind;
-use kiln_model::recipe::Scriptlet as When;
-use kiln_model::{LicenseExpression, Line, PackageName, Recipe};
+use kiln_model::recipe::{FileMode, GhostKind, Package, PackageArchitecture, Scriptlet as When};
+use kiln_model::{
+    AccountName, Dependency as Said, DependencyKind, Evr, LicenseExpression, Line, PackageName,
+    Recipe,
+};
 use kiln_rpm::{
-    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
-    PackageArchitecture, PackageInput, Scriptlet, ScriptletTime, SpecInput,
+    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileOwner,
+    PackageInput, PackagedPath, Scriptlet, ScriptletTime, SpecInput,
 };
 
+use crate::attribute::Attribution;
+use crate::claim::{FileClass, claim_in};
 use crate::error::BuildError;
 use crate::evidence::Evidence;
 use crate::graph::NodeId;
+use crate::split::Owned;
 use crate::stage::{Product, Stage};
 use crate::workshop::Workshop;
 
 /// Returns the file names of the packages that a spec declares, sorted.
 pub(crate) fn expected_rpms(shop: &Workshop<'_>, spec: &SpecInput) -> Vec<String> {
     let (version, release) = (&spec.version, &spec.release);
-    let mut names: Vec<String> = spec.packages.iter().map(|p| p.name.to_string()).collect();
+    let packages = spec.packages.iter();
+    let mut names: Vec<(String, PackageArchitecture)> = packages
+        .map(|package| (package.name.to_string(), package.architecture))
+        .collect();
     if spec.debug_information == DebugInformation::Split {
-        names.extend(["debuginfo", "debugsource"].map(|kind| format!("{}-{kind}", spec.name)));
+        let debug = ["debuginfo", "debugsource"].map(|kind| format!("{}-{kind}", spec.name));
+        names.extend(debug.map(|name| (name, PackageArchitecture::Native)));
     }
-    let file = |name: String| format!("{name}-{version}-{release}.{}.rpm", shop.architecture.rpm());
+    let file = |(name, architecture)| {
+        let architecture = rpm_architecture(shop, architecture);
+        format!("{name}-{version}-{release}.{architecture}.rpm")
+    };
     let mut files: Vec<String> = names.into_iter().map(file).collect();
     files.sort();
     files
 }
+
+/// Returns what rpm calls a package's architecture: `x86_64`, `noarch`.
+pub(crate) fn rpm_architecture(
+    shop: &Workshop<'_>,
+    architecture: PackageArchitecture,
+) -> &'static str {
+    match architecture {
+        PackageArchitecture::Native => shop.architecture.rpm(),
+        PackageArchitecture::Noarch => NOARCH,
+    }
+}
+
+/// What rpm calls the architecture of packages that are the same everywhere.
+pub(crate) const NOARCH: &str = "noarch";
 
 /// Returns the licence of a product's packages: its own and those of everything that it bundles. All
 /// packages state the same one, since any may hold code of a library that was linked in.
@@ -91,11 +118,10 @@ pub(crate) fn spec_input(
     for package in &recipe.packages {
         packages.push(package_input(shop, product, stage, package)?);
     }
-    let version_release = format!("{}-{}", recipe.version, recipe.release);
     let changelog = recipe.changelog.iter().map(|entry| ChangelogEntry {
         date: entry.date,
         author: entry.author.to_string(),
-        version_release: version_release.clone(),
+        version_release: entry.version.to_string(),
         lines: entry.changes.iter().map(Line::to_string).collect(),
     });
     let input = SpecInput {
@@ -128,27 +154,13 @@ fn package_input(
     shop: &Workshop<'_>,
     product: &Product<'_>,
     stage: &Stage,
-    package: &kiln_model::recipe::Package,
+    package: &Package,
 ) -> Result<PackageInput, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
-    let spec_error = |reason: String| BuildError::Spec {
-        recipe: recipe.name.clone(),
-        reason,
-    };
-    let evr = match recipe.epoch {
-        Some(epoch) => format!("{epoch}:{}-{}", recipe.version, recipe.release),
-        None => format!("{}-{}", recipe.version, recipe.release),
-    };
-    let dependencies = |lines: &[Line]| {
-        let parse = |line: &Line| {
-            let text = match line.as_str().strip_prefix('=') {
-                Some(own) => format!("{} = {evr}", own.trim()),
-                None => line.to_string(),
-            };
-            text.parse::<Dependency>()
-                .map_err(|error| spec_error(format!("package `{}`: {error}", package.name)))
-        };
-        lines.iter().map(parse).collect::<Result<Vec<_>, _>>()
+    let dependencies = |kind: DependencyKind| {
+        let said = package.dependencies().filter(|(found, _)| *found == kind);
+        let resolved = said.map(|(kind, said)| resolve(shop, recipe, package, (kind, said)));
+        resolved.collect::<Result<Vec<_>, _>>()
     };
     let bundled = product.nodes().into_iter().skip(1).filter_map(|node| {
         let library = &shop.project.recipes[&node.recipe].recipe;
@@ -172,52 +184,130 @@ fn package_input(
         name: package.name.clone(),
         summary: package.summary.to_string(),
         description: package.description.to_string(),
-        architecture: PackageArchitecture::Native,
-        files: file_lines(stage, &package.name).map_err(|reason| BuildError::PathRefused {
-            recipe: recipe.name.clone(),
-            reason,
-        })?,
-        requires: dependencies(&package.requires)?,
-        provides: dependencies(&package.provides)?,
-        conflicts: dependencies(&package.conflicts)?,
-        obsoletes: dependencies(&package.obsoletes)?,
-        recommends: dependencies(&package.recommends)?,
+        architecture: package.architecture,
+        files: file_lines(recipe, stage, package)?,
+        requires: dependencies(DependencyKind::Requires)?,
+        provides: dependencies(DependencyKind::Provides)?,
+        conflicts: dependencies(DependencyKind::Conflicts)?,
+        obsoletes: dependencies(DependencyKind::Obsoletes)?,
+        recommends: dependencies(DependencyKind::Recommends)?,
+        suggests: dependencies(DependencyKind::Suggests)?,
+        supplements: dependencies(DependencyKind::Supplements)?,
+        enhances: dependencies(DependencyKind::Enhances)?,
         bundled: bundled.collect(),
         scriptlets: scriptlets.collect(),
     })
 }
 
-fn file_lines(stage: &Stage, package: &PackageName) -> Result<Vec<FileLine>, String> {
-    let owned = &stage.owned[package];
-    let directories = owned
-        .directories
-        .iter()
-        .map(|path| (path, FileKind::Directory));
-    let files = owned.files.iter().map(|path| {
-        let kind = match &stage.files[path].kind {
-            TreeEntryKind::Directory => FileKind::Directory,
-            _ if stage.licenses.contains(path) => FileKind::License,
-            _ => FileKind::File,
-        };
-        (path, kind)
+/// Writes a dependency for rpm. `=NAME` becomes NAME in exactly this epoch, version and release; between two
+/// packages for one architecture also of the same one: `NAME(x86-64) = 1.0-1`, which another architecture's
+/// package of that name does not satisfy.
+fn resolve(
+    shop: &Workshop<'_>,
+    recipe: &Recipe,
+    package: &Package,
+    (kind, said): (DependencyKind, &Said),
+) -> Result<Dependency, BuildError> {
+    let evr = Evr::new(recipe.epoch, recipe.version.clone(), recipe.release.clone());
+    let is_native = |name: &PackageName| {
+        let mut found = recipe
+            .packages
+            .iter()
+            .filter(|package| package.name == *name);
+        found.any(|package| package.architecture == PackageArchitecture::Native)
+    };
+    let has_isa = kind != DependencyKind::Conflicts && is_native(&package.name);
+    let text = said.resolve(|own| {
+        if has_isa && is_native(own) {
+            format!("{own}({}) = {evr}", shop.architecture.isa())
+        } else {
+            format!("{own} = {evr}")
+        }
     });
+    text.parse()
+        .map_err(|error: kiln_rpm::SpecTextError| BuildError::Spec {
+            recipe: recipe.name.clone(),
+            reason: format!("package `{}`: {error}", package.name),
+        })
+}
+
+fn file_lines(
+    recipe: &Recipe,
+    stage: &Stage,
+    package: &Package,
+) -> Result<Vec<FileLine>, BuildError> {
+    let owned = &stage.owned[&package.name];
+    let attribution = Attribution::new(package, stage, owned);
+    let directories = owned.directories.iter();
+    let directories = directories.map(|path| (path, FileKind::Directory));
+    let files = owned
+        .files
+        .iter()
+        .map(|path| (path, file_kind(stage, owned, path)));
     let mut lines = Vec::new();
     for (path, kind) in directories.chain(files) {
-        let parsed = path
-            .parse()
-            .map_err(|error: kiln_rpm::SpecTextError| error.to_string())?;
-        let mut line = FileLine::new(parsed, kind);
-        // A process without capabilities loses set-id bits when it writes a file, and can not pack
-        // what its owner may not read: such permissions are stated, not copied.
-        let mode = stage.mode(path);
-        if mode & 0o6000 != 0
-            || mode & 0o400 == 0
-            || kind == FileKind::Directory && mode & 0o700 != 0o700
-        {
-            line.mode = u16::try_from(mode & 0o7777).ok().and_then(FileMode::new);
-        }
+        let mut line = FileLine::new(packaged_path(recipe, path)?, kind);
+        let given = attribution.of(stage, path);
+        line.mode = given.mode.or_else(|| stated_mode(stage, path, kind));
+        line.owner = owner(given.owner, given.group);
+        line.capabilities = given.capabilities.map(ToString::to_string);
+        lines.push(line);
+    }
+    for ghost in &package.ghost {
+        let path = packaged_path(recipe, ghost.path.as_str())?;
+        lines.retain(|line| line.path != path);
+        let kind = match ghost.kind {
+            GhostKind::File => FileKind::Ghost,
+            GhostKind::Directory => FileKind::GhostDirectory,
+        };
+        let mut line = FileLine::new(path, kind);
+        line.mode = Some(ghost.mode);
+        line.owner = owner(ghost.owner.as_ref(), ghost.group.as_ref());
         lines.push(line);
     }
     lines.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(lines)
+}
+
+fn packaged_path(recipe: &Recipe, path: &str) -> Result<PackagedPath, BuildError> {
+    path.parse()
+        .map_err(|error: kiln_rpm::SpecTextError| BuildError::PathRefused {
+            recipe: recipe.name.clone(),
+            rule: claim_in(recipe, path),
+            reason: error.to_string(),
+        })
+}
+
+fn file_kind(stage: &Stage, owned: &Owned, path: &String) -> FileKind {
+    match (&stage.files[path].kind, owned.classes.get(path)) {
+        (TreeEntryKind::Directory, _) => FileKind::Directory,
+        (_, Some(FileClass::Config)) => FileKind::Config,
+        (_, Some(FileClass::ConfigReplaced)) => FileKind::ConfigReplaced,
+        (_, Some(FileClass::Documentation)) => FileKind::Documentation,
+        (_, Some(FileClass::Ghost)) => FileKind::Ghost,
+        _ if stage.licenses.contains(path) => FileKind::License,
+        _ => FileKind::File,
+    }
+}
+
+/// Returns the permissions that must be stated because they can not be copied: a process without
+/// capabilities loses set-id bits when it writes a file, can not pack what its owner may not read, and a
+/// folder with nothing in it is made by `%install`.
+fn stated_mode(stage: &Stage, path: &str, kind: FileKind) -> Option<FileMode> {
+    let mode = stage.mode(path);
+    let is_directory = kind == FileKind::Directory;
+    let is_stated = mode & 0o6000 != 0
+        || mode & 0o400 == 0
+        || is_directory
+            && (mode & 0o700 != 0o700 || !stage.files.contains_key(path) && !stage.has_below(path));
+    let mode = u16::try_from(mode & 0o7777).ok().filter(|_| is_stated);
+    mode.and_then(FileMode::new)
+}
+
+fn owner(user: Option<&AccountName>, group: Option<&AccountName>) -> Option<FileOwner> {
+    let name = |name: Option<&AccountName>| name.map_or("root", AccountName::as_str).to_owned();
+    (user.is_some() || group.is_some()).then(|| FileOwner {
+        user: name(user),
+        group: name(group),
+    })
 }

@@ -1,82 +1,46 @@
 //! Which subpackage owns which installed file.
 //!
-//! Every file belongs to exactly one subpackage; what a pattern does not claim is an error that
-//! lists it. A directory belongs to each subpackage that owns something below it, unless every
-//! system has it anyway.
+//! Every file belongs to exactly one subpackage (`claim`); what a pattern does not claim is an error that
+//! lists it. Directories follow (`owner`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_model::recipe::Package;
-use kiln_model::{FilePattern, PackageName, Recipe, RecipeName};
+use kiln_model::recipe::{FilePatterns, Package};
+use kiln_model::{PackageName, Recipe, RecipeName};
 
+use crate::claim::{FileClass, Rule, claim, classes};
 use crate::error::BuildError;
-
-/// Directories that the operating system brings: no package of ours owns them.
-const SYSTEM_DIRECTORIES: &[&str] = &[
-    "/etc",
-    "/etc/ld.so.conf.d",
-    "/opt",
-    "/usr",
-    "/usr/bin",
-    "/usr/include",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/lib/systemd",
-    "/usr/lib/systemd/system",
-    "/usr/lib/sysusers.d",
-    "/usr/lib/tmpfiles.d",
-    "/usr/lib64/cmake",
-    "/usr/lib64/pkgconfig",
-    "/usr/libexec",
-    "/usr/sbin",
-    "/usr/share",
-    "/usr/share/aclocal",
-    "/usr/share/doc",
-    "/usr/share/info",
-    "/usr/share/licenses",
-    "/usr/share/locale",
-    "/usr/share/man",
-    "/usr/share/pkgconfig",
-    "/var",
-    "/var/cache",
-    "/var/lib",
-    "/var/log",
-];
-
-fn is_system_directory(path: &str) -> bool {
-    let is_manual_section = |rest: &str| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit();
-    SYSTEM_DIRECTORIES.contains(&path)
-        || path
-            .strip_prefix("/usr/share/man/man")
-            .is_some_and(is_manual_section)
-}
+use crate::finding::PackageFinding;
+use crate::owner::{give_directories, is_system_directory};
 
 /// What one subpackage owns, by path.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Owned {
-    /// Files and symbolic links.
+    /// Files, symbolic links and empty directories.
     pub(crate) files: BTreeSet<String>,
     /// Directories.
     pub(crate) directories: BTreeSet<String>,
+    /// What rpm is told about some of the files.
+    pub(crate) classes: BTreeMap<String, FileClass>,
+    /// Paths that are owned and were not installed.
+    pub(crate) ghosts: BTreeSet<String>,
+    /// Directories that a package owns which this one requires.
+    pub(crate) left_to_others: BTreeSet<String>,
 }
 
 /// An installed file that two packages own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{recipe}: `{file}` belongs to both `{first}` and `{second}`")]
+#[error("{recipe}: `{file}` belongs to both `{}` and `{}`", .first.package, .second.package)]
 pub struct DoubleClaim {
     /// The recipe.
     pub recipe: RecipeName,
     /// The file.
     pub file: String,
-    /// One package.
-    pub first: PackageName,
-    /// Its pattern.
-    pub first_pattern: FilePattern,
-    /// The other.
-    pub second: PackageName,
-    /// Its pattern.
-    pub second_pattern: FilePattern,
-    /// Further files that the two patterns both match.
+    /// The rule of one package.
+    pub first: Rule,
+    /// That of the other.
+    pub second: Rule,
+    /// Further files that the two rules both match.
     pub more: usize,
 }
 
@@ -89,14 +53,15 @@ pub struct Proposal {
     pub pattern: String,
 }
 
-/// Distributes installed `files` (absolute paths of everything but directories) over the recipe's
-/// packages.
+/// Distributes installed `files` (absolute paths of everything but directories with something in them) and
+/// `directories` (all others) over the recipe's packages.
 ///
 /// # Errors
-/// `UnmergedFolder`, `ClaimedTwice`, `Unclaimed`, `UnmatchedPattern`, or `Several` of them.
+/// `UnmergedFolder`, `ClaimedTwice`, `Unclaimed`, `UnmatchedPattern`, `Package`, or `Several` of them.
 pub(crate) fn split(
     recipe: &Recipe,
     files: &BTreeSet<String>,
+    directories: &BTreeSet<String>,
 ) -> Result<BTreeMap<PackageName, Owned>, BuildError> {
     let mut owned: BTreeMap<PackageName, Owned> = recipe
         .packages
@@ -105,7 +70,7 @@ pub(crate) fn split(
         .collect();
     let mut errors: Vec<BuildError> = unmerged_folders(recipe, files);
     let mut unclaimed = Vec::new();
-    let mut twice: Vec<(Claim<'_>, Claim<'_>, Vec<&String>)> = Vec::new();
+    let mut twice: Vec<(Rule, Rule, Vec<&String>)> = Vec::new();
     for file in files.iter().filter(|file| unmerged(file).is_none()) {
         let mut claims = recipe
             .packages
@@ -118,16 +83,21 @@ pub(crate) fn split(
         if let Some(second) = claims.next() {
             match twice
                 .iter_mut()
-                .find(|(a, b, _)| (*a, *b) == (first, second))
+                .find(|(a, b, _)| (a, b) == (&first, &second))
             {
                 Some((_, _, files)) => files.push(file),
-                None => twice.push((first, second, vec![file])),
+                None => twice.push((first.clone(), second, vec![file])),
             }
         }
-        let files = &mut owned.entry(first.0.clone()).or_default().files;
+        let files = &mut owned.entry(first.package).or_default().files;
         files.insert(file.clone());
     }
-    errors.extend(twice.iter().map(|claims| claimed_twice(recipe, claims)));
+    errors.extend(
+        twice
+            .into_iter()
+            .map(|claims| claimed_twice(recipe, claims)),
+    );
+    errors.extend(classify(recipe, &mut owned));
     if !unclaimed.is_empty() {
         errors.push(BuildError::Unclaimed {
             recipe: recipe.name.clone(),
@@ -135,39 +105,56 @@ pub(crate) fn split(
             files: unclaimed,
         });
     }
-    errors.extend(unmatched_patterns(recipe, files));
+    errors.extend(unmatched_patterns(recipe, files, directories));
     match errors.len() {
         0 => {}
         1 => return Err(errors.remove(0)),
         _ => return Err(BuildError::Several(errors)),
     }
-    for owned in owned.values_mut() {
-        own_directories(owned);
-    }
+    let all = files.union(directories).cloned().collect();
+    give_directories(recipe, &mut owned, &all);
     Ok(owned)
-}
-
-/// A package and the pattern by which it claims a file.
-type Claim<'a> = (&'a PackageName, &'a FilePattern);
-
-fn claim<'a>(package: &'a Package, file: &str) -> Option<Claim<'a>> {
-    let pattern = package.files.iter().find(|pattern| pattern.matches(file))?;
-    Some((&package.name, pattern))
 }
 
 fn claimed_twice(
     recipe: &Recipe,
-    (first, second, files): &(Claim<'_>, Claim<'_>, Vec<&String>),
+    (first, second, files): (Rule, Rule, Vec<&String>),
 ) -> BuildError {
     BuildError::ClaimedTwice(Box::new(DoubleClaim {
         recipe: recipe.name.clone(),
         file: files[0].clone(),
-        first: first.0.clone(),
-        first_pattern: first.1.clone(),
-        second: second.0.clone(),
-        second_pattern: second.1.clone(),
+        first,
+        second,
         more: files.len() - 1,
     }))
+}
+
+/// Notes what is special about files, and ghosts that were not installed; reports files of two classes.
+fn classify(recipe: &Recipe, owned: &mut BTreeMap<PackageName, Owned>) -> Vec<BuildError> {
+    let mut errors = Vec::new();
+    for package in &recipe.packages {
+        let owned = owned.entry(package.name.clone()).or_default();
+        let mut reported: BTreeSet<(Rule, Rule)> = BTreeSet::new();
+        for file in &owned.files {
+            let classes = classes(package, file);
+            if let [(_, first), (_, second), ..] = classes.as_slice()
+                && reported.insert((first.clone(), second.clone()))
+            {
+                errors.push(BuildError::Package(Box::new(PackageFinding::Classes {
+                    recipe: recipe.name.clone(),
+                    file: file.clone(),
+                    first: first.clone(),
+                    second: second.clone(),
+                })));
+            }
+            if let Some((class, _)) = classes.first() {
+                owned.classes.insert(file.clone(), *class);
+            }
+        }
+        let ghosts = package.ghost.iter().map(|ghost| ghost.path.to_string());
+        owned.ghosts = ghosts.filter(|path| !owned.files.contains(path)).collect();
+    }
+    errors
 }
 
 /// Links to folders below `/usr`: a package that owned something below them would not install.
@@ -198,20 +185,39 @@ fn unmerged_folders(recipe: &Recipe, files: &BTreeSet<String>) -> Vec<BuildError
     first.into_iter().map(error).collect()
 }
 
-fn unmatched_patterns(recipe: &Recipe, files: &BTreeSet<String>) -> Vec<BuildError> {
-    let mut errors = Vec::new();
+fn unmatched_patterns(
+    recipe: &Recipe,
+    files: &BTreeSet<String>,
+    directories: &BTreeSet<String>,
+) -> Vec<BuildError> {
+    let mut rules: Vec<Rule> = Vec::new();
     for package in &recipe.packages {
-        for pattern in &package.files {
-            if !files.iter().any(|file| pattern.matches(file)) {
-                errors.push(BuildError::UnmatchedPattern {
-                    recipe: recipe.name.clone(),
-                    package: package.name.clone(),
-                    pattern: pattern.as_str().to_owned(),
-                });
-            }
+        for (key, patterns) in package.claims() {
+            rules.extend(idle_rules(package, key, patterns, files));
         }
+        let all = || files.iter().chain(directories);
+        let is_idle = |pattern: &&kiln_model::FilePattern| !all().any(|path| pattern.matches(path));
+        let idle = package.directories.iter().filter(is_idle);
+        rules.extend(idle.map(|p| Rule::new(&package.name, "directories", p.as_str())));
     }
-    errors
+    let error = |rule: Rule| BuildError::UnmatchedPattern {
+        recipe: recipe.name.clone(),
+        rule,
+    };
+    rules.into_iter().map(error).collect()
+}
+
+/// Returns the patterns that match no file, and the exclusions that take nothing away.
+fn idle_rules(
+    package: &Package,
+    key: &'static str,
+    patterns: &FilePatterns,
+    files: &BTreeSet<String>,
+) -> Vec<Rule> {
+    let rules = patterns.rules().iter().enumerate();
+    let idle = rules.filter(|(index, _)| !files.iter().any(|f| patterns.has_effect(*index, f)));
+    idle.map(|(_, rule)| Rule::new(&package.name, key, rule.as_str()))
+        .collect()
 }
 
 /// Returns patterns that claim exactly the unclaimed files, each for the package that it fits best.
@@ -313,22 +319,10 @@ fn best_package(
     Some(chosen.name.clone())
 }
 
-/// Adds the parents of all files, but for those that every system has.
-pub(crate) fn own_directories(owned: &mut Owned) {
-    for file in &owned.files {
-        let mut path = file.as_str();
-        while let Some((parent, _)) = path.rsplit_once('/') {
-            if parent.is_empty() || is_system_directory(parent) {
-                break;
-            }
-            owned.directories.insert(parent.to_owned());
-            path = parent;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use kiln_model::FilePattern;
+
     use super::*;
 
     fn recipe(packages: &str) -> Recipe {
@@ -356,7 +350,7 @@ mod tests {
             "/usr/include/x/deep/x.h",
             "/usr/lib/x/lib/libssl.so.3",
         ];
-        let owned = split(&recipe, &files(&paths)).unwrap();
+        let owned = split(&recipe, &files(&paths), &BTreeSet::new()).unwrap();
         let main = &owned[&"x".parse::<PackageName>().unwrap()];
         assert_eq!(main.files, files(&[paths[0], paths[2]]));
         assert_eq!(main.directories, files(&["/usr/lib/x", "/usr/lib/x/lib"]));
@@ -367,25 +361,144 @@ mod tests {
         );
     }
 
+    fn package(name: &str) -> PackageName {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn an_exclusion_leaves_files_to_others() {
+        let recipe = recipe(
+            "  - {name: x, files: [/usr/share/x/**, \"!/usr/share/x/*.h\"]}\n  - {name: y, files: [/usr/share/x/*.h]}\n",
+        );
+        let paths = files(&["/usr/share/x/a", "/usr/share/x/b.h", "/usr/share/x/d/c.h"]);
+        let owned = split(&recipe, &paths, &BTreeSet::new()).unwrap();
+        let expected = files(&["/usr/share/x/a", "/usr/share/x/d/c.h"]);
+        assert_eq!(owned[&package("x")].files, expected);
+        assert_eq!(owned[&package("y")].files, files(&["/usr/share/x/b.h"]));
+        // One that takes nothing away is an error.
+        let paths = files(&["/usr/share/x/a", "/usr/share/x/d/c.h"]);
+        let error = split(&recipe, &paths, &BTreeSet::new()).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(
+            text,
+            "x: pattern `!/usr/share/x/*.h` of package `x` takes no installed file away from the patterns \
+             before it; x: pattern `/usr/share/x/*.h` of package `y` matches no installed file"
+        );
+    }
+
+    #[test]
+    fn classes_claim_by_themselves_and_exclude_each_other() {
+        let recipe = recipe(
+            "  - name: x\n    files: [/usr/bin/x]\n    config: [/etc/x/**, \"!/etc/x/r\"]\n    \
+             config-replaced: [/etc/x/r]\n    docs: [/usr/lib/x/README]\n    \
+             ghost: [{path: /etc/x.db}, {path: /usr/lib/x/cache}]\n",
+        );
+        let paths = [
+            "/usr/bin/x",
+            "/etc/x/a",
+            "/etc/x/r",
+            "/usr/lib/x/README",
+            "/usr/lib/x/cache",
+        ];
+        let owned = split(&recipe, &files(&paths), &BTreeSet::new()).unwrap();
+        let owned = &owned[&package("x")];
+        assert_eq!(owned.files, files(&paths));
+        assert_eq!(
+            owned.ghosts,
+            files(&["/etc/x.db"]),
+            "the other one was installed"
+        );
+        let class = |path: &str| owned.classes.get(path).copied();
+        assert_eq!(class("/usr/bin/x"), None);
+        assert_eq!(class("/etc/x/a"), Some(FileClass::Config));
+        assert_eq!(class("/etc/x/r"), Some(FileClass::ConfigReplaced));
+        assert_eq!(class("/usr/lib/x/README"), Some(FileClass::Documentation));
+        assert_eq!(class("/usr/lib/x/cache"), Some(FileClass::Ghost));
+    }
+
+    #[test]
+    fn a_file_of_two_classes_is_named_with_both_rules() {
+        let recipe =
+            recipe("  - {name: x, config: [/etc/x/*], docs: [/etc/x/README, /etc/x/a*]}\n");
+        let paths = files(&["/etc/x/README", "/etc/x/a1", "/etc/x/a2", "/etc/x/b"]);
+        let error = split(&recipe, &paths, &BTreeSet::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "x: `/etc/x/README` is claimed as two things: by `/etc/x/*` in `config` of `x`, and by \
+             `/etc/x/README` in `docs` of `x`; x: `/etc/x/a1` is claimed as two things: by `/etc/x/*` in \
+             `config` of `x`, and by `/etc/x/a*` in `docs` of `x`"
+        );
+    }
+
+    #[test]
+    fn a_named_directory_is_owned_for_those_who_require_it() {
+        let recipe = recipe(
+            "  - {name: x, requires: [\"=y\"], files: [/usr/share/x/a]}\n  \
+             - {name: y, requires: [\"=z\"], files: [/usr/share/x/b]}\n  \
+             - {name: z, directories: [/usr/share/x, /var/lib/x]}\n  \
+             - {name: alone, files: [/usr/share/x/c/d]}\n",
+        );
+        let paths = files(&[
+            "/usr/share/x/a",
+            "/usr/share/x/b",
+            "/usr/share/x/c/d",
+            "/var/lib/x",
+        ]);
+        let directories = files(&["/usr/share", "/usr/share/x", "/usr/share/x/c", "/var/lib"]);
+        let owned = split(&recipe, &paths, &directories).unwrap();
+        let directories = |name: &str| owned[&package(name)].directories.clone();
+        assert_eq!(directories("x"), files(&[]));
+        assert_eq!(directories("y"), files(&[]));
+        assert_eq!(directories("z"), files(&["/usr/share/x"]));
+        assert_eq!(
+            owned[&package("z")].files,
+            files(&["/var/lib/x"]),
+            "an empty one"
+        );
+        assert_eq!(
+            directories("alone"),
+            files(&["/usr/share/x", "/usr/share/x/c"])
+        );
+        // Without such a directory.
+        let paths = files(&["/usr/share/x/a", "/usr/share/x/b", "/usr/share/x/c/d"]);
+        let error = split(&recipe, &paths, &BTreeSet::new()).unwrap_err();
+        let expected = "x: pattern `/usr/share/x` of package `z` matches no installed directory; x: pattern \
+                        `/var/lib/x` of package `z` matches no installed directory";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_package_without_files_owns_nothing() {
+        let recipe =
+            recipe("  - {name: x, files: [/usr/bin/x]}\n  - {name: all, requires: [\"=x\"]}\n");
+        let owned = split(&recipe, &files(&["/usr/bin/x"]), &BTreeSet::new()).unwrap();
+        assert_eq!(owned[&package("all")], Owned::default());
+    }
+
     #[test]
     fn a_file_with_two_owners_is_named_with_both_patterns() {
         let recipe =
             recipe("  - {name: x, files: [/usr/bin/*]}\n  - {name: y, files: [/usr/bin/x*]}\n");
-        let error = split(&recipe, &files(&["/usr/bin/x", "/usr/bin/xx"])).unwrap_err();
+        let error = split(
+            &recipe,
+            &files(&["/usr/bin/x", "/usr/bin/xx"]),
+            &BTreeSet::new(),
+        )
+        .unwrap_err();
         let BuildError::ClaimedTwice(claim) = error else {
             panic!("{error:?}");
         };
-        let (first, second) = (claim.first_pattern.as_str(), claim.second_pattern.as_str());
         assert_eq!((claim.file.as_str(), claim.more), ("/usr/bin/x", 1));
-        assert_eq!((claim.first.as_str(), first), ("x", "/usr/bin/*"));
-        assert_eq!((claim.second.as_str(), second), ("y", "/usr/bin/x*"));
+        let rule = |rule: &Rule| rule.to_string();
+        assert_eq!(rule(&claim.first), "`/usr/bin/*` in `files` of `x`");
+        assert_eq!(rule(&claim.second), "`/usr/bin/x*` in `files` of `y`");
     }
 
     /// Splits files of which some are not claimed; expects `package pattern` lines.
     fn check_proposals(packages: &str, paths: &[&str], expected: &[&str]) {
         let recipe = recipe(packages);
         let all = files(paths);
-        let error = split(&recipe, &all).unwrap_err();
+        let error = split(&recipe, &all, &BTreeSet::new()).unwrap_err();
         let BuildError::Unclaimed {
             files, proposals, ..
         } = error
@@ -458,7 +571,7 @@ mod tests {
     fn everything_is_said_at_once() {
         let recipe = recipe("  - {name: x, files: [/usr/bin/x, /usr/lib64/*.so]}\n");
         let paths = ["/lib/x", "/lib/y", "/usr/bin/x", "/usr/bin/y"];
-        let error = split(&recipe, &files(&paths)).unwrap_err();
+        let error = split(&recipe, &files(&paths), &BTreeSet::new()).unwrap_err();
         let BuildError::Several(errors) = error else {
             panic!("{error:?}")
         };
@@ -466,8 +579,8 @@ mod tests {
             matches!(errors.as_slice(), [
                 BuildError::UnmergedFolder { file, folder: "/lib", .. },
                 BuildError::Unclaimed { files, .. },
-                BuildError::UnmatchedPattern { pattern, .. },
-            ] if file == "/lib/x" && files == &["/usr/bin/y"] && pattern == "/usr/lib64/*.so"),
+                BuildError::UnmatchedPattern { rule, .. },
+            ] if file == "/lib/x" && files == &["/usr/bin/y"] && rule.text == "/usr/lib64/*.so"),
             "{errors:?}"
         );
     }

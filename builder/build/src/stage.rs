@@ -17,8 +17,9 @@ use crate::error::BuildError;
 use crate::folder::{create_folders, set_mode};
 use crate::graph::{Graph, NodeId};
 use crate::key::canonical_json;
+use crate::owner::{own_directories, parents};
 use crate::rootfs::unpacked;
-use crate::split::{Owned, own_directories, split};
+use crate::split::{Owned, split};
 use crate::workshop::Workshop;
 
 /// A file or symbolic link that goes into a package.
@@ -84,7 +85,15 @@ impl Stage {
         for node in product.nodes() {
             carry(shop, product, &node, &mut files)?;
         }
-        let owned = split(recipe, &files.keys().cloned().collect())?;
+        let paths: BTreeSet<String> = files.keys().cloned().collect();
+        let mut directories = parents(paths.iter());
+        directories.extend(
+            folders
+                .keys()
+                .filter(|path| !paths.contains(*path))
+                .cloned(),
+        );
+        let owned = split(recipe, &paths, &directories)?;
         let mut stage = Self {
             files,
             folders,
@@ -197,6 +206,18 @@ impl Stage {
             is_executable || file.contains(".so") || file.ends_with(".a")
         };
         self.owned[package].files.iter().any(is_code)
+    }
+
+    /// Returns the folders that the install step made.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.folders.keys().map(String::as_str)
+    }
+
+    /// Returns whether anything is installed below a folder.
+    pub(crate) fn has_below(&self, folder: &str) -> bool {
+        let below = format!("{folder}/");
+        let first = self.files.range(below.clone()..).next();
+        first.is_some_and(|(path, _)| path.starts_with(&below))
     }
 
     /// Returns the permission bits that a file or folder is to be installed with.

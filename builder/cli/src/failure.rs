@@ -180,6 +180,7 @@ fn code(error: &BuildError) -> u8 {
         | BuildError::Unclaimed { .. }
         | BuildError::ClaimedTwice(_)
         | BuildError::UnmatchedPattern { .. }
+        | BuildError::Package(_)
         | BuildError::NothingCarried { .. }
         | BuildError::CarryConflict { .. }
         | BuildError::Overlap { .. }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use kiln_build::{BuildError, DraftError, GraphError, ProjectError, RecipeFinding};
+use kiln_build::{BuildError, DraftError, GraphError, PackageFinding, ProjectError, RecipeFinding};
 use kiln_image::UnpackError;
 use kiln_model::StepEnd;
 use kiln_model::recipe::nearest;
@@ -81,6 +81,10 @@ pub fn of_build(error: &BuildError) -> Option<String> {
             "add the patterns to these packages, or remove the files in `install`".to_owned()
         }
         BuildError::ClaimedTwice(_) => "make one of the two patterns narrower".to_owned(),
+        BuildError::Package(finding) => return Some(of_package(finding)),
+        BuildError::UnmatchedPattern { rule, .. } if rule.text.starts_with('!') => {
+            "remove it, or put it below the pattern that matches too much".to_owned()
+        }
         BuildError::UnmatchedPattern { .. } => {
             "the log of the install step shows what was installed".to_owned()
         }
@@ -152,9 +156,8 @@ fn of_finding(finding: &RecipeFinding) -> Option<String> {
         RecipeFinding::FolderPattern { pattern, .. } => {
             format!("write `{}**` for everything below it", pattern.as_str())
         }
-        RecipeFinding::NoSuchPackage { text, known, .. } => {
-            let name = text.as_str().trim_start_matches('=').trim();
-            did_you_mean(name, known).map_or_else(
+        RecipeFinding::NoSuchPackage { own, known, .. } => did_you_mean(own.as_str(), known)
+            .map_or_else(
                 || {
                     format!(
                         "packages of this recipe: {}; a package of another one stands without `=`",
@@ -162,15 +165,52 @@ fn of_finding(finding: &RecipeFinding) -> Option<String> {
                     )
                 },
                 |hint| hint.replace(" `", " `="),
-            )
-        }
-        RecipeFinding::Dependency { .. } => {
-            "write NAME, or NAME, one of < <= = >= >, and a version".to_owned()
+            ),
+        RecipeFinding::MainNoarch { .. } => {
+            "give the noarch package another name than the recipe's, or the recipe another name"
+                .to_owned()
         }
         RecipeFinding::NotClaimed { prefix, .. } => {
             format!("add the pattern `{prefix}/**` to the package that is to carry them")
         }
     })
+}
+
+fn of_package(finding: &PackageFinding) -> String {
+    match finding {
+        PackageFinding::Classes { .. } => {
+            "leave it out of one of them: a pattern with `!` before it takes files away".to_owned()
+        }
+        PackageFinding::Ghost { rule, .. } => format!(
+            "a package that ships something at `{}` owns it as it is; ghosts are made on the installed system",
+            rule.text
+        ),
+        PackageFinding::SystemDirectory { .. } => "remove the pattern".to_owned(),
+        PackageFinding::Noarch { .. } => {
+            "remove `noarch`, or move the file into a package without it".to_owned()
+        }
+        PackageFinding::IdleAttributes { .. } => {
+            "the log of the install step shows what was installed".to_owned()
+        }
+        PackageFinding::DirectoryAttributes {
+            directory,
+            first,
+            second,
+            ..
+        } => format!(
+            "name `{directory}` in `directories` of `{first}` and let `{second}` require `={first}`, or give \
+             both the same attributes"
+        ),
+        PackageFinding::DanglingLink { target, .. } => format!(
+            "install `{target}`, add it to `requires` where another package has it, or remove the link"
+        ),
+        PackageFinding::BuildLink { .. } => {
+            "make the link relative, or to the path on an installed system".to_owned()
+        }
+        PackageFinding::UnrequiredLink { owner, .. } => {
+            format!("add `\"={owner}\"` to `requires`, or move the link")
+        }
+    }
 }
 
 fn did_you_mean(word: &str, known: &[impl AsRef<str>]) -> Option<String> {

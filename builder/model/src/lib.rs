@@ -4,8 +4,11 @@
 //! types that can not be wrong; what holds such a value never checks it again.
 
 mod base_image;
+mod capability;
 mod config;
+mod dependency;
 mod digest;
+mod evr;
 pub mod host_path;
 mod lockfile;
 mod name;
@@ -17,18 +20,21 @@ mod text;
 mod time;
 
 pub use base_image::{ArchiveBase, BASE_IMAGE_SCHEMA, BaseImage, BaseOrigin};
+pub use capability::{CapabilityError, FileCapabilities};
 pub use config::{
     AddressPrefix, AddressPrefixError, Config, ConfigError, ConfigLimits, ConfigNetwork, Mirrors,
     Organization, Require, SourceMirror, mask_credentials,
 };
+pub use dependency::{Dependency, DependencyError, DependencyKind, RichOperator};
 pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};
+pub use evr::{Evr, EvrError};
 pub use lockfile::{
     BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedPackage, LockedSource,
     LockedTools, RecipeLock,
 };
 pub use name::{
-    Architecture, BaseName, DistributionPackage, LibraryName, NameError, PackageName, RecipeName,
-    Release, Version,
+    AccountName, Architecture, BaseName, DistributionPackage, LibraryName, NameError, PackageName,
+    RecipeName, Release, Version,
 };
 pub use path::{FilePattern, PathError, SandboxPath};
 pub use recipe::Recipe;

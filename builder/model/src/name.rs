@@ -109,6 +109,14 @@ name!(
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.+_".contains(c))
 );
 name!(
+    /// The name of a user or group on an installed system: `lantern`, `_chrony`.
+    AccountName,
+    "a user or group name of at most 31 lower-case letters, digits, `-`, `_`",
+    |text| text.len() <= 31
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
+);
+name!(
     /// The name of a distribution's package: `zlib1g-dev` (Debian policy 5.6.1), `g++`.
     DistributionPackage,
     "a distribution package name of letters, digits, `-`, `.`, `+`, `_`",
@@ -142,6 +150,14 @@ impl Architecture {
     pub const fn rpm(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// Returns what rpm puts behind the name of a package that is for one architecture: `x86-64`.
+    #[must_use]
+    pub const fn isa(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86-64",
         }
     }
 

@@ -32,7 +32,10 @@ pub use find::NodePath;
 pub use format::FormatError;
 pub(crate) use format::format;
 pub use node::places_of;
-pub use package::{ChangelogEntry, Package, Scriptlet};
+pub use package::{
+    Attributes, ChangelogEntry, FileMode, FilePatterns, FileRule, Ghost, GhostKind, ModeError,
+    Package, PackageArchitecture, RuleEffect, Scriptlet,
+};
 pub use parse::PLACEHOLDER;
 pub(crate) use yaml::{At, Number, read};
 

@@ -10,12 +10,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kiln_model::recipe::PackageArchitecture;
 use kiln_model::{BaseName, DistributionPackage, ManifestDigest, SourceDateEpoch, Version};
 
 use crate::elf::ElfEvidence;
 use crate::spec::{
-    DebugInformation, Dependency, FileKind, FileLine, PackageArchitecture, PackageInput,
-    PackagedPath, Scriptlet, ScriptletTime, SpecInput, SpecTextError,
+    DebugInformation, Dependency, FileKind, FileLine, PackageInput, PackagedPath, Scriptlet,
+    ScriptletTime, SpecInput, SpecTextError,
 };
 
 /// Says why a base has no package.
@@ -195,6 +196,9 @@ pub fn base_package(input: &BasePackageInput) -> Result<BasePackage, BasePackage
         conflicts: Vec::new(),
         obsoletes: Vec::new(),
         recommends: Vec::new(),
+        suggests: Vec::new(),
+        supplements: Vec::new(),
+        enhances: Vec::new(),
         bundled: Vec::new(),
         scriptlets: vec![
             ldconfig(ScriptletTime::AfterInstall),

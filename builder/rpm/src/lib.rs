@@ -23,8 +23,7 @@ pub use reader::{
     RpmFile, Section, TagValue,
 };
 pub use spec::{
-    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
-    FileOwner, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageArchitecture, PackageInput,
-    PackagedPath, PackagingStep, PrivateFiles, Scriptlet, ScriptletTime, SpecError, SpecInput,
-    SpecTextError, packaging_step, write_spec,
+    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileOwner,
+    PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageInput, PackagedPath, PackagingStep, PrivateFiles,
+    Scriptlet, ScriptletTime, SpecError, SpecInput, SpecTextError, packaging_step, write_spec,
 };

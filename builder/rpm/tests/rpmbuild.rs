@@ -470,6 +470,226 @@ fn slow_noarch_alone_and_packages_of_other_names_work() {
     );
 }
 
+/// What our reader and rpm say about one file, in one form.
+fn file_text(file: &kiln_rpm::PackagedFile) -> String {
+    format!(
+        "{} {:o} {}:{} {} {}",
+        file.path,
+        file.mode,
+        file.user,
+        file.group,
+        file.flags,
+        file.capabilities.as_deref().unwrap_or("-")
+    )
+}
+
+/// Each kind of relation, as rpm prints it and as we read it.
+fn check_every_relation(path: &PathBuf, package_file: &RpmFile) {
+    let relations = package_file.relations();
+    for (query, ours, expected) in [
+        (
+            "--conflicts",
+            &relations.conflicts,
+            vec!["(b unless c)", "torch > 3"],
+        ),
+        ("--obsoletes", &relations.obsoletes, vec!["candle < 2"]),
+        (
+            "--recommends",
+            &relations.recommends,
+            vec!["(d if e else f)", "matches"],
+        ),
+        ("--suggests", &relations.suggests, vec!["oil"]),
+        (
+            "--supplements",
+            &relations.supplements,
+            vec!["(night and house)"],
+        ),
+        ("--enhances", &relations.enhances, vec!["house >= 2:1-1"]),
+    ] {
+        assert_eq!(texts(ours), expected);
+        let theirs = rpm(&["-qp", query], std::slice::from_ref(path));
+        assert_eq!(theirs.lines().collect::<Vec<_>>(), expected, "{query}");
+    }
+    let requires = rpm(&["-qp", "--requires"], std::slice::from_ref(path));
+    for expected in [
+        "libdemo(x86-64) = 1:1.0-2",
+        "(one if two)",
+        "(a >= 1 with a < 2)",
+    ] {
+        assert!(requires.lines().any(|line| line == expected), "{requires}");
+        assert!(texts(&relations.requires).contains(&expected.to_owned()));
+    }
+    let provides = texts(&relations.provides);
+    for expected in ["server = 1.0", "demo = 1:1.0-2", "demo(x86-64) = 1:1.0-2"] {
+        assert!(provides.contains(&expected.to_owned()), "{provides:?}");
+    }
+}
+
+/// Each kind of line of a file list.
+fn check_every_line(path: &PathBuf, package_file: &RpmFile) {
+    let format = "[%{FILENAMES} %{FILEMODES:octal} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILEFLAGS} %{FILECAPS}\n]";
+    let theirs = rpm(
+        &["-qp", "--queryformat", format],
+        std::slice::from_ref(path),
+    );
+    // A ghost is 64, configuration 1, what stays as it was changed 16, documentation 2, a licence 128.
+    for (place, expected) in [
+        ("/etc/demo.conf", "640 demo:daemon 1 -"),
+        ("/run/demo.pid", "644 root:root 64 -"),
+        ("/usr/bin/demo", "4755 root:root 0 -"),
+        (
+            "/usr/bin/demo-script",
+            "755 root:root 0 cap_net_bind_service=ep",
+        ),
+        ("/usr/share/doc/demo/README", "644 root:root 2 -"),
+        ("/usr/share/licenses/demo/COPYING", "644 root:root 128 -"),
+        ("/var/lib/demo", "2770 root:root 64 -"),
+        ("/var/lib/demo/state", "600 demo:demo 64 -"),
+    ] {
+        let file = package_file.files().iter().find(|file| file.path == place);
+        let file = file.unwrap_or_else(|| panic!("{place}"));
+        assert_eq!(file_text(file), format!("{place} {expected}"));
+        let theirs = theirs
+            .lines()
+            .find(|line| line.starts_with(&format!("{place} ")))
+            .unwrap();
+        let mode_and_rest = theirs.split_once(' ').unwrap().1;
+        let mode = expected.split(' ').next().unwrap();
+        assert!(
+            mode_and_rest.split(' ').next().unwrap().ends_with(mode),
+            "{theirs}"
+        );
+        let rest = expected.split_once(' ').unwrap().1.trim_end_matches(" -");
+        assert!(theirs.contains(rest), "{theirs}");
+    }
+}
+
+/// The demo's packages with every kind of line and relation: what rpm reads back, and so do we.
+#[test]
+fn slow_every_key_is_read_back_by_rpm_and_by_us() {
+    if is_skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    compile(folder.path());
+    let input = demo::keys::every_key();
+    let (log, paths) = package(folder.path(), &input, &PLAIN);
+    assert!(!log.contains("warning"), "{log}");
+    let find = |paths: &[PathBuf], name: &str| {
+        let is_named = |path: &&PathBuf| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with(name)
+        };
+        paths.iter().find(is_named).unwrap().clone()
+    };
+    let path = find(&paths, "demo-1.0-2.x86_64");
+    let package_file = RpmFile::parse(&fs_err::read(&path).unwrap()).unwrap();
+    assert_eq!(package_file.nevra().to_string(), "demo-1:1.0-2.x86_64");
+    check_every_relation(&path, &package_file);
+    check_every_line(&path, &package_file);
+    let changelog = "[%{CHANGELOGTIME:day} %{CHANGELOGNAME} %{CHANGELOGTEXT}\n]";
+    assert_eq!(
+        rpm(
+            &["-qp", "--queryformat", changelog],
+            std::slice::from_ref(&path)
+        ),
+        "Mon Feb 20 2023 Ada Example <ada@example.org> - 1:1.0-2 - Say 1:1.0-2\n\
+         Sun Feb 19 2023 Ada Example <ada@example.org> - 1:1.0~rc1-1 - Say 1:1.0~rc1-1\n"
+    );
+    let meta = find(&paths, "demo-all");
+    let meta_file = RpmFile::parse(&fs_err::read(&meta).unwrap()).unwrap();
+    assert_eq!(meta_file.nevra().to_string(), "demo-all-1:1.0-2.noarch");
+    assert_eq!(meta_file.files(), []);
+    assert_eq!(texts(&meta_file.relations().requires), ["demo = 1:1.0-2"]);
+
+    let first: Vec<Vec<u8>> = paths
+        .iter()
+        .map(|path| fs_err::read(path).unwrap())
+        .collect();
+    let again = tempfile::tempdir().unwrap();
+    compile(again.path());
+    let elsewhere = Variation {
+        hostname: "elsewhere",
+        umask: "077",
+        ..PLAIN
+    };
+    let (_, paths) = package(again.path(), &input, &elsewhere);
+    let second: Vec<Vec<u8>> = paths
+        .iter()
+        .map(|path| fs_err::read(path).unwrap())
+        .collect();
+    assert!(first == second, "twice the same differs");
+}
+
+/// Asks rpm whether it takes a dependency under a tag.
+#[expect(clippy::disallowed_methods, reason = "the test asks the real rpm")]
+fn rpm_takes(folder: &Path, tag: &str, text: &str) -> bool {
+    let spec = folder.join("x.spec");
+    let lines = format!(
+        "Name: x\nVersion: 1\nRelease: 1\nSummary: x\nLicense: x\n{tag}: {text}\n%description\nx\n"
+    );
+    fs_err::write(&spec, lines).unwrap();
+    let output = Command::new("rpmspec")
+        .arg("--parse")
+        .arg(&spec)
+        .output()
+        .unwrap();
+    output.status.success()
+}
+
+/// What kiln takes, rpm takes; and of rich dependencies, what rpm does not, kiln does not.
+#[test]
+fn slow_rpm_and_kiln_agree_on_dependencies() {
+    if is_skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let atoms = [
+        "a",
+        "b >= 1",
+        "(c if d)",
+        "(c unless d)",
+        "(c and d)",
+        "(c or d)",
+        "(c with d)",
+    ];
+    let operators = [
+        "and", "or", "if", "unless", "with", "without", "else", "xor",
+    ];
+    let mut texts: Vec<String> = Vec::new();
+    for first in atoms {
+        for operator in operators {
+            texts.extend(atoms.map(|second| format!("({first} {operator} {second})")));
+        }
+        texts.push(format!("(a if b else {first})"));
+        texts.push(format!("(a or b or {first})"));
+        texts.push(format!("(a if b if {first})"));
+        texts.push(format!("({first}"));
+        texts.push(format!("({first})"));
+    }
+    let mut taken = 0;
+    for text in &texts {
+        for (kind, tag) in [
+            (kiln_model::DependencyKind::Requires, "Requires"),
+            (kiln_model::DependencyKind::Supplements, "Supplements"),
+        ] {
+            let ours = kiln_model::Dependency::parse(text, kind).is_ok();
+            // rpm takes `(a else b)`, which says nothing.
+            let expected = rpm_takes(folder.path(), tag, text) && !is_lone_else(text);
+            assert_eq!(ours, expected, "{tag}: {text}");
+            taken += usize::from(ours);
+        }
+    }
+    assert!(taken > 100, "{taken}");
+}
+
+fn is_lone_else(text: &str) -> bool {
+    text.contains(" else ") && !text.starts_with("(a if b else")
+}
+
 #[test]
 fn slow_an_unlisted_file_is_an_error() {
     if is_skipped() {

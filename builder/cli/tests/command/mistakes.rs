@@ -228,13 +228,18 @@ fn what_can_be_known_without_building_is_said() {
     );
     one(
         "    files:",
-        "    requires: [\"=dmo\", \"x >< 1\"]\n    files:",
+        "    requires: [(=dmo or x)]\n    files:",
         "error: demo: package `demo` names `=dmo`, but the recipe has no such package\n  \
-         --> recipes/demo/recipe.yaml:17:16\n   |\n17 |     requires: [\"=dmo\", \"x >< 1\"]\n   \
-         |                ^\n\nhint: did you mean `=demo`?\n\n\
-         error: demo: package `demo`: expected a dependency like `NAME`, `NAME >= 1.0` or a rich one in parentheses, got `x >< 1`\n  \
-         --> recipes/demo/recipe.yaml:17:24\n   |\n17 |     requires: [\"=dmo\", \"x >< 1\"]\n   \
-         |                        ^\n\nhint: write NAME, or NAME, one of < <= = >= >, and a version",
+         --> recipes/demo/recipe.yaml:17:16\n   |\n17 |     requires: [(=dmo or x)]\n   \
+         |                ^\n\nhint: did you mean `=demo`?",
+    );
+    one(
+        packages,
+        "packages:\n  - name: demo\n    noarch: true\n    files: [/usr/share/x]\n  - {name: more, files: [/y]}\n",
+        "error: demo: package `demo` is `noarch`, but `more` is not: rpm gives the architecture of the \
+         package with the recipe's name to all\n  \
+         --> recipes/demo/recipe.yaml:17:13\n   |\n17 |     noarch: true\n   |             ^\n\n\
+         hint: give the noarch package another name than the recipe's, or the recipe another name",
     );
     let folder = project(&recipe(
         "demo",
@@ -249,6 +254,71 @@ fn what_can_be_known_without_building_is_said() {
              --> recipes/demo/recipe.yaml:17:1\n   |\n17 | packages:\n   | ^\n\n\
              hint: add the pattern `/usr/lib/demo/**` to the package that is to carry them",
         ],
+    );
+}
+
+#[test]
+fn what_a_package_says_is_checked_at_its_line() {
+    let check = |line: &str, column: usize, error: &str, hint: &str| {
+        one(
+            "    files:",
+            &format!("    {line}\n    files:"),
+            &format!(
+                "error: {error}\n  --> recipes/demo/recipe.yaml:17:{column}\n   |\n17 |     {line}\n   \
+                 | {}^\n\nhint: {hint}",
+                " ".repeat(column - 1)
+            ),
+        );
+    };
+    check(
+        "requires: [x >< 1]",
+        16,
+        "expected one of < <= = >= > between name and version, got `><`",
+        "write NAME, or NAME, one of < <= = >= >, and a version",
+    );
+    check(
+        "recommends: [a, (b or c]",
+        21,
+        "a `(` of the rich dependency is never closed",
+        "add `)`; each operand with an operator of its own has its own pair",
+    );
+    check(
+        "supplements: [(a whit b)]",
+        19,
+        "expected one of and, or, if, unless, else, with, without in the rich dependency, got `whit`",
+        "did you mean `with`?",
+    );
+    check(
+        "attributes: [{files: /usr/bin/demo, capabilities: cap_net_bind_servce=ep}]",
+        55,
+        "unknown capability `cap_net_bind_servce`",
+        "did you mean `cap_net_bind_service`?",
+    );
+    check(
+        "attributes: [{files: /usr/bin/demo, mode: 0750}]",
+        47,
+        "expected permissions of three or four octal digits in quotes, got `0750`",
+        "for example \"0750\"",
+    );
+    check(
+        "config: [\"!/etc/demo\"]",
+        14,
+        "`!/etc/demo` takes away from the patterns before it, but is the first one",
+        "put it below the pattern that matches too much",
+    );
+}
+
+#[test]
+fn a_version_that_goes_backwards_is_shown_in_the_changelog() {
+    one(
+        "    files: [/usr/bin/demo]\n",
+        "    files: [/usr/bin/demo]\nchangelog:\n  - {date: 2026-01-02, author: A, changes: [x]}\n  \
+         - {date: 2026-01-01, author: A, version: 1.0^git1-1, changes: [x]}\n",
+        "error: `1.0^git1-1` does not sort below `1.0-1` of the entry before it: rpm would not upgrade\n  \
+         --> recipes/demo/recipe.yaml:20:44\n   |\n20 |   - {date: 2026-01-01, author: A, version: \
+         1.0^git1-1, changes: [x]}\n   |                                            ^\n\n\
+         hint: raise `release`; where upstream's versions went backwards, set `epoch`; a pre-release is \
+         written 1.0~rc1",
     );
 }
 

@@ -51,7 +51,7 @@ fn check_rpms(project: &Project<'_>) {
             "/usr/bin/demo",
             "/usr/share/licenses/demo/LICENSE",
             "/usr/share/kiln/buildinfo/demo-x86_64.json",
-            "requires: libdemo = 1.0-1",
+            "requires: libdemo(x86-64) = 1.0-1",
             "requires: libdemo.so.1()(64bit)",
             "provides: demo = 1.0-1",
         ],
@@ -84,7 +84,7 @@ fn check_rpms(project: &Project<'_>) {
             "/usr/lib64/libdemo.so",
             "/usr/lib64/libdemo.a",
             "/usr/lib64/pkgconfig/demo.pc",
-            "requires: libdemo = 1.0-1",
+            "requires: libdemo(x86-64) = 1.0-1",
             "provides: pkgconfig(demo) = 1.0",
         ],
     );

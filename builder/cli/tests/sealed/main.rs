@@ -16,6 +16,7 @@ mod interrupts;
 mod limits;
 mod links;
 mod oddities;
+mod packages;
 mod places;
 mod project;
 mod refusals;

@@ -2,12 +2,16 @@
 
 use std::fmt;
 
+use crate::capability::CapabilityError;
+use crate::dependency::DependencyError;
 use crate::digest::DigestError;
+use crate::evr::{Evr, EvrError};
 use crate::name::NameError;
 use crate::path::PathError;
+use crate::recipe::package::ModeError;
 use crate::source::LocationError;
 use crate::text::TextError;
-use crate::time::DateError;
+use crate::time::{CalendarDate, DateError};
 
 /// Line and column in a file, both counted from 1.
 ///
@@ -199,6 +203,50 @@ pub enum Cause {
     /// A date does not.
     #[error(transparent)]
     Date(#[from] DateError),
+    /// A dependency does not.
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
+    /// Capabilities do not.
+    #[error(transparent)]
+    Capability(#[from] CapabilityError),
+    /// Permissions do not.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
+    /// An epoch, version and release do not.
+    #[error(transparent)]
+    Evr(#[from] EvrError),
+    /// The newest changelog entry is about another version than the recipe.
+    #[error("expected the recipe's own `{expected}` in its newest changelog entry, got `{actual}`")]
+    ChangelogNewest {
+        /// The recipe's.
+        expected: Box<Evr>,
+        /// The entry's.
+        actual: Box<Evr>,
+    },
+    /// A changelog entry is about a version that rpm takes for as new as that of the entry before it.
+    #[error(
+        "`{version}` does not sort below `{before}` of the entry before it: rpm would not upgrade"
+    )]
+    ChangelogOrder {
+        /// What the entry before it announces.
+        before: Box<Evr>,
+        /// What this one does.
+        version: Box<Evr>,
+    },
+    /// A changelog entry is newer than the one before it.
+    #[error("the entry of {date} comes after the one of {before}: newest first")]
+    ChangelogDate {
+        /// The day of the entry before it.
+        before: CalendarDate,
+        /// The day of this one.
+        date: CalendarDate,
+    },
+    /// A list begins with what it leaves out.
+    #[error("`{pattern}` takes away from the patterns before it, but is the first one")]
+    NothingBefore {
+        /// The text as it was given.
+        pattern: String,
+    },
     /// A list that must hold something is empty.
     #[error("expected at least one of `{what}`")]
     Empty {

@@ -90,6 +90,22 @@ impl Cause {
                 "write it like 12: no sign, point, exponent, prefix, leading zero or quotes".to_owned()
             }
             Self::Name(error) => return hint_on_name(error),
+            Self::Dependency(error) => return error.hint(),
+            Self::Capability(error) => return error.hint(),
+            Self::Mode(_) => "for example \"0750\"".to_owned(),
+            Self::Evr(_) => "for example \"1.6.18-1\"".to_owned(),
+            Self::ChangelogNewest { expected, .. } => {
+                format!("add an entry for `{expected}` above it, or leave `version` out")
+            }
+            Self::ChangelogOrder { .. } => {
+                "raise `release`; where upstream's versions went backwards, set `epoch`; a pre-release is \
+                 written 1.0~rc1"
+                    .to_owned()
+            }
+            Self::NothingBefore { .. } => "put it below the pattern that matches too much".to_owned(),
+            Self::Empty {
+                what: "files or requires",
+            } => "a package without files needs others: `requires: [\"=NAME\"]`".to_owned(),
             Self::Placeholder { .. } => {
                 "replace it; the comment that `kiln new` left beside it says by what".to_owned()
             }

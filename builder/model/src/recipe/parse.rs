@@ -15,14 +15,15 @@ use super::{
     RECIPE_SCHEMA, Recipe, Repacked, Source, Steps,
 };
 use crate::digest::Digest;
-use crate::name::{DistributionPackage, LibraryName, Release};
+use crate::evr::Evr;
+use crate::name::{DistributionPackage, LibraryName, Release, Version};
 use crate::path::{FilePattern, SandboxPath};
 use crate::text::Prose;
 use crate::time::{CalendarDate, SourceDateEpoch};
 
 mod package;
 
-use package::{changelog_entry, packages};
+use package::{changelog, packages};
 
 /// What `kiln new` writes where only people know the value.
 pub const PLACEHOLDER: &str = "FILL-IN";
@@ -57,14 +58,19 @@ impl At<Number> {
 impl<T> At<T> {
     /// Returns whether the value stands in quotes in its file.
     pub(crate) fn is_quoted(&self, file: &str) -> bool {
+        self.text_from(file).starts_with(['"', '\''])
+    }
+
+    /// Returns what stands in the value's line from its start on.
+    pub(crate) fn text_from<'a>(&self, file: &'a str) -> &'a str {
         let index = |number: u64| {
             usize::try_from(number)
                 .unwrap_or(usize::MAX)
                 .saturating_sub(1)
         };
-        let line = file.lines().nth(index(self.place.line));
-        let start = line.and_then(|line| line.chars().nth(index(self.place.column)));
-        matches!(start, Some('"' | '\''))
+        let line = file.lines().nth(index(self.place.line)).unwrap_or_default();
+        let start = line.char_indices().nth(index(self.place.column));
+        start.map_or("", |(start, _)| &line[start..])
     }
 
     pub(crate) fn error(&self, cause: impl Into<Cause>) -> YamlError {
@@ -137,23 +143,23 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
     refuse_unquoted(text, &shape.version)?;
     let main = format!("{}-{}", shape.name.value, shape.version.value);
     let sources = sources(text, &shape.sources, &main)?;
-    let changelog = shape
-        .changelog
-        .iter()
-        .map(changelog_entry)
-        .collect::<Parsed<Vec<_>>>()?;
+    let (version, release) = (
+        shape.version.parse::<Version>()?,
+        release(text, &shape.release)?,
+    );
+    let epoch = shape.epoch.as_ref().map(|epoch| epoch.number(text, 0));
+    let epoch = epoch.transpose()?;
+    let evr = Evr::new(epoch, version.clone(), release.clone());
+    let changelog = changelog(&shape.changelog, &evr)?;
     let source_date = source_date(shape.source_date.as_ref(), &sources, &changelog)?;
     let default_prefix = At {
         value: format!("/usr/lib/{name}"),
         place: shape.name.place,
     };
     Ok(Recipe {
-        version: shape.version.parse()?,
-        release: release(text, &shape.release)?,
-        epoch: match &shape.epoch {
-            Some(epoch) => Some(epoch.number(text, 0)?),
-            None => None,
-        },
+        version,
+        release,
+        epoch,
         summary: shape.summary.parse()?,
         description: shape
             .description
@@ -178,7 +184,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
             .collect::<Parsed<_>>()?,
         libraries: libraries(text, &shape.libraries)?,
         steps: steps(&shape.steps)?,
-        packages: packages(&shape)?,
+        packages: packages(text, &shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
         source_date,
         changelog,

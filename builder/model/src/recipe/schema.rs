@@ -13,7 +13,9 @@ use super::yaml::{At, Number};
 
 mod package;
 
-pub(crate) use package::{ChangelogSchema, PackageSchema, ScriptletSchema};
+pub(crate) use package::{
+    AttributesSchema, ChangelogSchema, GhostKindSchema, GhostSchema, PackageSchema, ScriptletSchema,
+};
 
 /// One upstream source, and the RPM packages or the library that it yields.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -5,6 +5,7 @@ use crate::text::TextError;
 
 mod arbitrary;
 mod hostile;
+mod packages;
 
 const GOOD: &str = r#"schema: 1
 name: demo
@@ -137,13 +138,6 @@ fn more_mistakes_are_named_with_their_place() {
             key: "name".into(),
             first: Place { line: 2, column: 1 },
         },
-    );
-    check(
-        "[/usr/bin/demo]",
-        "[]",
-        21,
-        12,
-        Cause::Empty { what: "files" },
     );
     check(
         "{choice: system, package: {debian: zlib1g-dev}}",

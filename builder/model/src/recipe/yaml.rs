@@ -169,13 +169,14 @@ fn translate(text: &str, error: &serde_yaml::Error) -> YamlError {
 
 /// The parser's words for what has no variant of its own, in ours.
 fn cause_in_words(message: &str) -> Cause {
-    const SHAPES: [(&str, &str); 5] = [
+    const SHAPES: [(&str, &str); 6] = [
         (
             "expected string scalar",
             "one value here, not a list or keys",
         ),
         ("expected sequence start", "a list here"),
         ("expected mapping start", "keys with values here"),
+        ("invalid boolean", "`true` or `false`"),
         (
             "cannot deserialize null into string",
             "a text here, got nothing",

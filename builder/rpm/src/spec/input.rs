@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use kiln_model::recipe::{FileMode, PackageArchitecture};
 use kiln_model::{
-    CalendarDate, LibraryName, PackageName, Release, SandboxPath, SourceDateEpoch, Version,
+    CalendarDate, DependencyKind, LibraryName, PackageName, Release, SandboxPath, SourceDateEpoch,
+    Version,
 };
 
 use super::text;
@@ -80,19 +82,16 @@ pub struct PackageInput {
     pub obsoletes: Vec<Dependency>,
     /// Weak requirements.
     pub recommends: Vec<Dependency>,
+    /// Weaker ones: hints.
+    pub suggests: Vec<Dependency>,
+    /// Reverse weak requirements.
+    pub supplements: Vec<Dependency>,
+    /// Reverse hints.
+    pub enhances: Vec<Dependency>,
     /// Libraries of others that it carries: `Provides: bundled(openssl) = 3.0.20`.
     pub bundled: Vec<BundledLibrary>,
     /// What runs when it is installed or removed.
     pub scriptlets: Vec<Scriptlet>,
-}
-
-/// Whether a package holds machine code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PackageArchitecture {
-    /// Built for one architecture.
-    Native,
-    /// The same everywhere.
-    Noarch,
 }
 
 /// A library of somebody else's that a package carries.
@@ -169,8 +168,10 @@ pub enum FileKind {
     Documentation,
     /// A licence's text.
     License,
-    /// Owned, not shipped: written at run time.
+    /// Owned, not shipped: a file that is written at run time.
     Ghost,
+    /// Owned, not shipped: a directory that is made at run time.
+    GhostDirectory,
 }
 
 /// Who owns a file. The names must exist where the package is installed.
@@ -180,28 +181,6 @@ pub struct FileOwner {
     pub user: String,
     /// Group name.
     pub group: String,
-}
-
-/// Permission bits, set-id and sticky included: at most `0o7777`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FileMode(u16);
-
-impl FileMode {
-    /// Wraps permission bits; `None` when other bits are set.
-    #[must_use]
-    pub const fn new(bits: u16) -> Option<Self> {
-        if bits <= 0o7777 {
-            Some(Self(bits))
-        } else {
-            None
-        }
-    }
-
-    /// Returns the bits.
-    #[must_use]
-    pub const fn bits(self) -> u16 {
-        self.0
-    }
 }
 
 /// A piece of shell that rpm runs around installation.
@@ -332,40 +311,17 @@ impl Dependency {
     }
 }
 
-fn is_dependency(text: &str) -> bool {
-    let is_name = |name: &str| {
-        name.starts_with(|c: char| c.is_ascii_alphanumeric() || "/_".contains(c))
-            && name
-                .chars()
-                .all(|c| c.is_ascii_graphic() && !",%\"'\\`$".contains(c))
-    };
-    let is_version = |version: &str| {
-        version.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && version
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || ".+~^_-:".contains(c))
-    };
-    if text.starts_with('(') {
-        return text.ends_with(')')
-            && text
-                .chars()
-                .all(|c| (c.is_ascii_graphic() || c == ' ') && !"%\"\\".contains(c));
-    }
-    match text.split(' ').collect::<Vec<_>>().as_slice() {
-        [name] => is_name(name),
-        [name, "<" | "<=" | "=" | ">=" | ">", version] => is_name(name) && is_version(version),
-        _ => false,
-    }
-}
-
 impl FromStr for Dependency {
     type Err = SpecTextError;
 
     fn from_str(text: &str) -> Result<Self, SpecTextError> {
-        if is_dependency(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(SpecTextError::Dependency(text.to_owned()))
+        // Each operator is possible under one of the two.
+        let parsed = [DependencyKind::Requires, DependencyKind::Supplements]
+            .map(|kind| kiln_model::Dependency::parse(text, kind).ok());
+        let is_whole = |d: &kiln_model::Dependency| d.own().is_empty() && text.trim() == text;
+        match parsed.into_iter().flatten().find(is_whole) {
+            Some(dependency) => Ok(Self(dependency.resolve(ToString::to_string))),
+            None => Err(SpecTextError::Dependency(text.to_owned())),
         }
     }
 }

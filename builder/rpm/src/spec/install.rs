@@ -66,14 +66,16 @@ fn write_copy(spec: &mut String, input: &SpecInput) {
 }
 
 fn write_ghosts(spec: &mut String, input: &SpecInput) {
-    let files = input.packages.iter().flat_map(|package| &package.files);
-    for file in files.filter(|file| file.kind == FileKind::Ghost) {
-        let path = text::shell(file.path.as_str());
-        let _ = writeln!(
-            spec,
-            "test -e \"%{{buildroot}}\"{path} || {{ mkdir -p \"$(dirname \"%{{buildroot}}\"{path})\"; \
-             : > \"%{{buildroot}}\"{path}; }}"
-        );
+    for file in input.packages.iter().flat_map(|package| &package.files) {
+        let path = format!("\"%{{buildroot}}\"{}", text::shell(file.path.as_str()));
+        let _ = match file.kind {
+            FileKind::Ghost => writeln!(
+                spec,
+                "test -e {path} || test -L {path} || {{ mkdir -p \"$(dirname {path})\"; : > {path}; }}"
+            ),
+            FileKind::GhostDirectory => writeln!(spec, "mkdir -p {path}"),
+            _ => continue,
+        };
     }
 }
 

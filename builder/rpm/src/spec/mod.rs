@@ -11,9 +11,8 @@ mod sections;
 mod text;
 
 pub use input::{
-    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
-    FileOwner, PackageArchitecture, PackageInput, PackagedPath, PrivateFiles, Scriptlet,
-    ScriptletTime, SpecInput, SpecTextError,
+    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileOwner,
+    PackageInput, PackagedPath, PrivateFiles, Scriptlet, ScriptletTime, SpecInput, SpecTextError,
 };
 pub use packaging::{PACKAGING_DESTDIR, PACKAGING_SOURCES, PackagingStep, packaging_step};
 
@@ -21,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use kiln_model::PackageName;
+use kiln_model::recipe::PackageArchitecture;
 
 /// Says why no spec can be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use kiln_model::PackageName;
+use kiln_model::recipe::PackageArchitecture;
 
 use super::input::{
-    ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, PackageArchitecture,
-    PackageInput, SpecInput,
+    ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, PackageInput, SpecInput,
 };
 use super::text::{self, Comments};
 use super::{SpecError, install};
@@ -74,12 +74,15 @@ fn write_relations(spec: &mut String, package: &PackageInput) {
     if package.architecture == PackageArchitecture::Noarch {
         spec.push_str("BuildArch: noarch\n");
     }
-    let relations: [(&str, &[Dependency]); 5] = [
+    let relations: [(&str, &[Dependency]); 8] = [
         ("Requires", &package.requires),
         ("Provides", &package.provides),
         ("Conflicts", &package.conflicts),
         ("Obsoletes", &package.obsoletes),
         ("Recommends", &package.recommends),
+        ("Suggests", &package.suggests),
+        ("Supplements", &package.supplements),
+        ("Enhances", &package.enhances),
     ];
     for (tag, dependencies) in relations {
         for dependency in dependencies {
@@ -209,6 +212,7 @@ fn write_file(spec: &mut String, file: &FileLine) -> Result<(), SpecError> {
         FileKind::Documentation => "%doc ",
         FileKind::License => "%license ",
         FileKind::Ghost => "%ghost ",
+        FileKind::GhostDirectory => "%ghost %dir ",
     };
     let _ = writeln!(spec, "{kind}\"{}\"", text::escape(file.path.as_str()));
     Ok(())

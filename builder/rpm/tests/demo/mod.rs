@@ -6,14 +6,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that fails is a failed test")]
 
+pub mod keys;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use kiln_model::recipe::{FileMode, PackageArchitecture};
 use kiln_model::{Architecture, SourceDateEpoch};
 use kiln_rpm::{
-    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
-    PackageArchitecture, PackageInput, PackagedPath, PrivateFiles, Scriptlet, ScriptletTime,
-    SpecInput, packaging_step, write_spec,
+    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, PackageInput,
+    PackagedPath, PrivateFiles, Scriptlet, ScriptletTime, SpecInput, packaging_step, write_spec,
 };
 
 /// 2023-02-20, the date of the demo.
@@ -256,6 +258,9 @@ fn empty(name: &str, architecture: PackageArchitecture) -> PackageInput {
         conflicts: vec![],
         obsoletes: vec![],
         recommends: vec![],
+        suggests: vec![],
+        supplements: vec![],
+        enhances: vec![],
         bundled: vec![],
         scriptlets: vec![],
     }

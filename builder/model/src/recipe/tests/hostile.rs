@@ -357,7 +357,7 @@ fn keys_are_known_and_stand_once() {
         missing("released"),
     );
     row("{use: autotools}", "{}", "18:8", missing("use"));
-    row("    files: [/usr/bin/demo]\n", "", "20:5", missing("files"));
+    row("name: demo\n    files", "files", "20:5", missing("name"));
     let error = Recipe::parse(GOOD.replace("files:", "file:").as_bytes(), "demo").unwrap_err();
     assert_eq!(error.place.to_string(), "21:5");
     assert_eq!(error.cause.hint().as_deref(), Some("did you mean `files`?"));
