@@ -176,32 +176,21 @@ pub(crate) fn findings(recipe: &Recipe) -> Vec<RecipeFinding> {
         found.extend(unclaimed_libraries(recipe));
     }
     found.extend(main_noarch(recipe));
-    let mut seen: Vec<(&FileRule, Rule)> = Vec::new();
+    let mut seen: Vec<Rule> = Vec::new();
     for package in &recipe.packages {
-        for (key, patterns) in package.claims() {
-            for item in patterns.rules() {
-                let rule = Rule::new(&package.name, key, item.as_str());
-                found.extend(pattern_finding(recipe, &rule, item.pattern()));
-                let is_same = |(earlier, owner): &&(&FileRule, Rule)| {
-                    *earlier == item && owner.package != package.name
-                };
-                match seen.iter().find(is_same) {
-                    Some((_, first)) if item.effect() == RuleEffect::Take => {
-                        found.push(RecipeFinding::SamePattern {
-                            recipe: recipe.name.clone(),
-                            first: first.clone(),
-                            second: rule,
-                        });
-                    }
-                    _ => seen.push((item, rule)),
-                }
-            }
+        for (rule, pattern) in patterns(package) {
+            found.extend(pattern_finding(recipe, &rule, &pattern));
         }
-        let directories = package.directories.iter().map(|p| ("directories", p));
-        let attributes = package.attributes.iter().map(|a| ("attributes", &a.files));
-        for (key, pattern) in directories.chain(attributes) {
-            let rule = Rule::new(&package.name, key, pattern.as_str());
-            found.extend(pattern_finding(recipe, &rule, pattern));
+        for rule in whole_claims(package) {
+            let is_same = |first: &&Rule| first.text == rule.text && first.package != rule.package;
+            match seen.iter().find(is_same) {
+                Some(first) => found.push(RecipeFinding::SamePattern {
+                    recipe: recipe.name.clone(),
+                    first: first.clone(),
+                    second: rule,
+                }),
+                None => seen.push(rule),
+            }
         }
         found.extend(dependency_findings(recipe, package));
     }
@@ -214,6 +203,39 @@ pub(crate) fn all_findings(loaded: &LoadedRecipe) -> Vec<RecipeFinding> {
     let services = service_findings(loaded).into_iter();
     found.extend(services.map(|finding| RecipeFinding::Service(Box::new(finding))));
     found
+}
+
+/// Returns every pattern and path of a package.
+fn patterns(package: &Package) -> Vec<(Rule, FilePattern)> {
+    let mut all = Vec::new();
+    for (key, patterns) in package.claims() {
+        let rules = patterns.rules().iter();
+        all.extend(rules.map(|item| (key, item.as_str(), item.pattern().clone())));
+    }
+    let directories = package.directories.iter();
+    all.extend(directories.map(|pattern| ("directories", pattern.as_str(), pattern.clone())));
+    // A path that a recipe can have has no character that means something in a pattern.
+    let ghosts = package.ghost.iter().map(|ghost| ghost.path.as_str());
+    all.extend(ghosts.filter_map(|path| Some(("ghost", path, path.parse().ok()?))));
+    let attributes = package.attributes.iter().map(|item| &item.files);
+    all.extend(attributes.map(|pattern| ("attributes", pattern.as_str(), pattern.clone())));
+    let rule = |(key, text, pattern)| (Rule::new(&package.name, key, text), pattern);
+    all.into_iter().map(rule).collect()
+}
+
+/// Returns the rules that claim all that they match: those of lists that leave nothing out, and ghosts.
+fn whole_claims(package: &Package) -> Vec<Rule> {
+    let mut claims = Vec::new();
+    for (key, patterns) in package.claims() {
+        let is_whole = |item: &FileRule| item.effect() == RuleEffect::Take;
+        if patterns.rules().iter().all(is_whole) {
+            let rules = patterns.rules().iter().map(FileRule::as_str);
+            claims.extend(rules.map(|text| Rule::new(&package.name, key, text)));
+        }
+    }
+    let ghosts = package.ghost.iter().map(|ghost| ghost.path.as_str());
+    claims.extend(ghosts.map(|path| Rule::new(&package.name, "ghost", path)));
+    claims
 }
 
 /// rpm has no way to say it.

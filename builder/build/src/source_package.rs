@@ -12,6 +12,7 @@ use kiln_rpm::{
     UnpackedSource, made_archive,
 };
 
+use crate::claim::claim_in;
 use crate::compile::fetch_missing;
 use crate::error::BuildError;
 use crate::folder::{create_folders, set_mode, write_file};
@@ -60,6 +61,7 @@ impl Sources {
             path.parse()
                 .map_err(|error: kiln_rpm::SpecTextError| BuildError::PathRefused {
                     recipe: product.node.recipe.clone(),
+                    rule: claim_in(recipe(product.node), path),
                     reason: error.to_string(),
                 })
         });

@@ -2,11 +2,7 @@
 //! in the same base image: the same files, modes, owners, marks, dependencies and scriptlets, but for
 //! the differences listed here. Run by `make test-slow`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test that can not go on has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use kiln_model::{Digest, SourceDateEpoch};
 use kiln_rpm::{
-    BuildRequirement, DebugInformation, FileKind, FileLine, PackageArchitecture, PackageInput,
+    BuildRequirement, DebugInformation, FileKind, FileLine, PackageInput,
     PackagedFileKind, PatchFile, PrivateFiles, RebuildNode, RebuildSteps, RpmFile, SourceFile,
     SourcePackage, SpecInput, UnpackedSource, write_spec,
 };
@@ -192,18 +192,22 @@ fn package() -> PackageInput {
     ]
     .map(|(path, kind)| FileLine::new(path.parse().unwrap(), kind))
     .into();
-    files[0].mode = kiln_rpm::FileMode::new(0o4755);
+    files[0].mode = kiln_model::recipe::FileMode::new(0o4755);
     PackageInput {
         name: "demo".parse().unwrap(),
         summary: "Demo".to_owned(),
         description: "Demo.".to_owned(),
-        architecture: PackageArchitecture::Native,
+        architecture: kiln_model::recipe::PackageArchitecture::Native,
         files,
         requires: vec![],
         provides: vec![],
         conflicts: vec![],
         obsoletes: vec![],
         recommends: vec![],
+        suggests: vec![],
+        supplements: vec![],
+        enhances: vec![],
+        ordering: vec![],
         bundled: vec![],
         scriptlets: vec![],
     }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use kiln_model::PackageName;
-use kiln_model::recipe::{Package, SystemUser};
-use kiln_rpm::{FileKind, FileLine, FileMode, FileOwner, SpecTextError};
+use kiln_model::recipe::{FileMode, Package, SystemUser};
+use kiln_rpm::{FileKind, FileLine, FileOwner, SpecTextError};
 
 use super::finding::ServiceFinding;
 use super::ready;
 use crate::error::BuildError;
 use crate::lint::RecipeFinding;
 use crate::project::LoadedRecipe;
-use crate::split::is_system_directory;
+use crate::owner::is_system_directory;
 use crate::stage::{Stage, path_taken};
 
 /// A folder that a package owns for a user.

@@ -7,6 +7,7 @@ use kiln_model::recipe::{Package, UNIT_FOLDER, UnitPreset, is_system_account};
 
 use super::finding::{ServiceFinding, UnitText};
 use super::unit::{IsEnabled, Surroundings, UnitMistake, mistakes, nearest_program};
+use crate::claim::claim;
 use crate::project::LoadedRecipe;
 use crate::split::unmerged;
 
@@ -89,7 +90,7 @@ fn unit_findings(loaded: &LoadedRecipe, package: &Package) -> Vec<ServiceFinding
         let mut installs = package.services.install.iter();
         let Some(item) = installs.find(|item| item.to.as_str() == path) else {
             // What the install step leaves is looked at when it is there.
-            if !package.files.iter().any(|pattern| pattern.matches(&path)) {
+            if claim(package, &path).is_none() {
                 found.push(ServiceFinding::UnitNotShipped {
                     recipe: recipe.name.clone(),
                     package: package.name.clone(),
@@ -132,7 +133,7 @@ pub(super) const fn is_enabled(preset: UnitPreset) -> IsEnabled {
 fn missing_program(recipe: &Recipe, package: &Package, program: &str) -> Option<UnitMistake> {
     let is_shipped = recipe.packages.iter().any(|package| {
         let mut installs = package.services.install.iter();
-        package.files.iter().any(|pattern| pattern.matches(program))
+        claim(package, program).is_some()
             || installs.any(|item| item.to.as_str() == program)
     });
     let is_system = SYSTEM_PROGRAMS

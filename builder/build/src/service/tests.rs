@@ -289,7 +289,7 @@ fn file_lists_say_who_owns_what() {
         });
         let lines = file_lines(&recipe.packages[0], lines.collect()).unwrap();
         let shown = lines.iter().map(|line| {
-            let mode = line.mode.map_or(0, kiln_rpm::FileMode::bits);
+            let mode = line.mode.map_or(0, kiln_model::recipe::FileMode::bits);
             let owner = line.owner.as_ref();
             let owner = owner.map_or(String::new(), |o| format!(" {}:{}", o.user, o.group));
             format!("{:?} {mode:04o}{owner} {}", line.kind, line.path)

@@ -235,6 +235,24 @@ fn what_can_be_known_without_building_is_said() {
     );
     one(
         packages,
+        "packages:\n  - name: demo\n    ghost: [{path: /run/demo}]\n  - {name: more, files: [/run/demo]}\n",
+        "error: demo: the pattern `/run/demo` stands in both `demo` and `more`\n  \
+         --> recipes/demo/recipe.yaml:17:20\n   |\n17 |     ghost: [{path: /run/demo}]\n   \
+         |                    ^\n  \
+         --> recipes/demo/recipe.yaml:18:26\n   |\n18 |   - {name: more, files: [/run/demo]}\n   \
+         |                          ^\n\n\
+         hint: keep it in one of the two",
+    );
+    one(
+        packages,
+        "packages:\n  - name: demo\n    ghost: [{path: /lib/demo}]\n",
+        "error: demo: the pattern `/lib/demo` lies below `/lib`, which is a link to `/usr/lib`\n  \
+         --> recipes/demo/recipe.yaml:17:20\n   |\n17 |     ghost: [{path: /lib/demo}]\n   \
+         |                    ^\n\n\
+         hint: write `/usr/lib/demo`, and install there",
+    );
+    one(
+        packages,
         "packages:\n  - name: demo\n    noarch: true\n    files: [/usr/share/x]\n  - {name: more, files: [/y]}\n",
         "error: demo: package `demo` is `noarch`, but `more` is not: rpm gives the architecture of the \
          package with the recipe's name to all\n  \
