@@ -130,15 +130,21 @@ pub(crate) fn read_rpms(
     what: &str,
     packaged: &Packaged,
 ) -> Result<Vec<RpmFile>, BuildError> {
-    let read = |rpm: &PackagedRpm| {
-        let bytes = shop.store.read_blob(&rpm.sha256)?;
-        RpmFile::parse(&bytes).map_err(|error| BuildError::Rpm {
-            recipe: what.to_owned(),
-            file: rpm.file.clone(),
-            reason: error.to_string(),
-        })
-    };
-    packaged.rpms.iter().map(read).collect()
+    packaged.rpms.iter().map(|rpm| read_rpm(shop, what, rpm)).collect()
+}
+
+/// Reads one package back.
+pub(crate) fn read_rpm(
+    shop: &Workshop<'_>,
+    what: &str,
+    rpm: &PackagedRpm,
+) -> Result<RpmFile, BuildError> {
+    let bytes = shop.store.read_blob(&rpm.sha256)?;
+    RpmFile::parse(&bytes).map_err(|error| BuildError::Rpm {
+        recipe: what.to_owned(),
+        file: rpm.file.clone(),
+        reason: error.to_string(),
+    })
 }
 
 fn output_rpm(

@@ -236,7 +236,7 @@ impl Memory {
         let mut rpms = Vec::new();
         for file in &mut output.files {
             let found = self.check(file)?;
-            if file.rpm.is_some() {
+            if file.rpm.is_some() && file.path.starts_with("rpms") {
                 rpms.push((file.path.clone(), found.size()));
             }
         }

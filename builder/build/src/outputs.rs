@@ -9,7 +9,7 @@ use kiln_model::{BaseName, Digest, RecipeName, ReleasedLock};
 use kiln_rpm::RpmFile;
 
 use crate::compile::Built;
-use crate::documents::{Document, Facts, documents, read_rpms};
+use crate::documents::{Document, Facts, documents, read_rpm, read_rpms};
 use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::kiln_base::package_base;
@@ -265,7 +265,8 @@ pub(crate) fn base_output(
     }))
 }
 
-/// Returns what the packages are, none of which was released with other content.
+/// Returns what the packages are, the source package last, none of which was released with other
+/// content.
 fn checked_identities(
     shop: &Workshop<'_>,
     plan: &Plan,
@@ -273,7 +274,8 @@ fn checked_identities(
     rpms: &[RpmFile],
     packaged: &Packaged,
 ) -> Result<Vec<RpmIdentity>, BuildError> {
-    let identities: Vec<RpmIdentity> = rpms.iter().map(rpm_identity).collect();
+    let mut identities: Vec<RpmIdentity> = rpms.iter().map(rpm_identity).collect();
+    identities.push(rpm_identity(&read_rpm(shop, what, &packaged.source_rpm)?));
     let inputs = || Ok(named_inputs(&shop.store.read_blob(&packaged.key.0)?));
     check_released(&plan.released, what, &identities, inputs)?;
     for rpm in rpms {
@@ -322,26 +324,26 @@ fn write_output(
     let spec_path = PathBuf::from(format!("specs/{name}.spec"));
     summary.write(&shop.output.join(&spec_path), &spec)?;
     let mut files = vec![RememberedFile::with_digest(&spec_path, packaged.spec)];
-    for (rpm, identity) in packaged.rpms.iter().zip(identities) {
+    let binary = packaged.rpms.iter().map(|rpm| {
+        let path = Path::new("rpms").join(rpm.architecture());
+        (path, rpm)
+    });
+    let source = (PathBuf::from("srpms"), &packaged.source_rpm);
+    let all = binary.chain(std::iter::once(source));
+    for ((folder, rpm), identity) in all.zip(identities) {
         check()?;
-        let path = Path::new("rpms").join(rpm.architecture()).join(&rpm.file);
+        let path = folder.join(&rpm.file);
         let signed = Subject::Package(identity.content).signed(shop.store)?;
         let signed = signed.and_then(|signed| signed.files.into_iter().next());
         let sha256 = signed.map_or(rpm.sha256, |signed| signed.sha256);
         let bytes = shop.store.read_blob(&sha256)?;
         summary.write(&shop.output.join(&path), &bytes)?;
         files.push(RememberedFile::of_package(&path, sha256, identity.clone()));
-        summary
-            .rpms
-            .entry(name.to_owned())
-            .or_default()
-            .push((path, rpm.size));
+        if folder.starts_with("rpms") {
+            let rpms = summary.rpms.entry(name.to_owned()).or_default();
+            rpms.push((path, rpm.size));
+        }
     }
-    let source = &packaged.source_rpm;
-    let path = Path::new("srpms").join(&source.file);
-    let bytes = shop.store.read_blob(&source.sha256)?;
-    summary.write(&shop.output.join(&path), &bytes)?;
-    files.push(RememberedFile::with_digest(&path, source.sha256));
     let mut has_new_provenance = false;
     for (path, bytes) in documents {
         check()?;
