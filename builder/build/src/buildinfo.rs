@@ -58,7 +58,6 @@ fn recipe_info(
     let built = &product.built[node];
     let mut info = json!({
         "recipe": loaded.recipe,
-        "recipe-file": loaded.digest,
         "lock": lock,
         "prefix": node.prefix.path(),
         "build-key": built.key,

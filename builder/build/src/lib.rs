@@ -4,12 +4,14 @@
 //! that is done by the store, the engine and the report that a [`Workshop`] holds.
 
 mod buildinfo;
+mod bundled_code;
 mod check;
 mod compile;
 mod documents;
 mod draft;
 mod error;
 mod evidence;
+mod flags;
 mod folder;
 mod format;
 mod graph;

@@ -72,7 +72,7 @@ pub(crate) fn package(
     let mut stage = Stage::new(shop, product)?;
     place_files(loaded, &mut stage)?;
     let evidence = Evidence::collect(&stage)?;
-    evidence.check(recipe)?;
+    evidence.check(shop, product)?;
     for package in &recipe.packages {
         let path = format!(
             "/usr/share/kiln/buildinfo/{}-{}.json",

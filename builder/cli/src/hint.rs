@@ -90,6 +90,11 @@ pub fn of_build(error: &BuildError) -> Option<String> {
         BuildError::Unclaimed { .. } => {
             "add the patterns to these packages, or remove the files in `install`".to_owned()
         }
+        BuildError::Evidence { weak, .. } if !weak.is_empty() => {
+            "compile with $CFLAGS, $CXXFLAGS and $LDFLAGS; what can not be otherwise is said under \
+             `hardening`, with a reason"
+                .to_owned()
+        }
         BuildError::ClaimedTwice(_) => "make one of the two patterns narrower".to_owned(),
         BuildError::UnmatchedPattern { .. } => {
             "the log of the install step shows what was installed".to_owned()

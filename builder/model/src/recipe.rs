@@ -7,7 +7,9 @@ mod comments;
 mod error;
 mod find;
 mod format;
+mod hardening;
 mod hint;
+mod lint;
 mod node;
 mod order;
 mod package;
@@ -32,6 +34,8 @@ pub use error::{Cause, Place, YamlError, nearest};
 pub use find::NodePath;
 pub use format::FormatError;
 pub(crate) use format::format;
+pub use hardening::{HardeningException, Protection};
+pub use lint::LintException;
 pub use node::places_of;
 pub use package::{ChangelogEntry, Package, Scriptlet};
 pub use parse::PLACEHOLDER;
@@ -83,6 +87,12 @@ pub struct Recipe {
     pub libraries: BTreeMap<LibraryName, Library>,
     /// How it is built.
     pub steps: Steps,
+    /// Protections that it does without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hardening: Vec<HardeningException>,
+    /// Warnings of rpmlint that are explained. No input of any output.
+    #[serde(skip)]
+    pub lint_allow: Vec<LintException>,
     /// The RPM packages; none for a library that only others bundle.
     pub packages: Vec<Package>,
     /// Where the libraries that it bundles live.

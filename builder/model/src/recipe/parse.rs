@@ -14,6 +14,7 @@ use super::{
     ChangelogEntry, Check, Choice, Decision, Distribution, Identity, Library, Link, Patch, Preset,
     RECIPE_SCHEMA, Recipe, Repacked, Source, Steps,
 };
+use super::{hardening, lint};
 use crate::digest::Digest;
 use crate::name::{DistributionPackage, LibraryName, Release};
 use crate::path::{FilePattern, SandboxPath};
@@ -179,6 +180,8 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
             .collect::<Parsed<_>>()?,
         libraries: libraries(text, &shape.libraries)?,
         steps: steps(&shape.steps)?,
+        hardening: hardening::exceptions(&shape.hardening)?,
+        lint_allow: lint::exceptions(&shape.lint_allow)?,
         packages: packages(text, &shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
         source_date,
