@@ -4,12 +4,14 @@
 //! that is done by the store, the engine and the report that a [`Workshop`] holds.
 
 mod buildinfo;
+mod bundled_code;
 mod check;
 mod compile;
 mod documents;
 mod draft;
 mod error;
 mod evidence;
+mod flags;
 mod folder;
 mod format;
 mod graph;
@@ -30,6 +32,7 @@ mod rootfs;
 mod rpmbuild;
 mod schedule;
 mod script;
+mod service;
 mod shell;
 mod side_by_side;
 mod site;
@@ -61,6 +64,7 @@ pub use publish::{Publication, publish};
 pub use script::{
     BUILD_ROOT, DESTDIR, SOURCE_ROOT, StepName, environment, fixed_environment, step_script,
 };
+pub use service::{ServiceFinding, UnitMistake, UnitText, UserClash};
 pub use shell::{ShellRequest, ShellRoom, ShellState, open_shell};
 pub use site::{Site, Spot};
 pub use split::{DoubleClaim, Proposal};

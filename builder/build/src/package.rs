@@ -14,6 +14,7 @@ use crate::evidence::Evidence;
 use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::rootfs::Rootfs;
 use crate::rpmbuild::{RpmbuildPackages, RpmbuildRun, on_host, run_rpmbuild, source_mounts};
+use crate::service::{check_syntax, check_units, place_files};
 use crate::source_package::Sources;
 use crate::spec::{expected_rpms, expected_source_rpm, spec_input};
 use crate::stage::{Product, Stage, path_taken};
@@ -70,9 +71,11 @@ pub(crate) fn package(
     rootfs: &Rootfs,
 ) -> Result<PackagedProduct, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    let loaded = &shop.project.recipes[&product.node.recipe];
     let mut stage = Stage::new(shop, product)?;
+    place_files(loaded, &mut stage)?;
     let evidence = Evidence::collect(&stage)?;
-    evidence.check(recipe)?;
+    evidence.check(shop, product)?;
     for package in &recipe.packages {
         let path = format!(
             "/usr/share/kiln/buildinfo/{}-{}.json",
@@ -208,6 +211,8 @@ fn run(
     call: &Call<'_>,
 ) -> Result<RpmbuildPackages, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    check_units(recipe, call.stage, || rootfs.base_only(shop))?;
+    check_syntax(shop, recipe, rootfs)?;
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
     call.stage

@@ -7,12 +7,15 @@ mod comments;
 mod error;
 mod find;
 mod format;
+mod hardening;
 mod hint;
+mod lint;
 mod node;
 mod order;
 mod package;
 mod parse;
 mod schema;
+mod service;
 mod walk;
 mod yaml;
 
@@ -33,9 +36,16 @@ pub use error::{Cause, Place, YamlError, nearest};
 pub use find::NodePath;
 pub use format::FormatError;
 pub(crate) use format::format;
+pub use hardening::{HardeningException, Protection};
+pub use lint::LintException;
 pub use node::places_of;
 pub use package::{ChangelogEntry, Package, Scriptlet};
 pub use parse::PLACEHOLDER;
+pub use service::{
+    AccountName, Alternative, InstalledFile, Limit, LimitItem, LimitValue, OnUpgrade, Permissions,
+    ServiceError, Services, SystemUser, SystemdUnit, TmpfilesLine, UNIT_FOLDER, UnitKind, UnitName,
+    UnitPreset, is_system_account,
+};
 pub(crate) use yaml::{At, Number, read};
 
 /// The recipe format that this kiln reads.
@@ -82,6 +92,12 @@ pub struct Recipe {
     pub libraries: BTreeMap<LibraryName, Library>,
     /// How it is built.
     pub steps: Steps,
+    /// Protections that it does without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hardening: Vec<HardeningException>,
+    /// Warnings of rpmlint that are explained. No input of any output.
+    #[serde(skip)]
+    pub lint_allow: Vec<LintException>,
     /// The RPM packages; none for a library that only others bundle.
     pub packages: Vec<Package>,
     /// Where the libraries that it bundles live.

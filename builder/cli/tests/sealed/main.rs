@@ -20,6 +20,7 @@ mod places;
 mod project;
 mod refusals;
 mod server;
+mod services;
 mod shell;
 mod terminal;
 mod upstream;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::service::Services;
 use crate::name::PackageName;
 use crate::path::FilePattern;
 use crate::text::{Line, Prose};
@@ -33,6 +34,9 @@ pub struct Package {
     pub recommends: Vec<Line>,
     /// Shell scripts by when they run.
     pub scripts: BTreeMap<Scriptlet, String>,
+    /// What makes it a service: units, users, limits, files of the recipe's own.
+    #[serde(flatten)]
+    pub services: Services,
 }
 
 /// When a package's script runs.
@@ -47,6 +51,25 @@ pub enum Scriptlet {
     Preun,
     /// After removal.
     Postun,
+    /// Before anything of the transaction.
+    Pretrans,
+    /// After everything of the transaction.
+    Posttrans,
+}
+
+impl Scriptlet {
+    /// Returns the key in `scripts`: `postun`.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Pre => "pre",
+            Self::Post => "post",
+            Self::Preun => "preun",
+            Self::Postun => "postun",
+            Self::Pretrans => "pretrans",
+            Self::Posttrans => "posttrans",
+        }
+    }
 }
 
 /// One entry of the packaging's changelog.

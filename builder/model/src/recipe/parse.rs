@@ -14,6 +14,7 @@ use super::{
     ChangelogEntry, Check, Choice, Decision, Distribution, Identity, Library, Link, Patch, Preset,
     RECIPE_SCHEMA, Recipe, Repacked, Source, Steps,
 };
+use super::{hardening, lint};
 use crate::digest::Digest;
 use crate::name::{DistributionPackage, LibraryName, PackageName, Release};
 use crate::path::{FilePattern, SandboxPath};
@@ -21,6 +22,7 @@ use crate::text::Prose;
 use crate::time::{CalendarDate, SourceDateEpoch};
 
 mod package;
+mod service;
 
 use package::{changelog_entry, packages};
 
@@ -179,7 +181,9 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
             .collect::<Parsed<_>>()?,
         libraries: libraries(text, &shape.libraries)?,
         steps: steps(&shape.steps)?,
-        packages: packages(&shape)?,
+        hardening: hardening::exceptions(&shape.hardening)?,
+        lint_allow: lint::exceptions(&shape.lint_allow)?,
+        packages: packages(text, &shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
         source_date,
         changelog,

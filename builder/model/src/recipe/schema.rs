@@ -12,8 +12,13 @@ use serde::Deserialize;
 use super::yaml::{At, Number};
 
 mod package;
+mod service;
 
 pub(crate) use package::{ChangelogSchema, PackageSchema, ScriptletSchema};
+pub(crate) use service::{
+    AlternativeSchema, InstallSchema, LimitItemSchema, LimitSchema, PresetChoiceSchema, UnitSchema,
+    UpgradeSchema, UserSchema,
+};
 
 /// One upstream source, and the RPM packages or the library that it yields.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -71,6 +76,13 @@ pub(crate) struct RecipeSchema {
     pub libraries: BTreeMap<String, At<LibrarySchema>>,
     /// How it is built.
     pub steps: StepsSchema,
+    /// Protections that it does without. By default everything is compiled and linked with all of
+    /// them, and the ELF files are checked.
+    #[serde(default)]
+    pub hardening: Vec<At<HardeningSchema>>,
+    /// Warnings of rpmlint that are right as they are. They change nothing in the packages.
+    #[serde(default)]
+    pub lint_allow: Vec<LintSchema>,
     /// The RPM packages that it yields; none for a library that only others bundle. Every installed
     /// file belongs to exactly one.
     #[serde(default)]
@@ -260,6 +272,58 @@ pub(crate) enum PresetSchema {
     Make,
     /// Nothing: every step is a script.
     None,
+}
+
+/// Protections that the recipe, or some of its files, do without, and why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct HardeningSchema {
+    /// The protections, at least one.
+    pub without: At<Vec<At<ProtectionSchema>>>,
+    /// Patterns of the installed files that may lack them; default: all files, and the flags that
+    /// bring the protections about are left out.
+    #[serde(default)]
+    pub files: Vec<At<String>>,
+    /// Why, in one line.
+    pub reason: At<String>,
+}
+
+/// A warning of rpmlint, and why it may stand.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct LintSchema {
+    /// rpmlint's name of it: `no-documentation`.
+    pub warning: At<String>,
+    /// The packages that it is about; default: all of the recipe's, debug packages included.
+    #[serde(default)]
+    pub packages: Vec<At<String>>,
+    /// Why, in one line.
+    pub reason: At<String>,
+}
+
+/// One means against exploitation.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ProtectionSchema {
+    /// Programs can be loaded anywhere.
+    Pie,
+    /// The loader's tables are read-only once a program runs: `-Wl,-z,relro`.
+    Relro,
+    /// Every symbol is bound at start: `-Wl,-z,now`.
+    BindNow,
+    /// No stack that code can run on.
+    NoexecStack,
+    /// Functions check their frame before they return: `-fstack-protector-strong`.
+    StackProtector,
+    /// Large frames touch every page: `-fstack-clash-protection`.
+    StackClash,
+    /// Checked functions of the C library, assertions of the C++ library: `-D_FORTIFY_SOURCE=3`,
+    /// `-D_GLIBCXX_ASSERTIONS`.
+    Fortify,
+    /// Indirect jumps and returns only go where they may: `-fcf-protection`, on x86.
+    Cet,
+    /// Format strings that come from elsewhere are errors: `-Werror=format-security`.
+    FormatSecurity,
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! From the shape of a recipe's packages and changelog to their meaning.
 
+use super::service::services;
 use super::{Parsed, parse_all};
 use crate::recipe::error::Cause;
 use crate::recipe::schema::{ChangelogSchema, PackageSchema, RecipeSchema, ScriptletSchema};
 use crate::recipe::{ChangelogEntry, Package, Scriptlet};
 use crate::text::{Line, Prose};
 
-pub(super) fn packages(shape: &RecipeSchema) -> Parsed<Vec<Package>> {
+pub(super) fn packages(text: &str, shape: &RecipeSchema) -> Parsed<Vec<Package>> {
     let mut packages: Vec<Package> = Vec::new();
     for item in &shape.packages {
-        let package = package(item, shape)?;
+        let package = package(text, item, shape)?;
         if packages.iter().any(|earlier| earlier.name == package.name) {
             let cause = Cause::Twice {
                 what: "package",
@@ -22,7 +23,7 @@ pub(super) fn packages(shape: &RecipeSchema) -> Parsed<Vec<Package>> {
     Ok(packages)
 }
 
-fn package(shape: &PackageSchema, recipe: &RecipeSchema) -> Parsed<Package> {
+fn package(text: &str, shape: &PackageSchema, recipe: &RecipeSchema) -> Parsed<Package> {
     if shape.files.value.is_empty() {
         return Err(shape.files.error(Cause::Empty { what: "files" }));
     }
@@ -39,6 +40,8 @@ fn package(shape: &PackageSchema, recipe: &RecipeSchema) -> Parsed<Package> {
             ScriptletSchema::Post => Scriptlet::Post,
             ScriptletSchema::Preun => Scriptlet::Preun,
             ScriptletSchema::Postun => Scriptlet::Postun,
+            ScriptletSchema::Pretrans => Scriptlet::Pretrans,
+            ScriptletSchema::Posttrans => Scriptlet::Posttrans,
         };
         Ok((when, body.parse::<Prose>()?.as_str().to_owned()))
     });
@@ -53,6 +56,7 @@ fn package(shape: &PackageSchema, recipe: &RecipeSchema) -> Parsed<Package> {
         obsoletes: parse_all(&shape.obsoletes)?,
         recommends: parse_all(&shape.recommends)?,
         scripts: scripts.collect::<Parsed<_>>()?,
+        services: services(text, shape)?,
     })
 }
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::At;
+use super::service::{AlternativeSchema, InstallSchema, LimitSchema, UnitSchema, UserSchema};
 
 /// One RPM package.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,10 +40,31 @@ pub(crate) struct PackageSchema {
     /// is an error.
     pub files: At<Vec<At<String>>>,
     /// Shell scripts that run on the user's host when the package is installed (`pre`, `post`) or
-    /// removed (`preun`, `postun`).
-    #[schemars(extend("propertyNames" = {"enum": ["pre", "post", "preun", "postun"]}))]
+    /// removed (`preun`, `postun`), or around the whole transaction (`pretrans`, `posttrans`).
+    #[schemars(extend("propertyNames" = {
+        "enum": ["pre", "post", "preun", "postun", "pretrans", "posttrans"]
+    }))]
     #[serde(default)]
     pub scripts: BTreeMap<ScriptletSchema, At<String>>,
+    /// Files of the recipe's own folder that go straight into the package: units, configuration,
+    /// helper scripts. Changing one compiles nothing.
+    #[serde(default)]
+    pub install: Vec<InstallSchema>,
+    /// The package's systemd units: presets, and what installing, upgrading and removing does.
+    #[serde(default)]
+    pub systemd: Vec<UnitSchema>,
+    /// System users that exist as soon as the package is installed. They stay when it is removed.
+    #[serde(default)]
+    pub users: Vec<UserSchema>,
+    /// Lines of a tmpfiles.d file: what is made at boot, and when the package is installed.
+    #[serde(default)]
+    pub tmpfiles: Vec<At<String>>,
+    /// Resource limits of users: a file in `/etc/security/limits.d`.
+    #[serde(default)]
+    pub limits: Vec<LimitSchema>,
+    /// Links that `update-alternatives` keeps.
+    #[serde(default)]
+    pub alternatives: Vec<AlternativeSchema>,
 }
 
 /// When a package's script runs.
@@ -57,6 +79,10 @@ pub(crate) enum ScriptletSchema {
     Preun,
     /// After removal.
     Postun,
+    /// Before anything of the transaction.
+    Pretrans,
+    /// After everything of the transaction.
+    Posttrans,
 }
 
 /// One entry of the packaging's changelog.
