@@ -164,9 +164,11 @@ fn preset_check(preset: Preset) -> Option<String> {
     Some(match preset {
         Preset::Autotools | Preset::Make => "make -j\"$KILN_JOBS\" check".to_owned(),
         // Programs in the build folder look for libraries where they will be installed.
-        Preset::Cmake => "LD_LIBRARY_PATH=\"$DESTDIR$KILN_LIBDIR:${LD_LIBRARY_PATH:-}\" \\\n  \
+        Preset::Cmake => {
+            "LD_LIBRARY_PATH=\"$DESTDIR$KILN_LIBDIR${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}\" \\\n  \
              ctest --test-dir kiln-build --output-on-failure -j \"$KILN_JOBS\""
-            .to_owned(),
+                .to_owned()
+        }
         Preset::Meson => "meson test -C kiln-build".to_owned(),
         Preset::None => return None,
     })

@@ -61,8 +61,8 @@ pub fn packaging_step(
     source_date: SourceDateEpoch,
 ) -> PackagingStep {
     let spec = path(&format!("{TOP}/SPECS/{name}.spec"));
-    // The source package comes second and apart: with `-ba`, packages would name its digest, and one
-    // that is rebuilt from it could not be the same.
+    // The source package comes second and apart: with `-ba`, packages would hold its digest, and change
+    // with every word of the spec.
     let both = format!("\"$@\" -bb {spec} && exec \"$@\" -bs {spec}");
     let mut command = vec![
         "/bin/sh".to_owned(),

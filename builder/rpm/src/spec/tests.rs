@@ -279,6 +279,9 @@ fn a_wide_paragraph_is_broken_anew_and_a_list_is_not() {
     assert!(paragraphs[1].lines().all(|line| line.chars().count() <= 79));
     assert_eq!(paragraphs[1].split_whitespace().count(), 20);
     assert_eq!(paragraphs[2], list);
+    // No line begins with what rpm would take for its own.
+    let signs = format!("{} %signs #here {}", "w".repeat(75), "w".repeat(10));
+    assert!(text::wrap(&signs).lines().all(|line| line.starts_with('w')));
     // A long word stays whole, in characters, not bytes.
     let long = "é".repeat(90);
     assert_eq!(text::wrap(&long), long);

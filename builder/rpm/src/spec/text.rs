@@ -86,7 +86,11 @@ pub(super) fn wrap(text: &str) -> String {
         let mut lines: Vec<String> = Vec::new();
         for word in paragraph.split_whitespace() {
             match lines.last_mut() {
-                Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDEST => {
+                // rpm would take `%` and `#` at the beginning of a line for its own.
+                Some(line)
+                    if line.chars().count() + 1 + word.chars().count() <= WIDEST
+                        || word.starts_with(['%', '#']) =>
+                {
                     line.push(' ');
                     line.push_str(word);
                 }
