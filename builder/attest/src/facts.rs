@@ -76,6 +76,12 @@ pub(crate) fn software_facts(software: &Software) -> Vec<Fact> {
                 .map(|mirror| fact(&name("mirror"), mirror)),
         );
     }
+    for (file, digest) in &software.installed {
+        facts.push(fact(
+            &format!("kiln:installed:{file}:sha256"),
+            digest.to_hex(),
+        ));
+    }
     facts
 }
 

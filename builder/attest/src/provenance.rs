@@ -129,6 +129,15 @@ pub enum Input {
         /// sha256 of its bytes.
         sha256: Digest,
     },
+    /// A file of a recipe's folder that its packages install.
+    InstalledFile {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The path below the recipe's folder.
+        file: String,
+        /// sha256 of its bytes.
+        sha256: Digest,
+    },
     /// The image that the steps ran in.
     BaseImage {
         /// Its name.
@@ -279,6 +288,14 @@ fn dependency(input: &Input) -> Resource {
         } => {
             let path = format!("recipes/{recipe}/{file}");
             resource("patch", path.clone(), project_file(&path), sha256)
+        }
+        Input::InstalledFile {
+            recipe,
+            file,
+            sha256,
+        } => {
+            let path = format!("recipes/{recipe}/{file}");
+            resource("installed-file", path.clone(), project_file(&path), sha256)
         }
         Input::BaseImage { base, manifest } => {
             let uri = Purl::oci(base, manifest).to_string();

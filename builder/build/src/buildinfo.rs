@@ -56,12 +56,16 @@ fn recipe_info(
     let loaded = &shop.project.recipes[&node.recipe];
     let lock = shop.project.recipe_lock(&node.recipe, shop.architecture)?;
     let built = &product.built[node];
-    Ok(json!({
+    let mut info = json!({
         "recipe": loaded.recipe,
-        "recipe-file": loaded.digest,
         "lock": lock,
         "prefix": node.prefix.path(),
         "build-key": built.key,
         "destdir": built.destdir,
-    }))
+    });
+    let installed = loaded.installed_digests();
+    if !installed.is_empty() {
+        info["installed"] = json!(installed);
+    }
+    Ok(info)
 }

@@ -7,7 +7,7 @@ use kiln_model::{Architecture, RecipeName};
 
 use crate::error::BuildError;
 use crate::graph::{Graph, GraphError};
-use crate::lint::findings;
+use crate::lint::all_findings;
 use crate::lock::{checked_base_lock, checked_lock};
 use crate::project::{Project, Survey};
 
@@ -35,7 +35,7 @@ pub fn check(root: &Path, architecture: Architecture) -> Checked {
     all.extend(problems.into_iter().map(BuildError::from));
     let mut locks = Vec::new();
     for loaded in project.recipes.values() {
-        let found = findings(&loaded.recipe);
+        let found = all_findings(loaded);
         all.extend(found.into_iter().map(|f| BuildError::Finding(Box::new(f))));
         all.extend(loaded.wrong_patches());
         if project.bases.contains_key(&loaded.recipe.base)

@@ -179,6 +179,12 @@ fn software(facts: &Facts<'_>, node: &NodeId) -> Result<Software, BuildError> {
     let mut software = Software::from_recipe(&loaded.recipe, &locked, &patches)
         .map_err(|error| facts.error(error))?;
     software.libraries = libraries(facts, node)?;
+    // Packages of a library that is bundled are not made here.
+    if node == facts.product.node {
+        let digests = loaded.installed_digests().into_iter();
+        let owned = digests.map(|(file, digest)| (file.to_owned(), digest));
+        software.installed = owned.collect();
+    }
     Ok(software)
 }
 
@@ -345,7 +351,14 @@ fn node_inputs(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Input>, BuildErro
             sha256: patch.sha256,
         });
     }
-    if node != facts.product.node {
+    if node == facts.product.node {
+        let installed = loaded.installed_digests().into_iter();
+        inputs.extend(installed.map(|(file, sha256)| Input::InstalledFile {
+            recipe: recipe.name.clone(),
+            file: file.to_owned(),
+            sha256,
+        }));
+    } else {
         let tree = facts.product.built[node].destdir;
         inputs.push(Input::Destdir {
             recipe: recipe.name.clone(),

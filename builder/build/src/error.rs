@@ -189,8 +189,8 @@ pub enum BuildError {
     /// Several things at once.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Several(Vec<BuildError>),
-    /// The ELF files contradict the recipe.
-    #[error("{recipe}: the ELF files contradict the recipe")]
+    /// The installed files contradict the recipe.
+    #[error("{recipe}: the installed files contradict the recipe")]
     Evidence {
         /// The recipe.
         recipe: RecipeName,
@@ -198,6 +198,8 @@ pub enum BuildError {
         libraries: Vec<LibraryName>,
         /// One finding per line.
         findings: Vec<String>,
+        /// Protections that files lack, one per line.
+        weak: Vec<String>,
     },
     /// A recipe's package says something that a spec file can not.
     #[error("{recipe}: {reason}")]

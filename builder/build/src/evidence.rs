@@ -1,72 +1,111 @@
 //! What the ELF files of a product say, against what its recipe says (DESIGN 7, "Evidence").
 //!
 //! A private library that would be resolved from the operating system, a run path that leads
-//! elsewhere, a leaked build path, a bundled library that nothing needs: each fails the build.
+//! elsewhere, a leaked build path, a bundled library that nothing needs, code of one that is not
+//! linked as declared, a missing protection: each fails the build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_image::TreeEntryKind;
 use kiln_model::{LibraryName, PackageName, Recipe, RecipeName};
 use kiln_rpm::{
-    ElfEvidence, LinkFinding, PackagedPath, PrivateFiles, ProductElf, SpecTextError, check_links,
+    Compilation, ElfEvidence, LinkFinding, PackagedPath, PrivateFiles, ProductElf, SpecTextError,
+    check_hardening, check_links, find_build_path,
 };
 
+use crate::bundled_code::{CompiledFile, bundled_code, check_bundled_code};
 use crate::error::BuildError;
-use crate::stage::{Content, Stage};
+use crate::stage::{Content, Product, Stage};
+use crate::workshop::Workshop;
 
 /// The ELF files of a product's packages, by installed path.
 #[derive(Debug)]
 pub(crate) struct Evidence {
-    files: BTreeMap<String, ElfEvidence>,
+    files: BTreeMap<String, ElfFile>,
     /// The bundled library that each soname belongs to.
     private: BTreeMap<String, RecipeName>,
-    /// Files that begin as ELF files do and do not go on so, each as a finding.
+    /// Files that can not be what they seem, or name folders of the build, each as a finding.
     damaged: Vec<String>,
 }
 
+/// What one ELF file says.
+#[derive(Debug)]
+struct ElfFile {
+    elf: ElfEvidence,
+    compilation: Compilation,
+    /// The recipe of the bundled library that it belongs to.
+    library: Option<RecipeName>,
+}
+
 impl Evidence {
-    /// Reads every ELF file of the stage.
+    /// Reads every file of the stage.
     pub(crate) fn collect(stage: &Stage) -> Result<Self, BuildError> {
-        let mut files = BTreeMap::new();
-        let mut private = BTreeMap::new();
-        let mut damaged = Vec::new();
+        let mut evidence = Self {
+            files: BTreeMap::new(),
+            private: BTreeMap::new(),
+            damaged: Vec::new(),
+        };
         for (path, staged) in &stage.files {
-            let (TreeEntryKind::File { .. }, Content::Tree(source)) =
-                (&staged.kind, &staged.content)
-            else {
-                continue;
-            };
-            let bytes = fs_err::read(source)?;
-            let elf = match ElfEvidence::read(&bytes) {
-                Ok(Some(elf)) => elf,
-                Ok(None) => continue,
-                Err(error) => {
-                    damaged.push(format!("`{path}` is a damaged ELF file: {error}"));
-                    continue;
+            match (&staged.kind, &staged.content) {
+                (TreeEntryKind::Symlink { target }, _) => {
+                    evidence.look_for_build_paths(path, target.as_bytes());
                 }
-            };
-            if let (Some(library), Some(soname)) = (&staged.library, &elf.soname) {
-                private.insert(soname.clone(), library.clone());
+                (TreeEntryKind::File { .. }, Content::Tree(source)) => {
+                    let bytes = fs_err::read(source)?;
+                    evidence.look_for_build_paths(path, &bytes);
+                    evidence.add(path, &bytes, staged.library.as_ref());
+                }
+                _ => {}
             }
-            files.insert(path.clone(), elf);
         }
-        Ok(Self {
-            files,
-            private,
-            damaged,
-        })
+        Ok(evidence)
+    }
+
+    fn look_for_build_paths(&mut self, path: &str, bytes: &[u8]) {
+        if let Some(text) = find_build_path(bytes) {
+            self.damaged
+                .push(format!("`{path}` names a folder of the build: `{text}`"));
+        }
+    }
+
+    fn add(&mut self, path: &str, bytes: &[u8], library: Option<&RecipeName>) {
+        let read = ElfEvidence::read(bytes).and_then(|elf| {
+            let Some(elf) = elf else { return Ok(None) };
+            Ok(Some((elf, Compilation::read(bytes)?)))
+        });
+        let (elf, compilation) = match read {
+            Ok(Some(read)) => read,
+            Ok(None) => return,
+            Err(error) => {
+                self.damaged
+                    .push(format!("`{path}` can not be examined: {error}"));
+                return;
+            }
+        };
+        if let (Some(library), Some(soname)) = (library, &elf.soname) {
+            self.private.insert(soname.clone(), library.clone());
+        }
+        let file = ElfFile {
+            elf,
+            compilation,
+            library: library.cloned(),
+        };
+        self.files.insert(path.to_owned(), file);
     }
 
     /// Returns whether debug information can be split off.
     pub(crate) fn has_debug_information(&self) -> bool {
-        self.files.values().any(|elf| elf.has_debug_information)
+        self.files
+            .values()
+            .any(|file| file.elf.has_debug_information)
     }
 
     /// Returns the packages with a file that needs a library of `recipe`.
     pub(crate) fn packages_linking(&self, stage: &Stage, recipe: &RecipeName) -> Vec<PackageName> {
         let needs = |path: &String| {
-            self.files.get(path).is_some_and(|elf| {
-                elf.needed
+            self.files.get(path).is_some_and(|file| {
+                file.elf
+                    .needed
                     .iter()
                     .any(|soname| self.private.get(soname) == Some(recipe))
             })
@@ -82,32 +121,52 @@ impl Evidence {
     ///
     /// # Errors
     /// `Evidence` with everything that contradicts it.
-    pub(crate) fn check(&self, recipe: &Recipe) -> Result<(), BuildError> {
+    pub(crate) fn check(
+        &self,
+        shop: &Workshop<'_>,
+        product: &Product<'_>,
+    ) -> Result<(), BuildError> {
+        let recipe = &shop.project.recipes[&product.node.recipe].recipe;
         let private = self.private_files(recipe);
-        let mut paths = Vec::new();
-        for (path, elf) in &self.files {
-            let path: PackagedPath =
-                path.parse()
-                    .map_err(|error: SpecTextError| BuildError::PathRefused {
-                        recipe: recipe.name.clone(),
-                        reason: error.to_string(),
-                    })?;
-            paths.push((path, elf));
+        let mut paths: Vec<(PackagedPath, &ElfFile)> = Vec::new();
+        for (path, file) in &self.files {
+            let path = path
+                .parse()
+                .map_err(|error: SpecTextError| BuildError::PathRefused {
+                    recipe: recipe.name.clone(),
+                    reason: error.to_string(),
+                })?;
+            paths.push((path, file));
         }
-        let files: Vec<ProductElf<'_>> = paths
-            .iter()
-            .map(|(path, elf)| ProductElf { path, elf })
-            .collect();
-        let links = check_links(&files, private.as_ref());
+        let files = paths.iter().map(|(path, file)| ProductElf {
+            path,
+            elf: &file.elf,
+        });
+        let links = check_links(&files.collect::<Vec<_>>(), private.as_ref());
+        let compiled = self.files.iter().map(|(path, file)| CompiledFile {
+            path,
+            library: file.library.as_ref(),
+            compilation: &file.compilation,
+        });
+        let code = check_bundled_code(&bundled_code(shop, product)?, &compiled.collect::<Vec<_>>());
+        let mut libraries = self.libraries_in(recipe, &links);
         let mut findings = self.damaged.clone();
         findings.extend(links.iter().map(LinkFinding::to_string));
-        if findings.is_empty() {
+        for (library, finding) in code {
+            findings.push(finding);
+            libraries.extend(recipe.libraries.contains_key(&library).then_some(library));
+        }
+        let weak = unprotected(shop, recipe, &paths);
+        if findings.is_empty() && weak.is_empty() {
             return Ok(());
         }
+        libraries.sort();
+        libraries.dedup();
         Err(BuildError::Evidence {
             recipe: recipe.name.clone(),
-            libraries: self.libraries_in(recipe, &links),
+            libraries,
             findings,
+            weak,
         })
     }
 
@@ -136,4 +195,26 @@ impl Evidence {
             sonames: self.private.keys().cloned().collect(),
         })
     }
+}
+
+/// Returns what the files lack, except for what their recipes do without.
+fn unprotected(
+    shop: &Workshop<'_>,
+    product: &Recipe,
+    files: &[(PackagedPath, &ElfFile)],
+) -> Vec<String> {
+    let mut weak = Vec::new();
+    for (path, file) in files {
+        let recipe = match &file.library {
+            Some(library) => &shop.project.recipes[library].recipe,
+            None => product,
+        };
+        for finding in check_hardening(path, &file.elf, &file.compilation) {
+            let mut exceptions = recipe.hardening.iter();
+            if !exceptions.any(|exception| exception.excuses(path.as_str(), finding.lacks)) {
+                weak.push(finding.to_string());
+            }
+        }
+    }
+    weak
 }

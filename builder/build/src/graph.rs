@@ -345,7 +345,7 @@ mod tests {
             );
             let recipe = Recipe::parse(text.as_bytes(), name).unwrap();
             let loaded =
-                LoadedRecipe { recipe, folder: "recipes".into(), digest: Digest::of(b"") };
+                LoadedRecipe { recipe, folder: "recipes".into(), digest: Digest::of(b""), installed: BTreeMap::new() };
             (name.parse().unwrap(), loaded)
         });
         let layout = format!("schema: 1\nname: b\nlayout: x@{}\n", Digest::of(b""));

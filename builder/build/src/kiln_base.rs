@@ -31,6 +31,16 @@ const PKGCONFIG_FOLDERS: [&str; 3] = [
     "usr/lib/pkgconfig",
     "usr/share/pkgconfig",
 ];
+/// Folders in which Debian's Perl looks by itself, in its order, with `VERSION` and `SERIES` for
+/// `5.36.0` and `5.36`.
+const PERL_FOLDERS: [&str; 6] = [
+    "usr/lib/x86_64-linux-gnu/perl5/SERIES",
+    "usr/share/perl5",
+    "usr/lib/x86_64-linux-gnu/perl-base",
+    "usr/lib/x86_64-linux-gnu/perl/VERSION",
+    "usr/share/perl/VERSION",
+    "usr/share/perl/SERIES",
+];
 
 /// Packages a base image, or takes the package from the store; says which. `None` for a base image
 /// that is not assembled from a distribution's packages: it brings its own package database.
@@ -65,7 +75,7 @@ pub(crate) fn package_base(
         source_date,
         vendor: shop.project.config.organization.name.clone(),
         packages: versions(lock),
-        evidence: gather(root)?,
+        evidence: gather(root, lock)?,
     };
     let package = base_package(&input).map_err(|error| unusable(error.to_string()))?;
     let spec = write_spec(&package.spec).map_err(|error| unusable(error.to_string()))?;
@@ -123,7 +133,7 @@ fn write_files(destdir: &Path, package: &BasePackage) -> Result<(), BuildError> 
 }
 
 /// Looks at the tree of a base image. The tree is the store's own and was verified.
-fn gather(root: &Path) -> Result<BaseEvidence, BuildError> {
+fn gather(root: &Path, lock: &BaseLock) -> Result<BaseEvidence, BuildError> {
     let mut evidence = BaseEvidence::new();
     for folder in LIBRARY_FOLDERS {
         for (name, path) in files(root, folder)? {
@@ -154,7 +164,43 @@ fn gather(root: &Path) -> Result<BaseEvidence, BuildError> {
             evidence.add_pkgconfig(&name, &fs_err::read_to_string(&path)?);
         }
     }
+    gather_perl(root, lock, &mut evidence)?;
     Ok(evidence)
+}
+
+/// Adds Perl's modules, where the base has Perl.
+fn gather_perl(
+    root: &Path,
+    lock: &BaseLock,
+    evidence: &mut BaseEvidence,
+) -> Result<(), BuildError> {
+    let mut packages = lock.packages.iter();
+    let Some(perl) = packages.find(|package| package.name.as_str() == "perl-base") else {
+        return Ok(());
+    };
+    let Some(version) = perl.version.split('-').next() else {
+        return Ok(());
+    };
+    let series = version
+        .rsplit_once('.')
+        .map_or(version, |(series, _)| series);
+    evidence.set_perl(version);
+    for folder in PERL_FOLDERS {
+        let folder = root.join(folder.replace("VERSION", version).replace("SERIES", series));
+        if !folder.is_dir() {
+            continue;
+        }
+        for entry in WalkDir::new(&folder).sort_by_file_name() {
+            let entry = entry.map_err(std::io::Error::from)?;
+            let below = entry.path().strip_prefix(&folder).unwrap_or(entry.path());
+            let path = below.to_string_lossy();
+            if entry.file_type().is_file() && path.ends_with(".pm") {
+                let text = fs_err::read(entry.path())?;
+                evidence.add_perl_module(&path, &String::from_utf8_lossy(&text));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Lists the regular files of one folder by name; none when it is missing. Links are left out: what

@@ -4,6 +4,7 @@
 //! that is done by the store, the engine and the report that a [`Workshop`] holds.
 
 mod buildinfo;
+mod bundled_code;
 mod check;
 mod compile;
 mod createrepo;
@@ -12,6 +13,7 @@ mod draft;
 mod error;
 mod evidence;
 mod exchange;
+mod flags;
 mod folder;
 mod format;
 mod graph;
@@ -34,6 +36,7 @@ mod rootfs;
 mod rpmbuild;
 mod schedule;
 mod script;
+mod service;
 mod shell;
 mod side_by_side;
 mod sign;
@@ -68,6 +71,7 @@ pub use release::{InputChange, ReleasedOtherwise};
 pub use script::{
     BUILD_ROOT, DESTDIR, SOURCE_ROOT, StepName, environment, fixed_environment, step_script,
 };
+pub use service::{ServiceFinding, UnitMistake, UnitText, UserClash};
 pub use shell::{ShellRequest, ShellRoom, ShellState, open_shell};
 pub use sign::{PublicKeys, SignError, SignSummary, SignatureSource, ToSign, sign};
 pub use site::{Site, Spot};

@@ -8,6 +8,8 @@ use kiln_model::{FilePattern, LibraryName, Line, PackageName, Recipe, RecipeName
 use kiln_rpm::Dependency;
 
 use crate::error::BuildError;
+use crate::project::LoadedRecipe;
+use crate::service::{ServiceFinding, service_findings};
 use crate::site::Site;
 use crate::split::unmerged;
 
@@ -78,6 +80,9 @@ pub enum RecipeFinding {
         /// What is wrong with it.
         reason: String,
     },
+    /// Something about a package's services.
+    #[error(transparent)]
+    Service(Box<ServiceFinding>),
     /// Files are carried that no package can own.
     #[error(
         "{recipe}: carries files of `{library}` below `{prefix}`, but no package claims anything there"
@@ -120,12 +125,20 @@ pub(crate) fn findings(recipe: &Recipe) -> Vec<RecipeFinding> {
     found
 }
 
+/// Returns the same, with what its folder's files say.
+pub(crate) fn all_findings(loaded: &LoadedRecipe) -> Vec<RecipeFinding> {
+    let mut found = findings(&loaded.recipe);
+    let services = service_findings(loaded).into_iter();
+    found.extend(services.map(|finding| RecipeFinding::Service(Box::new(finding))));
+    found
+}
+
 /// Refuses a recipe that is certainly wrong, before anything is built for it.
 ///
 /// # Errors
 /// `Finding`, or `Several` of them.
-pub(crate) fn check_findings(recipe: &Recipe) -> Result<(), BuildError> {
-    let found = findings(recipe).into_iter();
+pub(crate) fn check_findings(loaded: &LoadedRecipe) -> Result<(), BuildError> {
+    let found = all_findings(loaded).into_iter();
     let mut errors: Vec<BuildError> = found
         .map(|found| BuildError::Finding(Box::new(found)))
         .collect();
@@ -268,6 +281,7 @@ impl RecipeFinding {
                 let path = packages().with("name", package.as_str()).key(*key);
                 vec![Site::recipe(recipe, path.item(text.as_str()))]
             }
+            Self::Service(finding) => finding.sites(),
             Self::NotClaimed {
                 recipe, library, ..
             } => {

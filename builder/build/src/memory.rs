@@ -12,7 +12,7 @@
 //! | `program` | another kiln may write other specs, SBOMs and provenance |
 //! | `settings` | the organisation is in RPMs and SBOMs |
 //! | `architecture` | |
-//! | `nodes` | per recipe in the product: the recipe's and its lockfile's digest, where it is installed, the record of its build without its times, and what it was built in |
+//! | `nodes` | per recipe in the product: the recipe's, its installed files' and its lockfile's digest, where it is installed, the record of its build without its times, and what it was built in |
 //! | `bases` | the base images' lockfiles: versions and digests of packages |
 //!
 //! What is trusted: that a file in `out/` whose device, inode, size, modification time and change time
@@ -479,8 +479,10 @@ fn node_facts(
     built: &Built,
     rootfs: &Rootfs,
 ) -> Result<serde_json::Value, BuildError> {
+    let loaded = &shop.project.recipes[&node.recipe];
     Ok(serde_json::json!({
-        "recipe": shop.project.recipes[&node.recipe].digest,
+        "recipe": loaded.digest,
+        "installed": loaded.installed_digests(),
         "lock": lock_digest(shop, node.recipe.as_str())?,
         "prefix": node.prefix.path(),
         "built": [built.key.0, built.destdir.0, built.files, built.sources.0],

@@ -14,6 +14,7 @@ use crate::evidence::Evidence;
 use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::rootfs::Rootfs;
 use crate::rpmbuild::{RpmbuildRun, run_rpmbuild, source_mounts};
+use crate::service::{check_syntax, check_units, place_files};
 use crate::spec::{expected_rpms, spec_input};
 use crate::stage::{Product, Stage, path_taken};
 use crate::work::Work;
@@ -67,9 +68,11 @@ pub(crate) fn package(
     rootfs: &Rootfs,
 ) -> Result<PackagedProduct, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    let loaded = &shop.project.recipes[&product.node.recipe];
     let mut stage = Stage::new(shop, product)?;
+    place_files(loaded, &mut stage)?;
     let evidence = Evidence::collect(&stage)?;
-    evidence.check(recipe)?;
+    evidence.check(shop, product)?;
     for package in &recipe.packages {
         let path = format!(
             "/usr/share/kiln/buildinfo/{}-{}.json",
@@ -197,6 +200,8 @@ fn run(
     call: &Call<'_>,
 ) -> Result<(Vec<PackagedRpm>, StepRecord), BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    check_units(recipe, call.stage, || rootfs.base_only(shop))?;
+    check_syntax(shop, recipe, rootfs)?;
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
     call.stage

@@ -69,7 +69,7 @@ impl Plan {
         });
         for (node, lock) in graph.order.iter().zip(locks) {
             let loaded = &shop.project.recipes[&node.recipe];
-            check_findings(&loaded.recipe)?;
+            check_findings(loaded)?;
             loaded.check_patches()?;
             let mut base_lock = || base_locks.of(shop, &loaded.recipe);
             let (project, architecture) = (shop.project, shop.architecture);

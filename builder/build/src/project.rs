@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use kiln_model::recipe::{Cause, Patch, YamlError, places_of};
 use kiln_model::{
     Architecture, BaseImage, BaseLock, BaseName, BaseOrigin, Config, ConfigError, Digest, Lock,
-    LockError, Recipe, RecipeLock, RecipeName,
+    LockError, PackageName, Recipe, RecipeLock, RecipeName,
 };
 use walkdir::WalkDir;
 
 use crate::error::BuildError;
 use crate::graph::{NodeId, Prefix};
+use crate::service::{UserClash, installed_file, read_installed, user_clashes};
 use crate::side_by_side::side_by_side;
 
 /// A recipe and the file that it came from.
@@ -24,6 +25,8 @@ pub struct LoadedRecipe {
     pub folder: PathBuf,
     /// The digest of the file's bytes.
     pub digest: Digest,
+    /// The bytes of the files that its packages install from the folder, by path in it.
+    pub installed: BTreeMap<String, Vec<u8>>,
 }
 
 /// What could be read of a project, and everything that could not.
@@ -104,6 +107,21 @@ pub enum ProjectError {
         /// Why.
         reason: String,
     },
+    /// A file that a package installs from the recipe's folder can not be read.
+    #[error("`recipes/{recipe}/{file}` can not be installed: {reason}")]
+    InstallFile {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The package.
+        package: PackageName,
+        /// The file, relative to the recipe's folder.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// Two declarations of users that no host can satisfy both.
+    #[error(transparent)]
+    UserClash(Box<UserClash>),
     /// A lockfile is damaged or newer.
     #[error("{error}")]
     Lock {
@@ -167,6 +185,15 @@ impl LoadedRecipe {
         Ok(bytes)
     }
 
+    /// Returns the digests of the files that its packages install from the folder, by path in it.
+    #[must_use]
+    pub fn installed_digests(&self) -> BTreeMap<&str, Digest> {
+        self.installed
+            .iter()
+            .map(|(file, bytes)| (file.as_str(), Digest::of(bytes)))
+            .collect()
+    }
+
     /// Compares every patch with its pin.
     ///
     /// # Errors
@@ -219,6 +246,10 @@ impl Project {
             survey.read_bases();
             let taken = taken_names(&survey.project.recipes, &survey.project.bases);
             survey.errors.extend(taken);
+            let recipes = survey.project.recipes.values();
+            let clashes = user_clashes(recipes.map(|loaded| &loaded.recipe));
+            let clashes = clashes.into_iter().map(Box::new);
+            survey.errors.extend(clashes.map(ProjectError::UserClash));
         } else {
             survey.errors.push(ProjectError::NoRecipes {
                 root: root.to_owned(),
@@ -487,10 +518,18 @@ impl Survey {
             match parsed {
                 Some(Ok((recipe, digest))) => {
                     let name = recipe.name.clone();
+                    let read = read_installed(&folder, &recipe);
+                    self.errors.extend(read.errors);
+                    for (file, bytes) in &read.files {
+                        let text = String::from_utf8_lossy(bytes).into_owned();
+                        let texts = &mut self.project.texts;
+                        texts.insert(installed_file(&name, file), text);
+                    }
                     let loaded = LoadedRecipe {
                         recipe,
                         folder,
                         digest,
+                        installed: read.files,
                     };
                     self.project.recipes.insert(name, loaded);
                     continue;

@@ -10,6 +10,7 @@ use std::fmt;
 use kiln_model::recipe::{Check, Preset, Steps};
 use kiln_model::{Recipe, SourceDateEpoch};
 
+use crate::flags::{Flags, flags};
 use crate::graph::{NodeId, Prefix};
 
 /// Where everything that a build writes lies in the sandbox.
@@ -171,10 +172,7 @@ pub fn environment(recipe: &Recipe, node: &NodeId) -> BTreeMap<String, String> {
     let needs_bundle =
         matches!(node.prefix, Prefix::Bundle(_)) || recipe.bundled().next().is_some();
     let source = format!("{SOURCE_ROOT}/{}", recipe.source_folder());
-    let compile = format!(
-        "-O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fmacro-prefix-map={source}=."
-    );
-    let mut link = "-Wl,-z,relro -Wl,-z,now -Wl,--build-id=sha1".to_owned();
+    let Flags { c, cxx, mut link } = flags(recipe, &source);
     let mut preprocess = String::new();
     let mut package_config = "/usr/lib64/pkgconfig".to_owned();
     if needs_bundle {
@@ -185,8 +183,8 @@ pub fn environment(recipe: &Recipe, node: &NodeId) -> BTreeMap<String, String> {
         package_config = format!("{bundle_prefix}/lib/pkgconfig:{package_config}");
     }
     let variables = [
-        ("CFLAGS", compile.clone()),
-        ("CXXFLAGS", compile),
+        ("CFLAGS", c),
+        ("CXXFLAGS", cxx),
         ("CPPFLAGS", preprocess),
         ("LDFLAGS", link),
         ("PKG_CONFIG_PATH", package_config),

@@ -3,23 +3,32 @@
 use std::path::PathBuf;
 
 use kiln_model::recipe::{NodePath, Place};
-use kiln_model::{BaseName, LibraryName, RecipeName};
+use kiln_model::{BaseName, LibraryName, PackageName, RecipeName};
 
 use crate::error::BuildError;
 use crate::graph::GraphError;
 use crate::project::{Project, ProjectError};
+use crate::service::installed_file;
 
 /// One value of one of the project's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     file: SiteFile,
-    path: NodePath,
+    at: At,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum At {
+    Path(NodePath),
+    Place(Place),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum SiteFile {
     Recipe(RecipeName),
     Base(BaseName),
+    /// A file of a recipe's folder.
+    Installed(RecipeName, String),
 }
 
 /// A site as it can be shown.
@@ -39,7 +48,7 @@ impl Site {
     pub fn recipe(name: &RecipeName, path: NodePath) -> Self {
         Self {
             file: SiteFile::Recipe(name.clone()),
-            path,
+            at: At::Path(path),
         }
     }
 
@@ -48,7 +57,16 @@ impl Site {
     pub fn base(name: &BaseName, path: NodePath) -> Self {
         Self {
             file: SiteFile::Base(name.clone()),
-            path,
+            at: At::Path(path),
+        }
+    }
+
+    /// A place in a file of a recipe's folder that its packages install.
+    #[must_use]
+    pub fn installed(name: &RecipeName, file: &str, place: Place) -> Self {
+        Self {
+            file: SiteFile::Installed(name.clone(), file.to_owned()),
+            at: At::Place(place),
         }
     }
 
@@ -58,9 +76,13 @@ impl Site {
         let file = match &self.file {
             SiteFile::Recipe(name) => project.recipe_file(name),
             SiteFile::Base(name) => project.base_file(name),
+            SiteFile::Installed(name, file) => installed_file(name, file),
         };
         let text = project.texts.get(&file)?;
-        let place = self.path.find(text)?;
+        let place = match &self.at {
+            At::Path(path) => path.find(text)?,
+            At::Place(place) => *place,
+        };
         Some(Spot { file, text, place })
     }
 }
@@ -121,6 +143,27 @@ impl ProjectError {
                     None => packages().with("name", name.as_str()),
                 };
                 vec![Site::recipe(recipe, path)]
+            }
+            Self::InstallFile {
+                recipe,
+                package,
+                file,
+                ..
+            } => {
+                let package = packages().with("name", package.as_str());
+                let path = package.key("install").with("file", file.as_str());
+                vec![Site::recipe(recipe, path)]
+            }
+            Self::UserClash(clash) => {
+                let site = |recipe: &RecipeName, package: &PackageName, user: &str| {
+                    let package = packages().with("name", package.as_str());
+                    Site::recipe(recipe, package.key("users").with("name", user))
+                };
+                let (recipe, package, user) = &clash.other;
+                vec![
+                    site(&clash.recipe, &clash.package, &clash.user),
+                    site(recipe, package, user),
+                ]
             }
             Self::Key { base, key, .. } => {
                 let path = NodePath::top()

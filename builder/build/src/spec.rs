@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use kiln_image::TreeEntryKind;
-use kiln_model::recipe::Scriptlet as When;
 use kiln_model::{LicenseExpression, Line, PackageName, Recipe};
 use kiln_rpm::{
     BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileMode,
-    PackageArchitecture, PackageInput, Scriptlet, ScriptletTime, SpecInput,
+    PackageArchitecture, PackageInput, SpecInput,
 };
 
 use crate::error::BuildError;
 use crate::evidence::Evidence;
 use crate::graph::NodeId;
+use crate::service;
 use crate::stage::{Product, Stage};
 use crate::workshop::Workshop;
 
@@ -159,31 +159,27 @@ fn package_input(
                 version: library.version.clone(),
             })
     });
-    let scriptlets = package.scripts.iter().map(|(when, body)| Scriptlet {
-        when: match when {
-            When::Pre => ScriptletTime::BeforeInstall,
-            When::Post => ScriptletTime::AfterInstall,
-            When::Preun => ScriptletTime::BeforeRemove,
-            When::Postun => ScriptletTime::AfterRemove,
-        },
-        body: body.clone(),
-    });
+    let mut provides = dependencies(&package.provides)?;
+    provides.extend(service::provides(package).map_err(|error| spec_error(error.to_string()))?);
+    let refused = |reason: String| BuildError::PathRefused {
+        recipe: recipe.name.clone(),
+        reason,
+    };
+    let files = file_lines(stage, &package.name).map_err(refused)?;
+    let files = service::file_lines(package, files).map_err(|error| refused(error.to_string()))?;
     Ok(PackageInput {
         name: package.name.clone(),
         summary: package.summary.to_string(),
         description: package.description.to_string(),
         architecture: PackageArchitecture::Native,
-        files: file_lines(stage, &package.name).map_err(|reason| BuildError::PathRefused {
-            recipe: recipe.name.clone(),
-            reason,
-        })?,
+        files,
         requires: dependencies(&package.requires)?,
-        provides: dependencies(&package.provides)?,
+        provides,
         conflicts: dependencies(&package.conflicts)?,
         obsoletes: dependencies(&package.obsoletes)?,
         recommends: dependencies(&package.recommends)?,
         bundled: bundled.collect(),
-        scriptlets: scriptlets.collect(),
+        scriptlets: service::scriptlets(package),
     })
 }
 

@@ -15,6 +15,8 @@ use crate::error::BuildError;
 const SYSTEM_DIRECTORIES: &[&str] = &[
     "/etc",
     "/etc/ld.so.conf.d",
+    "/etc/security",
+    "/etc/security/limits.d",
     "/opt",
     "/usr",
     "/usr/bin",
@@ -23,6 +25,7 @@ const SYSTEM_DIRECTORIES: &[&str] = &[
     "/usr/lib64",
     "/usr/lib/systemd",
     "/usr/lib/systemd/system",
+    "/usr/lib/systemd/system-preset",
     "/usr/lib/sysusers.d",
     "/usr/lib/tmpfiles.d",
     "/usr/lib64/cmake",
@@ -43,7 +46,7 @@ const SYSTEM_DIRECTORIES: &[&str] = &[
     "/var/log",
 ];
 
-fn is_system_directory(path: &str) -> bool {
+pub(crate) fn is_system_directory(path: &str) -> bool {
     let is_manual_section = |rest: &str| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit();
     SYSTEM_DIRECTORIES.contains(&path)
         || path

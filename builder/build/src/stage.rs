@@ -105,18 +105,59 @@ impl Stage {
         path: &str,
         bytes: Vec<u8>,
     ) -> Result<(), String> {
+        self.place(package, path, bytes, 0o644)
+    }
+
+    /// Adds one file that does not come from a build, with its permissions.
+    ///
+    /// # Errors
+    /// The path, when something is installed there.
+    pub(crate) fn place(
+        &mut self,
+        package: &PackageName,
+        path: &str,
+        bytes: Vec<u8>,
+        mode: u32,
+    ) -> Result<(), String> {
         if self.files.contains_key(path) {
             return Err(path.to_owned());
         }
         let kind = TreeEntryKind::File {
             size: bytes.len() as u64,
             sha256: Digest::of(&bytes),
-            executable: false,
+            executable: mode & 0o111 != 0,
         };
         let staged = Staged {
             kind,
-            mode: 0o644,
+            mode,
             content: Content::Bytes(bytes),
+            library: None,
+        };
+        self.files.insert(path.to_owned(), staged);
+        let owned = self.owned.entry(package.clone()).or_default();
+        owned.files.insert(path.to_owned());
+        own_directories(owned);
+        Ok(())
+    }
+
+    /// Adds a folder to a package, with its permissions; it may be there already.
+    ///
+    /// # Errors
+    /// The path, when a file is installed there.
+    pub(crate) fn place_folder(
+        &mut self,
+        package: &PackageName,
+        path: &str,
+        mode: u32,
+    ) -> Result<(), String> {
+        let is_file = |staged: &Staged| staged.kind != TreeEntryKind::Directory;
+        if self.files.get(path).is_some_and(is_file) {
+            return Err(path.to_owned());
+        }
+        let staged = Staged {
+            kind: TreeEntryKind::Directory,
+            mode,
+            content: Content::Bytes(Vec::new()),
             library: None,
         };
         self.files.insert(path.to_owned(), staged);

@@ -403,7 +403,10 @@ fn build_text(project: &Project, error: &BuildError) -> String {
         BuildError::ClaimedTwice(claim) if claim.more > 0 => {
             let _ = writeln!(text, "  and {} more files that both match", claim.more);
         }
-        BuildError::Evidence { findings, .. } => text.push_str(&list("finding", findings)),
+        BuildError::Evidence { findings, weak, .. } => {
+            text.push_str(&list("finding", findings));
+            text.push_str(&list("weak", weak));
+        }
         BuildError::Released(refusal) => text.push_str(&changes_text(refusal)),
         BuildError::Graph(GraphError::UnknownRecipe { known, .. })
             if hint::of_build(error).is_none() =>

@@ -7,6 +7,8 @@ use kiln_image::UnpackError;
 use kiln_model::StepEnd;
 use kiln_model::recipe::nearest;
 
+mod service;
+
 const LOCK: &str = "run `kiln lock` on a machine with network, and commit the file";
 
 /// What to do about a file that can not be read.
@@ -24,6 +26,14 @@ pub fn of_project(error: &ProjectError) -> Option<String> {
         ProjectError::NotAFile { .. } => "put the file itself there".to_owned(),
         ProjectError::Key { .. } => {
             "put the archive's public key there, in binary OpenPGP form".to_owned()
+        }
+        ProjectError::InstallFile { .. } => {
+            "put the file itself there; `file` is relative to the recipe's folder".to_owned()
+        }
+        ProjectError::UserClash(_) => {
+            "give each user one number, and say the same wherever it is declared; without `id` each \
+             host chooses a free one"
+                .to_owned()
         }
         ProjectError::Io(_) => return None,
     })
@@ -79,6 +89,11 @@ pub fn of_build(error: &BuildError) -> Option<String> {
         }
         BuildError::Unclaimed { .. } => {
             "add the patterns to these packages, or remove the files in `install`".to_owned()
+        }
+        BuildError::Evidence { weak, .. } if !weak.is_empty() => {
+            "compile with $CFLAGS, $CXXFLAGS and $LDFLAGS; what can not be otherwise is said under \
+             `hardening`, with a reason"
+                .to_owned()
         }
         BuildError::ClaimedTwice(_) => "make one of the two patterns narrower".to_owned(),
         BuildError::UnmatchedPattern { .. } => {
@@ -230,6 +245,7 @@ fn of_finding(finding: &RecipeFinding) -> Option<String> {
         RecipeFinding::Dependency { .. } => {
             "write NAME, or NAME, one of < <= = >= >, and a version".to_owned()
         }
+        RecipeFinding::Service(finding) => return service::of_finding(finding),
         RecipeFinding::NotClaimed { prefix, .. } => {
             format!("add the pattern `{prefix}/**` to the package that is to carry them")
         }

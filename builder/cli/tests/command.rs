@@ -8,6 +8,8 @@ mod drafts;
 mod layout;
 #[path = "command/mistakes.rs"]
 mod mistakes;
+#[path = "command/services.rs"]
+mod services;
 
 use std::path::Path;
 

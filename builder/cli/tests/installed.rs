@@ -87,6 +87,7 @@ fn run(built: &Built, script: &str) -> String {
         mounts: vec![
             mount(&built.rpms, "/rpms"),
             mount(&built.openssl, "/openssl"),
+            mount(Path::new("/usr"), "/host"),
         ],
         command: ["/bin/sh", "-exc", script].map(str::to_owned).to_vec(),
         environment,
@@ -153,6 +154,9 @@ fn slow_installed_curl_fetches_over_its_own_tls() {
 
 const SERVE_MEMORY: &str = r#"
 rpm --initdb
+# The base has no `useradd`; a user who is there is taken as it is.
+echo 'memcached:x:990:990::/:/usr/sbin/nologin' >> /etc/passwd
+echo 'memcached:x:990:' >> /etc/group
 rpm -i /rpms/kiln-base-debian-12-*.rpm /rpms/memcached-1*.rpm
 rpm -V memcached
 ldd /usr/bin/memcached
@@ -183,6 +187,9 @@ fn slow_installed_memcached_answers_with_its_own_libevent() {
 // Port 80 needs a privilege that the sandbox does not give, and changing users another id.
 const SERVE_A_PAGE: &str = r#"
 rpm --initdb
+# The base has no `useradd`; a user who is there is taken as it is.
+echo 'nginx:x:990:990::/:/usr/sbin/nologin' >> /etc/passwd
+echo 'nginx:x:990:' >> /etc/group
 rpm -i /rpms/kiln-base-debian-12-*.rpm /rpms/nginx-1*.rpm
 rpm -V nginx
 ldd /usr/sbin/nginx
@@ -229,17 +236,40 @@ fn slow_packages_do_not_install_without_the_base() {
     assert!(log.contains("libc.so.6"), "{log}");
 }
 
+/// The host's gdb, with its own loader, libraries and Python, in the tree that the packages are
+/// installed in.
+const SHOW_SOURCES: &str = r#"
+rpm --initdb
+rpm -i --nodeps /rpms/libcurl-7*.rpm /rpms/curl-7*.rpm /rpms/curl-debug*.rpm
+! test -e /build/src
+debug() {
+  file=$1
+  shift
+  PYTHONHOME=/host /host/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 \
+    --library-path /host/lib/x86_64-linux-gnu /host/bin/gdb --data-directory=/host/share/gdb \
+    -nx -batch "$@" "$file"
+}
+debug /usr/bin/curl -ex 'list main' -ex 'info source'
+debug /usr/lib64/libcurl.so.4 -ex 'list curl_easy_perform'
+debug /usr/lib/curl/lib/libssl.so.3 -ex 'list SSL_new'
+"#;
+
 #[test]
-fn slow_debugger_finds_sources_in_the_debug_packages() {
+fn slow_debugger_shows_source_lines_from_the_debug_packages() {
     let Some(built) = built() else { return };
-    let script = "rpm --initdb\nrpm -i --nodeps /rpms/zlib-1.2.13-1*.rpm /rpms/zlib-debug*.rpm\n\
-                  eu-readelf --debug-dump=line /usr/lib/debug/usr/lib64/libz.so.1*.debug | grep -c inflate.c\n\
-                  ls /usr/src/debug/*/*/inflate.c\n";
-    let log = run(&built, script);
-    assert!(
-        log.contains("/usr/src/debug/zlib-1.2.13-1.x86_64/zlib-1.2.13/inflate.c"),
-        "{log}"
-    );
+    if !Path::new("/usr/bin/gdb").exists() {
+        eprintln!("skipped: this host has no gdb");
+        return;
+    }
+    let log = run(&built, SHOW_SOURCES);
+    for part in [
+        "int main(int argc, char *argv[])",
+        "Located in /usr/src/debug/curl-7.88.1-1.x86_64/curl-7.88.1/src/tool_main.c",
+        "CURLcode curl_easy_perform(struct Curl_easy *data)",
+        "SSL *SSL_new(SSL_CTX *ctx)",
+    ] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
 }
 
 #[test]

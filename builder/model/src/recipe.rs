@@ -7,11 +7,15 @@ mod comments;
 mod error;
 mod find;
 mod format;
+mod hardening;
 mod hint;
+mod lint;
 mod node;
 mod order;
+mod package;
 mod parse;
 mod schema;
+mod service;
 mod walk;
 mod yaml;
 
@@ -20,9 +24,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::name::{
-    BaseName, DistributionPackage, LibraryName, PackageName, RecipeName, Release, Version,
-};
+use crate::name::{BaseName, DistributionPackage, LibraryName, RecipeName, Release, Version};
 use crate::path::{FilePattern, SandboxPath};
 use crate::source::Location;
 use crate::text::{CpeProduct, CveId, LicenseExpression, Line, Prose, PurlName};
@@ -32,8 +34,16 @@ pub use error::{Cause, Place, YamlError, nearest};
 pub use find::NodePath;
 pub use format::FormatError;
 pub(crate) use format::format;
+pub use hardening::{HardeningException, Protection};
+pub use lint::LintException;
 pub use node::places_of;
+pub use package::{ChangelogEntry, Package, Scriptlet};
 pub use parse::PLACEHOLDER;
+pub use service::{
+    AccountName, Alternative, InstalledFile, Limit, LimitItem, LimitValue, OnUpgrade, Permissions,
+    ServiceError, Services, SystemUser, SystemdUnit, TmpfilesLine, UNIT_FOLDER, UnitKind, UnitName,
+    UnitPreset, is_system_account,
+};
 pub(crate) use yaml::{At, Number, read};
 
 /// The recipe format that this kiln reads.
@@ -77,6 +87,12 @@ pub struct Recipe {
     pub libraries: BTreeMap<LibraryName, Library>,
     /// How it is built.
     pub steps: Steps,
+    /// Protections that it does without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hardening: Vec<HardeningException>,
+    /// Warnings of rpmlint that are explained. No input of any output.
+    #[serde(skip)]
+    pub lint_allow: Vec<LintException>,
     /// The RPM packages; none for a library that only others bundle.
     pub packages: Vec<Package>,
     /// Where the libraries that it bundles live.
@@ -255,58 +271,6 @@ pub enum Preset {
     Make,
     /// Scripts only.
     None,
-}
-
-/// One RPM package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Package {
-    /// Its name.
-    pub name: PackageName,
-    /// One line on what it holds.
-    pub summary: Line,
-    /// A paragraph on what it holds.
-    pub description: Prose,
-    /// The installed paths that it owns.
-    pub files: Vec<FilePattern>,
-    /// What it needs.
-    pub requires: Vec<Line>,
-    /// What else it provides.
-    pub provides: Vec<Line>,
-    /// What it can not be installed beside.
-    pub conflicts: Vec<Line>,
-    /// What it replaces.
-    pub obsoletes: Vec<Line>,
-    /// What is installed along where possible.
-    pub recommends: Vec<Line>,
-    /// Shell scripts by when they run.
-    pub scripts: BTreeMap<Scriptlet, String>,
-}
-
-/// When a package's script runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scriptlet {
-    /// Before installation.
-    Pre,
-    /// After installation.
-    Post,
-    /// Before removal.
-    Preun,
-    /// After removal.
-    Postun,
-}
-
-/// One entry of the packaging's changelog.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ChangelogEntry {
-    /// The day.
-    pub date: CalendarDate,
-    /// Who, as `Name <address>`.
-    pub author: Line,
-    /// What changed.
-    pub changes: Vec<Line>,
 }
 
 impl Source {

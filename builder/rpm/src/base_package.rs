@@ -1,7 +1,7 @@
 //! `kiln-base-<name>`: an RPM that stands for a base image whose packages are no RPMs.
 //!
 //! A Debian base satisfies what kiln's packages require, but no package database says so. This
-//! package provides every soname, executable, pkg-config module and package name of the locked base,
+//! package provides every soname, executable, pkg-config and Perl module and package name of the locked base,
 //! and tells the loader about `/usr/lib64`, where kiln's packages put their libraries. With it, dnf
 //! and repoclosure work without `--nodeps`.
 //!
@@ -49,6 +49,8 @@ pub struct BaseEvidence {
     sonames: BTreeSet<String>,
     executables: BTreeSet<String>,
     pkgconfig: BTreeMap<String, Option<String>>,
+    perl_modules: BTreeMap<String, Option<String>>,
+    perl: Option<String>,
 }
 
 impl BaseEvidence {
@@ -83,6 +85,48 @@ impl BaseEvidence {
                 .or_insert_with(|| pkgconfig_version(text));
         }
     }
+}
+
+impl BaseEvidence {
+    /// Adds a Perl module by its path below one of Perl's folders (`File/Spec.pm`) and its text. The
+    /// first of two with one name counts, as it does for Perl.
+    pub fn add_perl_module(&mut self, path: &str, text: &str) {
+        let Some(name) = path.strip_suffix(".pm") else {
+            return;
+        };
+        let is_word = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        if name.split('/').all(is_word) {
+            let module = name.replace('/', "::");
+            let version = || perl_version(text);
+            self.perl_modules.entry(module).or_insert_with(version);
+        }
+    }
+
+    /// Says which version Perl itself has: `5.36.0`.
+    pub fn set_perl(&mut self, version: &str) {
+        self.perl = Some(version.to_owned());
+    }
+}
+
+/// Returns what a Perl module states as its version, where that is plain text.
+fn perl_version(text: &str) -> Option<String> {
+    let before_end = text.lines().take_while(|line| *line != "__END__");
+    let statement = before_end
+        .filter_map(|line| {
+            let (before, after) = line.split_once("VERSION")?;
+            let is_variable = before.ends_with(['$', ':']);
+            after.trim_start().strip_prefix('=').filter(|_| is_variable)
+        })
+        .next()?;
+    let version: String = statement
+        .trim_start_matches([' ', '\'', '"', 'v'])
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || *c == '.')
+        .collect();
+    Some(version).filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Returns `Version:` of a `.pc` file, its variables replaced.
@@ -176,8 +220,9 @@ pub fn base_package(input: &BasePackageInput) -> Result<BasePackage, BasePackage
     );
     let description = format!(
         "Provides every library, program and package name of the base image {} {},\n\
-         manifest {},\n\
-         whose own packages are not known to rpm, and adds /usr/lib64 to the loader's folders.",
+         whose own packages are not known to rpm, and adds /usr/lib64 to the loader's\n\
+         folders. Manifest:\n\
+         {}",
         input.base, input.release, input.manifest
     );
     let ldconfig = |when| Scriptlet {
@@ -241,6 +286,22 @@ fn provides(input: &BasePackageInput) -> Result<Vec<Dependency>, BasePackageErro
             None => format!("pkgconfig({module})"),
         });
     }
+    for (module, version) in &evidence.perl_modules {
+        let version = version
+            .as_ref()
+            .filter(|version| version.parse::<Version>().is_ok());
+        names.insert(match version {
+            Some(version) => format!("perl({module}) = {version}"),
+            None => format!("perl({module})"),
+        });
+    }
+    // What `use 5.010` asks for; the package's own name has Debian's epoch.
+    names.extend(
+        evidence
+            .perl
+            .iter()
+            .map(|version| format!("perl(:VERSION) = {version}")),
+    );
     for (package, version) in &input.packages {
         let evr = rpm_evr(version).ok_or_else(|| BasePackageError::Version {
             package: package.clone(),
@@ -342,6 +403,16 @@ mod tests {
             "major=1\nv = ${major}.2\nName: z\nVersion: ${v}.13\n",
         );
         evidence.add_pkgconfig("odd.pc", "Version: ${missing}\n");
+        evidence.add_perl_module("File/Spec.pm", "our $VERSION = '3.84';\n");
+        evidence.add_perl_module("File/Spec.pm", "our $VERSION = '1';\n");
+        evidence.add_perl_module("strict.pm", "$strict::VERSION = \"1.12\";\n");
+        evidence.add_perl_module(
+            "Odd.pm",
+            "our $VERSION = eval { 1 };\n__END__\n$VERSION = 2\n",
+        );
+        evidence.add_perl_module("unicore/a-b.pm", "");
+        evidence.add_perl_module("README", "");
+        evidence.set_perl("5.36.0");
         BasePackageInput {
             base: "debian-12".parse().unwrap(),
             release: "12.15".to_owned(),
@@ -368,6 +439,10 @@ mod tests {
                 "/usr/bin/perl",
                 "/usr/games/nethack",
                 "libz.so.1()(64bit)",
+                "perl(:VERSION) = 5.36.0",
+                "perl(File::Spec) = 3.84",
+                "perl(Odd)",
+                "perl(strict) = 1.12",
                 "pkgconfig(odd)",
                 "pkgconfig(zlib) = 1.2.13",
                 "rtld(GNU_HASH)",

@@ -6,6 +6,8 @@
 mod base_package;
 mod elf;
 mod evidence;
+mod hardening;
+mod leak;
 mod nevra;
 mod reader;
 mod signing;
@@ -15,9 +17,12 @@ pub use base_package::{
     BaseEvidence, BasePackage, BasePackageError, BasePackageInput, base_package, rpm_evr,
 };
 pub use elf::{
-    ElfClass, ElfError, ElfEvidence, ElfKind, Hardening, Permission, Relro, StackExecution,
+    Compilation, ElfClass, ElfError, ElfEvidence, ElfKind, Hardening, Permission, Relro,
+    StackExecution,
 };
 pub use evidence::{LinkFinding, ProductElf, check_links};
+pub use hardening::{HardeningFinding, check_hardening};
+pub use leak::find_build_path;
 pub use nevra::{Nevra, NevraError};
 pub use reader::{
     Comparison, PackagedFile, PackagedFileKind, PackagedScriptlet, Relation, Relations, RpmError,

@@ -89,12 +89,14 @@ fn slow_packages_are_whole() {
             "demo-data",
             "demo-debuginfo",
             "demo-debugsource",
+            "demo-script",
             "libdemo",
             "libdemo-devel"
         ]
     );
     check_headers(&packages);
     check_relations(&packages);
+    check_interpreters(&packages);
     check_files(&packages);
     check_debug_packages(&packages);
     check_with_rpm(&paths);
@@ -169,6 +171,38 @@ fn check_relations(packages: &Packages) {
     }
 }
 
+/// Perl by rpm's own scripts, Python by kiln's.
+fn check_interpreters(packages: &Packages) {
+    let relations = packages["demo-script"].0.relations();
+    assert_eq!(
+        texts(&relations.provides),
+        [
+            "demo-script = 1.0-2",
+            "demo-script(x86-64) = 1.0-2",
+            "perl(Demo::Light) = 1.7",
+            "python3.11dist(demo-py) = 1.0~rc1",
+            "python3dist(demo-py) = 1.0~rc1",
+        ]
+    );
+    assert_eq!(
+        texts(&relations.requires),
+        [
+            "(python3.11dist(compatible) >= 1.4.2 with python3.11dist(compatible) < 1.5~~)",
+            "(python3.11dist(other) < 1.5 or python3.11dist(other) > 1.5)",
+            "(python3.11dist(range-of) >= 1.2 with python3.11dist(range-of) < 2)",
+            "(python3.11dist(star) >= 3 with python3.11dist(star) < 4~~)",
+            "/usr/bin/perl",
+            "perl(Demo::Light) >= 1.5",
+            "perl(File::Spec)",
+            "perl(strict)",
+            "python(abi) = 3.11",
+            "python3.11dist(modern) >= 1",
+            "python3.11dist(pinned) = 2.0^post1",
+            "python3.11dist(plain)",
+        ]
+    );
+}
+
 fn check_files(packages: &Packages) {
     let file = |package: &str, path: &str| {
         packages[package]
@@ -193,6 +227,15 @@ fn check_files(packages: &Packages) {
         file("libdemo-devel", "/usr/lib64/libdemo.so").kind,
         PackagedFileKind::Link {
             target: "libdemo.so.1".to_owned()
+        }
+    );
+    let page = file("demo-script", "/usr/share/man/man1/demo.1.gz");
+    assert_eq!((page.mode, page.is_documentation()), (0o640, true));
+    assert!(file("demo-script", "/usr/share/man/de/man1/demo.1.gz").is_documentation());
+    assert_eq!(
+        file("demo-script", "/usr/share/man/man1/demo-script.1.gz").kind,
+        PackagedFileKind::Link {
+            target: "demo.1.gz".to_owned()
         }
     );
     let is_link = |file: &kiln_rpm::PackagedFile| {
@@ -308,7 +351,7 @@ fn slow_nothing_around_reaches_the_packages() {
         return;
     }
     let expected = package_fresh(&PLAIN, |_| ());
-    assert_eq!(expected.len(), 6);
+    assert_eq!(expected.len(), 7);
     let again = package_fresh(&PLAIN, |_| ());
     assert!(again == expected, "twice the same differs");
     let variations = [
@@ -411,7 +454,7 @@ fn slow_debug_packages_without_content_are_an_error() {
         reason: "nothing compiled".to_owned(),
     };
     let (_, paths) = package(folder.path(), &off, &PLAIN);
-    assert_eq!(paths.len(), 4);
+    assert_eq!(paths.len(), 5);
 }
 
 #[test]
@@ -424,6 +467,9 @@ fn slow_noarch_alone_and_packages_of_other_names_work() {
     let destdir = folder.path().join("destdir");
     // Only what `demo-data` lists stays.
     for path in [
+        "usr/lib/python3.11",
+        "usr/share/man",
+        "usr/share/perl5",
         "usr/bin",
         "usr/lib",
         "usr/lib64",
@@ -434,7 +480,7 @@ fn slow_noarch_alone_and_packages_of_other_names_work() {
         fs_err::remove_dir_all(destdir.join(path)).unwrap();
     }
     fs_err::remove_dir_all(destdir.join("usr/share/licenses")).unwrap();
-    for name in ["demo", "libdemo", "libdemo-devel"] {
+    for name in ["demo", "demo-script", "libdemo", "libdemo-devel"] {
         let file = destdir.join(format!("usr/share/kiln/buildinfo/{name}-x86_64.json"));
         fs_err::remove_file(file).unwrap();
     }
@@ -570,6 +616,8 @@ fn slow_a_base_is_packaged_and_satisfies_what_packages_require() {
         "{refused}"
     );
     paths.push(base);
+    // No host that this runs on has the demo's Python distributions.
+    paths.retain(|path| !path.to_string_lossy().contains("demo-script"));
     assert_eq!(install_test(&paths), "");
 }
 

@@ -1,6 +1,7 @@
 //! What a caller tells of a product: plain values. Lists come in any order, save the two whose order
 //! is itself a fact: patches as they are applied, CPE names with NVD's first.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use kiln_model::recipe::{self, Repacked};
@@ -80,6 +81,8 @@ pub struct Software {
     pub sources: Vec<Source>,
     /// What is changed in them before the build, in the order in which it is applied.
     pub patches: Vec<Patch>,
+    /// sha256 of files that its packages install from the recipe's folder, by path in it.
+    pub installed: BTreeMap<String, Digest>,
     /// The libraries that it carries or links.
     pub libraries: Vec<Library>,
 }

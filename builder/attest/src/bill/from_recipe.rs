@@ -34,8 +34,8 @@ pub enum SoftwareError {
 }
 
 impl Software {
-    /// Takes over what a recipe, its lockfile and the bytes of its patches say. `libraries` is empty
-    /// and the concluded licence is the declared one: both are the caller's to fill in.
+    /// Takes over what a recipe, its lockfile and the bytes of its patches say. `libraries` and `installed`
+    /// are empty and the concluded licence is the declared one: all are the caller's to fill in.
     ///
     /// # Errors
     /// When a source is not locked or a patch has no sha512.
@@ -71,6 +71,7 @@ impl Software {
             copyright: None,
             sources: sources.collect::<Result<_, _>>()?,
             patches: patches.collect::<Result<_, _>>()?,
+            installed: BTreeMap::new(),
             libraries: Vec::new(),
         })
     }

@@ -18,7 +18,7 @@ fn slow_a_bundled_library_that_nothing_needs_is_a_finding() {
     project.fails(
         &["build"],
         1,
-        "error: demo: the ELF files contradict the recipe\n  \
+        "error: demo: the installed files contradict the recipe\n  \
          --> recipes/demo/recipe.yaml:16:3\n   |\n16 |   sums:\n   |   ^\n  \
          finding   `libsums.so.1` is bundled, but no file of the product needs it\n",
     );
@@ -64,8 +64,9 @@ fn slow_a_search_path_that_leads_elsewhere_is_a_finding() {
     let check = |place: &str, finding: &str| {
         let script = format!("make DEMO_LIBS=-Wl,-rpath,{place}");
         project.write_demo(&with_build(DEMO, &script));
-        let expected =
-            format!("error: demo: the ELF files contradict the recipe\n  finding   {finding}\n");
+        let expected = format!(
+            "error: demo: the installed files contradict the recipe\n  finding   {finding}\n"
+        );
         project.fails(&["build"], 1, &expected);
         assert_eq!(project.rpm_names(), [""; 0]);
     };

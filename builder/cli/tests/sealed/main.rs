@@ -21,6 +21,7 @@ mod project;
 mod refusals;
 mod repository;
 mod server;
+mod services;
 mod shell;
 mod signing;
 mod terminal;

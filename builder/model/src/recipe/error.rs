@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::service::ServiceError;
 use crate::digest::DigestError;
 use crate::name::NameError;
 use crate::path::PathError;
@@ -199,6 +200,9 @@ pub enum Cause {
     /// A date does not.
     #[error(transparent)]
     Date(#[from] DateError),
+    /// A part of a service does not.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     /// A list that must hold something is empty.
     #[error("expected at least one of `{what}`")]
     Empty {

@@ -25,6 +25,8 @@ enum Part {
     With { key: &'static str, value: String },
     /// The item of a list that is this text.
     Item(String),
+    /// This line, from 1, of a text.
+    Line(u64),
 }
 
 impl NodePath {
@@ -53,6 +55,12 @@ impl NodePath {
         self.and(Part::Item(item.into()))
     }
 
+    /// Line `number`, from 1, of the text as it is without the white space around it.
+    #[must_use]
+    pub fn line(self, number: u64) -> Self {
+        self.and(Part::Line(number))
+    }
+
     fn and(mut self, part: Part) -> Self {
         self.0.push(part);
         self
@@ -68,6 +76,9 @@ impl NodePath {
         let mut node = &top;
         let mut place = self.0.is_empty().then_some(top.place);
         for part in &self.0 {
+            if let Part::Line(number) = part {
+                return place.map(|place| line_of_block(text, place, *number));
+            }
             let Some((found, at)) = node.step(part) else {
                 break;
             };
@@ -75,6 +86,37 @@ impl NodePath {
         }
         place
     }
+}
+
+/// Returns where a line of the text that starts at `place` stands. Only in a literal block (`|`) are
+/// its lines those of the file; of any other text the place is where it starts.
+fn line_of_block(text: &str, place: Place, number: u64) -> Place {
+    let index = |number: u64| {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        number.saturating_sub(1)
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let first = index(place.line);
+    let above = lines.get(..first).unwrap_or_default().iter().rev();
+    let header = above.copied().find(|line| !line.trim().is_empty());
+    if !header.is_some_and(opens_literal_block) {
+        return place;
+    }
+    let line = first.saturating_add(index(number));
+    match lines.get(line) {
+        Some(content) => Place {
+            line: line as u64 + 1,
+            column: (content.chars().count() - content.trim_start().chars().count()) as u64 + 1,
+        },
+        None => place,
+    }
+}
+
+/// Returns whether a line ends in `|`, with or without indicators, and perhaps a comment.
+fn opens_literal_block(line: &str) -> bool {
+    let line = line.split_once(" #").map_or(line, |(line, _)| line);
+    let indicators = |c: char| c.is_ascii_digit() || c == '+' || c == '-';
+    line.trim_end().trim_end_matches(indicators).ends_with('|')
 }
 
 impl Node {
@@ -105,7 +147,7 @@ impl Node {
                 let (_, found) = item.value(key)?;
                 (found.text() == Some(value)).then_some((item, found.place))
             }
-            Part::Key(_) => None,
+            Part::Key(_) | Part::Line(_) => None,
         })
     }
 }
@@ -140,6 +182,25 @@ mod tests {
             assert_eq!(place.to_string(), expected, "{path:?}");
         }
         assert_eq!(top().key("absent").key("name").find(TEXT), None);
+    }
+
+    #[test]
+    fn lines_of_a_literal_block_are_found() {
+        let text = "a: |\n\n  one\n\n    two\nb: \"x\\ny\"\nc: >\n  one\n  two\nd: e\nf: |-\n  ä\ng: |2 # c\n   x\n";
+        for (key, line, expected) in [
+            ("a", 1, "3:3"),
+            ("a", 2, "4:1"),
+            ("a", 3, "5:5"),
+            ("a", 99, "3:3"),
+            ("b", 2, "6:4"),
+            ("c", 2, "8:3"),
+            ("f", 1, "12:3"),
+            ("g", 1, "14:4"),
+        ] {
+            let place = NodePath::top().key(key).line(line).find(text).unwrap();
+            assert_eq!(place.to_string(), expected, "{key} {line}");
+        }
+        assert_eq!(NodePath::top().key("z").line(1).find(text), None);
     }
 
     #[test]

@@ -117,6 +117,7 @@ impl Cause {
             Self::Path(PathError::NotAbsolute(text)) if !text.is_empty() => {
                 format!("write `/{}`, the path on an installed system", text.trim_start_matches("./"))
             }
+            Self::Service(error) => return error.hint(),
             Self::OtherName { .. } => {
                 "rename the folder or file, or change the name in it".to_owned()
             }

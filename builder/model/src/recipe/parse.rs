@@ -6,20 +6,25 @@ use std::str::FromStr;
 use super::error::{Cause, Place, YamlError};
 use super::find::NodePath;
 use super::schema::{
-    ChangelogSchema, ChoiceSchema, DistributionSchema, IdentitySchema, LibrarySchema, LinkSchema,
-    PackageSchema, PatchSchema, PresetSchema, RecipeSchema, ScriptletSchema, SourceSchema,
-    StepsSchema,
+    ChoiceSchema, DistributionSchema, IdentitySchema, LibrarySchema, LinkSchema, PatchSchema,
+    PresetSchema, RecipeSchema, SourceSchema, StepsSchema,
 };
 use super::yaml::{At, Number, read};
 use super::{
-    ChangelogEntry, Check, Choice, Decision, Distribution, Identity, Library, Link, Package, Patch,
-    Preset, RECIPE_SCHEMA, Recipe, Repacked, Scriptlet, Source, Steps,
+    ChangelogEntry, Check, Choice, Decision, Distribution, Identity, Library, Link, Patch, Preset,
+    RECIPE_SCHEMA, Recipe, Repacked, Source, Steps,
 };
+use super::{hardening, lint};
 use crate::digest::Digest;
 use crate::name::{DistributionPackage, LibraryName, Release};
 use crate::path::{FilePattern, SandboxPath};
-use crate::text::{Line, Prose};
+use crate::text::Prose;
 use crate::time::{CalendarDate, SourceDateEpoch};
+
+mod package;
+mod service;
+
+use package::{changelog_entry, packages};
 
 /// What `kiln new` writes where only people know the value.
 pub const PLACEHOLDER: &str = "FILL-IN";
@@ -175,7 +180,9 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
             .collect::<Parsed<_>>()?,
         libraries: libraries(text, &shape.libraries)?,
         steps: steps(&shape.steps)?,
-        packages: packages(&shape)?,
+        hardening: hardening::exceptions(&shape.hardening)?,
+        lint_allow: lint::exceptions(&shape.lint_allow)?,
+        packages: packages(text, &shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
         source_date,
         changelog,
@@ -493,63 +500,5 @@ fn steps(shape: &StepsSchema) -> Parsed<Steps> {
         build: script(&shape.build)?,
         install: script(&shape.install)?,
         check,
-    })
-}
-
-fn packages(shape: &RecipeSchema) -> Parsed<Vec<Package>> {
-    let mut packages: Vec<Package> = Vec::new();
-    for item in &shape.packages {
-        let package = package(item, shape)?;
-        if packages.iter().any(|earlier| earlier.name == package.name) {
-            let cause = Cause::Twice {
-                what: "package",
-                name: package.name.to_string(),
-            };
-            return Err(item.name.error(cause));
-        }
-        packages.push(package);
-    }
-    Ok(packages)
-}
-
-fn package(shape: &PackageSchema, recipe: &RecipeSchema) -> Parsed<Package> {
-    if shape.files.value.is_empty() {
-        return Err(shape.files.error(Cause::Empty { what: "files" }));
-    }
-    let summary = shape.summary.as_ref().unwrap_or(&recipe.summary);
-    let description = shape
-        .description
-        .as_ref()
-        .or(shape.summary.as_ref())
-        .or(recipe.description.as_ref())
-        .unwrap_or(&recipe.summary);
-    let scripts = shape.scripts.iter().map(|(when, body)| {
-        let when = match when {
-            ScriptletSchema::Pre => Scriptlet::Pre,
-            ScriptletSchema::Post => Scriptlet::Post,
-            ScriptletSchema::Preun => Scriptlet::Preun,
-            ScriptletSchema::Postun => Scriptlet::Postun,
-        };
-        Ok((when, body.parse::<Prose>()?.as_str().to_owned()))
-    });
-    Ok(Package {
-        name: shape.name.parse()?,
-        summary: summary.parse()?,
-        description: description.parse()?,
-        files: parse_all(&shape.files.value)?,
-        requires: parse_all(&shape.requires)?,
-        provides: parse_all(&shape.provides)?,
-        conflicts: parse_all(&shape.conflicts)?,
-        obsoletes: parse_all(&shape.obsoletes)?,
-        recommends: parse_all(&shape.recommends)?,
-        scripts: scripts.collect::<Parsed<_>>()?,
-    })
-}
-
-fn changelog_entry(shape: &ChangelogSchema) -> Parsed<ChangelogEntry> {
-    Ok(ChangelogEntry {
-        date: shape.date.parse()?,
-        author: shape.author.parse::<Line>()?,
-        changes: parse_all(&shape.changes)?,
     })
 }

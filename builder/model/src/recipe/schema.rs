@@ -11,6 +11,15 @@ use serde::Deserialize;
 
 use super::yaml::{At, Number};
 
+mod package;
+mod service;
+
+pub(crate) use package::{ChangelogSchema, PackageSchema, ScriptletSchema};
+pub(crate) use service::{
+    AlternativeSchema, InstallSchema, LimitItemSchema, LimitSchema, PresetChoiceSchema, UnitSchema,
+    UpgradeSchema, UserSchema,
+};
+
 /// One upstream source, and the RPM packages or the library that it yields.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -63,6 +72,13 @@ pub(crate) struct RecipeSchema {
     pub libraries: BTreeMap<String, At<LibrarySchema>>,
     /// How it is built.
     pub steps: StepsSchema,
+    /// Protections that it does without. By default everything is compiled and linked with all of
+    /// them, and the ELF files are checked.
+    #[serde(default)]
+    pub hardening: Vec<At<HardeningSchema>>,
+    /// Warnings of rpmlint that are right as they are. They change nothing in the packages.
+    #[serde(default)]
+    pub lint_allow: Vec<LintSchema>,
     /// The RPM packages that it yields; none for a library that only others bundle. Every installed
     /// file belongs to exactly one.
     #[serde(default)]
@@ -254,69 +270,56 @@ pub(crate) enum PresetSchema {
     None,
 }
 
-/// One RPM package.
+/// Protections that the recipe, or some of its files, do without, and why.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct PackageSchema {
-    /// The package's name: letters, digits, `-`, `.`, `+` and `_`.
-    pub name: At<String>,
-    /// One line on what it holds; default: the recipe's.
-    pub summary: Option<At<String>>,
-    /// A paragraph or more on what it holds; default: the package's summary, else the recipe's
-    /// description.
-    pub description: Option<At<String>>,
-    /// Packages that it needs: `NAME`, `NAME OP VERSION`, or `=NAME` for this recipe's package NAME
-    /// in the same version and release. Shared libraries are found by rpm.
+pub(crate) struct HardeningSchema {
+    /// The protections, at least one.
+    pub without: At<Vec<At<ProtectionSchema>>>,
+    /// Patterns of the installed files that may lack them; default: all files, and the flags that
+    /// bring the protections about are left out.
     #[serde(default)]
-    pub requires: Vec<At<String>>,
-    /// What else it provides: `NAME` or `NAME = VERSION`.
-    #[serde(default)]
-    pub provides: Vec<At<String>>,
-    /// What it can not be installed beside: `NAME` or `NAME OP VERSION`.
-    #[serde(default)]
-    pub conflicts: Vec<At<String>>,
-    /// What it replaces: `NAME` or `NAME OP VERSION`.
-    #[serde(default)]
-    pub obsoletes: Vec<At<String>>,
-    /// What is installed along where possible: `NAME` or `NAME OP VERSION`.
-    #[serde(default)]
-    pub recommends: Vec<At<String>>,
-    /// Patterns of the installed paths that it owns, at least one: `*` and `?` stay within a
-    /// folder, `**` crosses folders, `[...]` and `{a,b}` are alternatives. One that matches nothing
-    /// is an error.
-    pub files: At<Vec<At<String>>>,
-    /// Shell scripts that run on the user's host when the package is installed (`pre`, `post`) or
-    /// removed (`preun`, `postun`).
-    #[schemars(extend("propertyNames" = {"enum": ["pre", "post", "preun", "postun"]}))]
-    #[serde(default)]
-    pub scripts: BTreeMap<ScriptletSchema, At<String>>,
+    pub files: Vec<At<String>>,
+    /// Why, in one line.
+    pub reason: At<String>,
 }
 
-/// When a package's script runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+/// A warning of rpmlint, and why it may stand.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct LintSchema {
+    /// rpmlint's name of it: `no-documentation`.
+    pub warning: At<String>,
+    /// The packages that it is about; default: all of the recipe's, debug packages included.
+    #[serde(default)]
+    pub packages: Vec<At<String>>,
+    /// Why, in one line.
+    pub reason: At<String>,
+}
+
+/// One means against exploitation.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum ScriptletSchema {
-    /// Before installation.
-    Pre,
-    /// After installation.
-    Post,
-    /// Before removal.
-    Preun,
-    /// After removal.
-    Postun,
-}
-
-/// One entry of the packaging's changelog.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct ChangelogSchema {
-    /// The day of the change.
-    #[schemars(extend("format" = "date"))]
-    pub date: At<String>,
-    /// Who, as `Name <address>`.
-    pub author: At<String>,
-    /// What changed, one line each.
-    pub changes: Vec<At<String>>,
+pub(crate) enum ProtectionSchema {
+    /// Programs can be loaded anywhere.
+    Pie,
+    /// The loader's tables are read-only once a program runs: `-Wl,-z,relro`.
+    Relro,
+    /// Every symbol is bound at start: `-Wl,-z,now`.
+    BindNow,
+    /// No stack that code can run on.
+    NoexecStack,
+    /// Functions check their frame before they return: `-fstack-protector-strong`.
+    StackProtector,
+    /// Large frames touch every page: `-fstack-clash-protection`.
+    StackClash,
+    /// Checked functions of the C library, assertions of the C++ library: `-D_FORTIFY_SOURCE=3`,
+    /// `-D_GLIBCXX_ASSERTIONS`.
+    Fortify,
+    /// Indirect jumps and returns only go where they may: `-fcf-protection`, on x86.
+    Cet,
+    /// Format strings that come from elsewhere are errors: `-Werror=format-security`.
+    FormatSecurity,
 }
 
 #[cfg(test)]

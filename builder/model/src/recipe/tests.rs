@@ -5,6 +5,7 @@ use crate::text::TextError;
 
 mod arbitrary;
 mod hostile;
+mod services;
 
 const GOOD: &str = r#"schema: 1
 name: demo
@@ -48,6 +49,61 @@ fn the_newest_changelog_entry_moves_the_source_date() {
     );
     let recipe = Recipe::parse(text.as_bytes(), "demo").unwrap();
     assert_eq!(recipe.source_date.to_rfc3339(), "2024-01-02T00:00:00Z");
+}
+
+#[test]
+fn a_hardening_exception_names_protections_and_a_reason() {
+    let text = format!(
+        "{GOOD}hardening:\n  - {{without: [pie, cet], files: ['/usr/bin/*'], reason: x}}\n  \
+         - {{without: [fortify], reason: y}}\n"
+    );
+    let recipe = Recipe::parse(text.as_bytes(), "demo").unwrap();
+    let [some, all] = recipe.hardening.as_slice() else {
+        panic!("{:?}", recipe.hardening);
+    };
+    assert!(some.excuses("/usr/bin/demo", Protection::Cet));
+    assert!(!some.excuses("/usr/lib64/libdemo.so", Protection::Cet));
+    assert!(!some.excuses("/usr/bin/demo", Protection::Relro));
+    assert!(!some.is_global(Protection::Pie));
+    assert!(all.is_global(Protection::Fortify) && all.excuses("/any", Protection::Fortify));
+    let steps = "steps: {use: autotools}\n";
+    let with = |text: &str| format!("{steps}hardening: [{text}]\n");
+    for (text, column, cause) in [
+        (
+            "{without: [], reason: x}",
+            23,
+            Cause::Empty { what: "without" },
+        ),
+        (
+            "{without: [pie, pie], reason: x}",
+            29,
+            Cause::Twice {
+                what: "protection",
+                name: "pie".to_owned(),
+            },
+        ),
+        (
+            "{without: [pie]}",
+            13,
+            Cause::MissingKey {
+                key: "reason".to_owned(),
+            },
+        ),
+    ] {
+        check(steps, &with(text), 19, column, cause);
+    }
+    let unknown = check_error(steps, &with("{without: [stack-protecter], reason: x}"));
+    assert!(
+        matches!(&unknown.cause, Cause::UnknownWord { nearest: Some(word), .. }
+            if word == "stack-protector"),
+        "{unknown:?}"
+    );
+}
+
+/// Replaces `from` by `to` in the good recipe and returns what is wrong with it.
+fn check_error(from: &str, to: &str) -> YamlError {
+    let text = GOOD.replacen(from, to, 1);
+    Recipe::parse(text.as_bytes(), "demo").unwrap_err()
 }
 
 /// Replaces `from` by `to` in the good recipe and expects this cause at this place.

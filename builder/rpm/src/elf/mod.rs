@@ -3,11 +3,13 @@
 //! This is what the loader will do, not what a build system meant: it is read from the bytes (ELF
 //! gABI chapters 4 and 5, the GNU extensions for symbol versions and build-ids).
 
+mod compiled;
 mod dependencies;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use compiled::Compilation;
 pub use dependencies::Permission;
 
 /// Says why a file that begins like an ELF file can not be read.
@@ -27,6 +29,18 @@ pub enum ElfError {
     Text {
         /// Which name.
         what: &'static str,
+    },
+    /// Its debug information is compressed (`-gz`).
+    #[error(
+        "the debug information is compressed, so that nothing can be said of its compilation; \
+         compile without `-gz`"
+    )]
+    CompressedDebug,
+    /// It has more compilation units than any real file has.
+    #[error("the ELF file has more than {limit} compilation units")]
+    TooManyUnits {
+        /// The limit.
+        limit: usize,
     },
     /// It states more symbol versions than any real file has.
     #[error("the ELF file states more than {limit} symbol versions")]

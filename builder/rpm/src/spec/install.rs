@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::input::{DebugInformation, FileKind, SpecInput};
 use super::macros::GENERATORS;
-use super::text;
+use super::{manual, text};
 
 /// Where debugedit looks for sources, and where find-debuginfo leaves its lists.
 const SOURCES: &str = "%{kiln_sources}";
@@ -37,7 +37,9 @@ pub(super) fn write(spec: &mut String, input: &SpecInput) {
         let _ = writeln!(spec, ": > \"%{{_fileattrsdir}}/{name}.attr\"");
     }
     spec.push_str(CHECK_PKGCONFIG);
+    spec.push_str(CHECK_PERL);
     spec.push_str(EXECUTABLE_LIBRARIES);
+    spec.push_str(manual::COMPRESS);
     match &input.debug_information {
         DebugInformation::Split => write_split(spec, input),
         DebugInformation::Off { .. } => spec.push_str(STRIP_PROGRAMS),
@@ -82,6 +84,16 @@ const CHECK_PKGCONFIG: &str = r#"
 if [ -n "$(find "%{buildroot}" -path '*/pkgconfig/*.pc' -print -quit)" ] && ! [ -x /usr/bin/pkg-config ]; then
   echo 'kiln: the base image has no /usr/bin/pkg-config, so pkgconfig() provides would be lost' >&2
   exit 1
+fi
+"#;
+
+/// The scripts of rpm's that read Perl are in a package of their own on some distributions, and need an
+/// interpreter.
+const CHECK_PERL: &str = r#"
+if [ -n "$(find "%{buildroot}" -type f -perm -0100 -exec sh -c 'head -n 1 "$1" | grep -q "^#!.*perl"' sh {} \; -print -quit; find "%{buildroot}" -path '*/perl5/*.pm' -print -quit)" ]; then
+  for tool in /usr/bin/perl "%{_rpmconfigdir}/perl.req" "%{_rpmconfigdir}/perl.prov"; do
+    [ -x "$tool" ] || { echo "kiln: the base image has no $tool, so perl() dependencies would be lost" >&2; exit 1; }
+  done
 fi
 "#;
 

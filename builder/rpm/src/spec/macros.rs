@@ -7,7 +7,7 @@
 //! * `brp-elfperms` of Debian takes the execute bits from shared objects; find-debuginfo and the
 //!   build-id links look at executable files only. No script of the base's runs.
 //! * `_fileattrsdir` decides which generators run: python, perl, fonts and whatever else is
-//!   installed. Ours holds empty files, whose names alone count; the rest are macros here.
+//!   installed. Ours holds empty files, whose names alone count; the rest are macros here and in module `generators`.
 //!   (`_local_file_attrs` alone does not do: "No file attributes configured".)
 //! * `find-debuginfo -jN` swallows a failed job. It runs with one.
 //! * `--build-id-seed` of the stock macro is version and release: the same private library in two
@@ -109,7 +109,24 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("__kiln_script_requires", "%{_rpmconfigdir}/script.req"),
     ("__kiln_script_magic", " script[, ]"),
     ("__kiln_script_flags", "exeonly"),
+    ("__kiln_perl_requires", "%{_rpmconfigdir}/perl.req"),
+    ("__kiln_perl_magic", "^.*[Pp]erl .*$"),
+    ("__kiln_perl_flags", "exeonly"),
+    ("__kiln_perllib_provides", "%{_rpmconfigdir}/perl.prov"),
+    ("__kiln_perllib_requires", "%{_rpmconfigdir}/perl.req"),
+    (
+        "__kiln_perllib_path",
+        "^/usr/(share|lib|lib64)/perl5/.*[.]pm$",
+    ),
     ("__kiln_cmake_path", "/cmake/.*(Config|-config)[.]cmake$"),
+    (
+        "__kiln_python_path",
+        "^/usr/lib(64)?/python[0-9]+[.][0-9]+/.*[.](py|pyc|so)$",
+    ),
+    (
+        "__kiln_pythondist_path",
+        "^/usr/lib(64)?/python[0-9]+[.][0-9]+/(site|dist)-packages/[^/]+[.](dist-info/METADATA|egg-info/PKG-INFO|egg-info)$",
+    ),
     (
         "__kiln_debuginfo_path",
         "^/usr/lib/debug/[.]build-id/[^/]+/[^/]+[.]debug$",
@@ -118,12 +135,16 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("__global_provides_exclude_from", "^/usr/share/doc/"),
 ];
 
-/// The generators: `__<name>_…` above and in `LUA_GENERATORS`.
+/// The generators: `__<name>_…` above and in module `generators`.
 pub(super) const GENERATORS: &[&str] = &[
     "kiln_cmake",
     "kiln_debuginfo",
     "kiln_elf",
+    "kiln_perl",
+    "kiln_perllib",
     "kiln_pkgconfig",
+    "kiln_python",
+    "kiln_pythondist",
     "kiln_script",
 ];
 
@@ -163,34 +184,3 @@ pub(super) const DEBUG_SPLIT: &[(&str, &str)] = &[
 
 /// Macros of a spec that does not.
 pub(super) const DEBUG_OFF: &[(&str, &str)] = &[("_build_id_links", "none")];
-
-/// Generators that no script of the base's serves: Lua, run by rpmbuild itself.
-///
-/// `cmake(NAME)`, in the file's spelling and in lower case, with the version that the
-/// `…ConfigVersion.cmake` beside it states; `debuginfo(build-id)` from the link's own name.
-/// (`%define` eats backslashes: the line break is `string.char(10)`.)
-pub(super) const LUA_GENERATORS: &str = r#"%define __kiln_cmake_provides() %{lua:
-  local file = rpm.expand("%1")
-  local directory, base = file:match("^(.*)/([^/]+)$")
-  local name = base:match("^(.+)Config%.cmake$") or base:match("^(.+)-config%.cmake$")
-  local version
-  for _, suffix in ipairs({ "ConfigVersion.cmake", "-config-version.cmake", "Config-version.cmake" }) do
-    local stream = io.open(directory .. "/" .. name .. suffix)
-    if stream and not version then
-      for line in stream:lines() do
-        version = version or line:match('^%s*set%s*%(%s*PACKAGE_VERSION%s+"?([%w.+~_]+)"?%s*%)')
-      end
-    end
-    if stream then stream:close() end
-  end
-  local suffix = version and (" = " .. version) or ""
-  print("cmake(" .. name .. ")" .. suffix .. string.char(10))
-  if name:lower() ~= name then
-    print("cmake(" .. name:lower() .. ")" .. suffix .. string.char(10))
-  end
-}
-%define __kiln_debuginfo_provides() %{lua:
-  local head, tail = rpm.expand("%1"):match("/(%x+)/(%x+)%.debug$")
-  print("debuginfo(build-id) = " .. head .. tail .. string.char(10))
-}
-"#;

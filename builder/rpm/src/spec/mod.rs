@@ -3,9 +3,11 @@
 //! One input has one text. Nothing in it depends on the base image's defaults: the text sets every
 //! macro that could reach an output (module `macros`), and lists every file by its own path.
 
+mod generators;
 mod input;
 mod install;
 mod macros;
+mod manual;
 mod packaging;
 mod sections;
 mod text;
@@ -192,7 +194,7 @@ fn write_macros(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
     if let Some(private) = &input.private {
         write_filters(spec, private)?;
     }
-    spec.push_str(macros::LUA_GENERATORS);
+    generators::write(spec);
     packaging::write_places(spec);
     spec.push('\n');
     Ok(())

@@ -9,7 +9,7 @@ use super::input::{
     PackageInput, SpecInput,
 };
 use super::text::{self, Comments};
-use super::{SpecError, install};
+use super::{SpecError, install, manual};
 
 pub(super) fn write_preamble(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
     let main = input
@@ -42,7 +42,7 @@ pub(super) fn write_preamble(spec: &mut String, input: &SpecInput) -> Result<(),
     }
     let description = text::block(
         &format!("description of {name}"),
-        description,
+        &text::wrap(description),
         Comments::Lost,
     )?;
     let _ = write!(spec, "\n%description\n{description}\n");
@@ -65,7 +65,7 @@ pub(super) fn write_package(spec: &mut String, package: &PackageInput) -> Result
     )?;
     write_relations(spec, package);
     let field = format!("description of {name}");
-    let description = text::block(&field, &package.description, Comments::Lost)?;
+    let description = text::block(&field, &text::wrap(&package.description), Comments::Lost)?;
     let _ = write!(spec, "\n%description -n {name}\n{description}\n");
     Ok(())
 }
@@ -106,8 +106,8 @@ pub(super) fn write_debug_packages(spec: &mut String, input: &SpecInput) {
          AutoProv: 1\n\
          \n\
          %description -n {name}-debuginfo\n\
-         What a debugger needs to show source lines and variables of the programs and libraries\n\
-         built from {name}.\n\
+         What a debugger needs to show source lines and variables of the programs and\n\
+         libraries built from {name}.\n\
          \n\
          %package -n {name}-debugsource\n\
          Summary: Source files of {name}, for debuggers\n\
@@ -137,13 +137,24 @@ pub(super) fn write_scriptlets(
         let section = scriptlet.when.section();
         let field = format!("{section} scriptlet of {}", package.name);
         let body = text::block(&field, &scriptlet.body, Comments::Harmless)?;
-        let _ = write!(
-            spec,
-            "{section}{}\n{body}\n",
-            selector(input, &package.name)
-        );
+        let selector = selector(input, &package.name);
+        let _ = match lone_program(&scriptlet.body) {
+            Some(program) => writeln!(spec, "{section}{selector} -p {program}\n"),
+            None => writeln!(spec, "{section}{selector}\n{body}"),
+        };
     }
     Ok(())
+}
+
+/// Returns the program if a scriptlet only calls one, without arguments: rpm then needs no shell.
+fn lone_program(body: &str) -> Option<&str> {
+    let program = body.trim();
+    let is_plain = program.len() > 1
+        && program.starts_with('/')
+        && program
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c));
+    is_plain.then_some(program)
 }
 
 pub(super) fn write_files(
@@ -210,7 +221,11 @@ fn write_file(spec: &mut String, file: &FileLine) -> Result<(), SpecError> {
         FileKind::License => "%license ",
         FileKind::Ghost => "%ghost ",
     };
-    let _ = writeln!(spec, "{kind}\"{}\"", text::escape(file.path.as_str()));
+    let _ = writeln!(
+        spec,
+        "{kind}\"{}\"",
+        text::escape(&manual::packaged_path(file))
+    );
     Ok(())
 }
 

@@ -247,3 +247,30 @@ fn one_input_has_one_text_and_one_call() {
             .contains(&"kiln_destdir /build/destdir".to_owned())
     );
 }
+
+#[test]
+fn a_wide_paragraph_is_broken_anew_and_a_list_is_not() {
+    let wide = "word ".repeat(20);
+    let list = format!("- {wide}");
+    let wrapped = text::wrap(&format!("short\nlines\n\n{wide}\n\n{list}"));
+    let paragraphs: Vec<&str> = wrapped.split("\n\n").collect();
+    assert_eq!(paragraphs[0], "short\nlines");
+    assert!(paragraphs[1].lines().all(|line| line.chars().count() <= 79));
+    assert_eq!(paragraphs[1].split_whitespace().count(), 20);
+    assert_eq!(paragraphs[2], list);
+    // A long word stays whole, in characters, not bytes.
+    let long = "é".repeat(90);
+    assert_eq!(text::wrap(&long), long);
+}
+
+#[test]
+fn a_scriptlet_of_one_program_needs_no_shell() {
+    let mut input = input();
+    input.packages[0].scriptlets.push(scriptlet("/sbin/ldconfig\n"));
+    let mut shell = scriptlet("/sbin/ldconfig -X");
+    shell.when = ScriptletTime::AfterRemove;
+    input.packages[0].scriptlets.push(shell);
+    let spec = write_spec(&input).unwrap();
+    assert!(spec.contains("\n%post -p /sbin/ldconfig\n\n"), "{spec}");
+    assert!(spec.contains("\n%postun\n/sbin/ldconfig -X\n\n"), "{spec}");
+}

@@ -69,6 +69,36 @@ pub(super) fn block(field: &str, text: &str, comments: Comments) -> Result<Strin
     Ok(escaped)
 }
 
+/// The widest line of a description, in characters: what `rpm -qi` shows on a terminal of 80 columns.
+const WIDEST: usize = 79;
+
+/// Breaks paragraphs that are too wide anew. One with an indented line is a list or an example, and
+/// stays.
+pub(super) fn wrap(text: &str) -> String {
+    let wrap_one = |paragraph: &str| {
+        let is_wide = paragraph.lines().any(|line| line.chars().count() > WIDEST);
+        let is_plain = !paragraph
+            .lines()
+            .any(|line| line.starts_with([' ', '\t', '-', '*']));
+        if !is_wide || !is_plain {
+            return paragraph.to_owned();
+        }
+        let mut lines: Vec<String> = Vec::new();
+        for word in paragraph.split_whitespace() {
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDEST => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        lines.join("\n")
+    };
+    let paragraphs: Vec<String> = text.split("\n\n").map(wrap_one).collect();
+    paragraphs.join("\n\n")
+}
+
 /// What it means that rpm drops lines that begin with `#`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comments {

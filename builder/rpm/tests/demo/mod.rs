@@ -68,7 +68,32 @@ echo 'a=1' > $D/etc/demo.conf
 echo odd > "$D/usr/share/demo/a b 100%.txt"
 mkdir -m 0555 $D/usr/share/demo/closed
 chmod 0755 $D/usr/share/demo/closed; echo x > $D/usr/share/demo/closed/x; chmod 0555 $D/usr/share/demo/closed
-for p in demo libdemo libdemo-devel demo-data; do echo '{}' > $D/usr/share/kiln/buildinfo/$p-x86_64.json; done
+for p in demo libdemo libdemo-devel demo-data demo-script; do echo '{}' > $D/usr/share/kiln/buildinfo/$p-x86_64.json; done
+mkdir -p $D/usr/share/man/man1 $D/usr/share/man/de/man1
+echo '.TH DEMO 1' > $D/usr/share/man/man1/demo.1; chmod 0640 $D/usr/share/man/man1/demo.1
+ln -s demo.1 $D/usr/share/man/man1/demo-script.1; echo '.TH DEMO 1 de' > $D/usr/share/man/de/man1/demo.1
+S=$D/usr/lib/python3.11/site-packages
+mkdir -p $S/demo $S/demo_py-1.0rc1.dist-info $D/usr/share/perl5/Demo
+echo 'x = 1' > $S/demo/__init__.py
+cat > $S/demo_py-1.0rc1.dist-info/METADATA <<'END'
+Metadata-Version: 2.1
+Name: Demo_Py
+Version: 1.0rc1
+Requires-Dist: plain
+Requires-Dist: Range.Of[extra] (>=1.2,<2)
+Requires-Dist: compatible~=1.4.2
+Requires-Dist: star==3.*
+Requires-Dist: pinned==2.0.post1
+Requires-Dist: other!=1.5
+Requires-Dist: tests ; extra == 'test'
+Requires-Dist: windows ; sys_platform == "win32"
+Requires-Dist: backport ; python_version < "3.8"
+Requires-Dist: modern>=1 ; python_version >= '3.8' and sys_platform == 'linux'
+
+Requires-Dist: in-the-text
+END
+printf '#!/usr/bin/perl\nuse strict;\nuse Demo::Light 1.5;\n' > $D/usr/bin/demo-perl; chmod 0755 $D/usr/bin/demo-perl
+printf 'package Demo::Light;\nour $VERSION = "1.7";\nuse File::Spec;\n1;\n' > $D/usr/share/perl5/Demo/Light.pm
 find $D -exec touch -h -d @1676851200 {} +
 "#;
 
@@ -327,7 +352,31 @@ fn data() -> PackageInput {
     package
 }
 
-/// The demo's spec: four packages, one of them noarch, a private library, debug packages.
+/// What interpreters read: generators look at it.
+fn scripts() -> PackageInput {
+    let mut package = empty("demo-script", PackageArchitecture::Native);
+    let python = "/usr/lib/python3.11/site-packages";
+    for path in ["demo", "demo_py-1.0rc1.dist-info"] {
+        package
+            .files
+            .push(file(&format!("{python}/{path}"), FileKind::Directory));
+    }
+    package.files.extend([
+        file(&format!("{python}/demo/__init__.py"), FileKind::File),
+        file(
+            &format!("{python}/demo_py-1.0rc1.dist-info/METADATA"),
+            FileKind::File,
+        ),
+        file("/usr/bin/demo-perl", FileKind::File),
+        file("/usr/share/man/man1/demo.1", FileKind::File),
+        file("/usr/share/man/man1/demo-script.1", FileKind::File),
+        file("/usr/share/man/de/man1/demo.1", FileKind::File),
+        file("/usr/share/perl5/Demo/Light.pm", FileKind::File),
+    ]);
+    package
+}
+
+/// The demo's spec: five packages, one of them noarch, a private library, debug packages.
 pub fn input() -> SpecInput {
     SpecInput {
         name: "demo".parse().unwrap(),
@@ -347,7 +396,7 @@ pub fn input() -> SpecInput {
             version_release: "1.0-2".to_owned(),
             lines: vec!["Raise the share to 100%".to_owned()],
         }],
-        packages: vec![program(), library(), development(), data()],
+        packages: vec![program(), library(), development(), data(), scripts()],
         private: Some(PrivateFiles {
             prefix: "/usr/lib/demo".parse().unwrap(),
             sonames: vec!["libpriv.so.2".to_owned()],
