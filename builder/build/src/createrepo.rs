@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kiln_model::{
-    BaseLock, BaseName, Digest, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep, StepEnd, StepUser,
+    BaseLock, BaseName, Digest, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep, StepEnd,
+    StepUser,
 };
 use kiln_store::RecordKind;
 use serde::{Deserialize, Serialize};
@@ -112,17 +113,19 @@ impl RepositoryCall {
 
 fn has_program(shop: &Workshop<'_>, rootfs: &Rootfs) -> Result<bool, BuildError> {
     if let Some(lock) = rootfs.base_lock() {
-        return Ok(lock.packages.iter().any(|package| package.name.as_str() == PACKAGE));
+        return Ok(lock
+            .packages
+            .iter()
+            .any(|package| package.name.as_str() == PACKAGE));
     }
     let trees = rootfs.base_only(shop)?;
-    Ok(trees.iter().any(|tree| tree.join(&PROGRAM[1..]).symlink_metadata().is_ok()))
+    Ok(trees
+        .iter()
+        .any(|tree| tree.join(&PROGRAM[1..]).symlink_metadata().is_ok()))
 }
 
 /// Returns the metadata of a repository: the store's, or freshly made.
-pub(crate) fn metadata(
-    shop: &Workshop<'_>,
-    call: &RepositoryCall,
-) -> Result<Metadata, BuildError> {
+pub(crate) fn metadata(shop: &Workshop<'_>, call: &RepositoryCall) -> Result<Metadata, BuildError> {
     let key = call.key();
     let record = shop.store.read_record(RecordKind::Action, &key.to_hex())?;
     let found = record.and_then(|bytes| serde_json::from_slice::<Metadata>(&bytes).ok());
@@ -148,7 +151,8 @@ pub(crate) fn metadata(
         revision,
     };
     let record = serde_json::to_vec(&made).expect("texts and numbers");
-    shop.store.write_record(RecordKind::Action, &key.to_hex(), &record)?;
+    shop.store
+        .write_record(RecordKind::Action, &key.to_hex(), &record)?;
     Ok(made)
 }
 
@@ -230,7 +234,9 @@ fn collect(
     for entry in WalkDir::new(folder).min_depth(1).sort_by_file_name() {
         let entry = entry.map_err(std::io::Error::from)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        let is_word = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
         if !entry.file_type().is_file() || !is_word {
             return Err(wrong(format!("`{}` is no plain file", name.escape_debug())));
         }
@@ -249,7 +255,9 @@ fn collect(
     for named in text.split("href=\"repodata/").skip(1) {
         let name = named.split('"').next().unwrap_or_default();
         if !contents.contains_key(name) {
-            return Err(wrong(format!("`{INDEX}` names `{name}`, which is not there")));
+            return Err(wrong(format!(
+                "`{INDEX}` names `{name}`, which is not there"
+            )));
         }
     }
     let index = files[INDEX];

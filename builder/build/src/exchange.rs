@@ -84,7 +84,11 @@ pub fn write_request(fingerprint: &Fingerprint, items: &[ToSign]) -> Vec<u8> {
     text.push(b'\n');
     let files = items.iter().enumerate();
     let files = files.map(|(number, item)| (file(number), item.data.as_slice()));
-    archive([("request.json".to_owned(), text.as_slice())].into_iter().chain(files))
+    archive(
+        [("request.json".to_owned(), text.as_slice())]
+            .into_iter()
+            .chain(files),
+    )
 }
 
 fn archive<'a>(files: impl Iterator<Item = (String, &'a [u8])>) -> Vec<u8> {
@@ -119,10 +123,15 @@ fn files(
             return Err(wrong(kind, format!("`{}` is no file", name.escape_debug())));
         }
         if entry.size() > limit || files.len() >= MAX_FILES {
-            return Err(wrong(kind, format!("`{}` is too much", name.escape_debug())));
+            return Err(wrong(
+                kind,
+                format!("`{}` is too much", name.escape_debug()),
+            ));
         }
         let mut content = Vec::new();
-        entry.read_to_end(&mut content).map_err(|error| wrong(kind, error))?;
+        entry
+            .read_to_end(&mut content)
+            .map_err(|error| wrong(kind, error))?;
         files.insert(name, content);
     }
     Ok(files)
@@ -183,7 +192,9 @@ impl SigningRequest {
             signatures.push((name, signature.packet().to_vec()));
         }
         let files = signatures.iter();
-        Ok(archive(files.map(|(name, bytes)| (name.clone(), bytes.as_slice()))))
+        Ok(archive(
+            files.map(|(name, bytes)| (name.clone(), bytes.as_slice())),
+        ))
     }
 }
 
@@ -206,7 +217,10 @@ pub fn read_response(
     }
     if let Some(name) = files.keys().next() {
         let name = name.escape_debug();
-        return Err(wrong(RESPONSE, format!("nothing was asked for that `{name}` would be")));
+        return Err(wrong(
+            RESPONSE,
+            format!("nothing was asked for that `{name}` would be"),
+        ));
     }
     if signatures.is_empty() {
         return Err(wrong(RESPONSE, "it has no signatures"));
@@ -219,13 +233,16 @@ mod tests {
     use super::*;
 
     fn items() -> Vec<ToSign> {
-        [("rpms/x86_64/a.rpm", "header"), ("rpms/repodata/repomd.xml", "index")]
-            .map(|(name, data)| ToSign {
-                name: name.to_owned(),
-                data: data.as_bytes().to_vec(),
-                time: SourceDateEpoch::from_seconds(5),
-            })
-            .into()
+        [
+            ("rpms/x86_64/a.rpm", "header"),
+            ("rpms/repodata/repomd.xml", "index"),
+        ]
+        .map(|(name, data)| ToSign {
+            name: name.to_owned(),
+            data: data.as_bytes().to_vec(),
+            time: SourceDateEpoch::from_seconds(5),
+        })
+        .into()
     }
 
     fn pinned() -> Fingerprint {
@@ -250,7 +267,10 @@ mod tests {
     #[test]
     fn damaged_and_foreign_archives_are_refused() {
         let request = write_request(&pinned(), &items());
-        let at = request.windows(6).rposition(|bytes| bytes == b"header").unwrap();
+        let at = request
+            .windows(6)
+            .rposition(|bytes| bytes == b"header")
+            .unwrap();
         let mut damaged = request.clone();
         damaged[at] = b'H';
         assert!(reason(SigningRequest::parse(&damaged)).contains("`to-sign/0001` is damaged"));
@@ -258,7 +278,9 @@ mod tests {
         assert!(reason(SigningRequest::parse(&[7; 2000])).starts_with("signing request: "));
         assert!(reason(SigningRequest::parse(&request[..700])).starts_with("signing request: "));
         let check = |files: &[(&str, &[u8])], expected: &str| {
-            let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes));
+            let files = files
+                .iter()
+                .map(|(name, bytes)| ((*name).to_owned(), *bytes));
             let found = reason(read_response(&archive(files), &items()));
             assert_eq!(found, format!("signing response: {expected}"));
         };
@@ -267,12 +289,16 @@ mod tests {
         let other = "nothing was asked for that `signatures/0003.sig` would be";
         check(&[sig, ("signatures/0003.sig", b"s")], other);
         let large = vec![0; 70_000];
-        check(&[("signatures/0001.sig", &large)], "`signatures/0001.sig` is too much");
+        check(
+            &[("signatures/0001.sig", &large)],
+            "`signatures/0001.sig` is too much",
+        );
         let mut link = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);
-        link.append_link(&mut header, "signatures/0001.sig", "/etc/passwd").unwrap();
+        link.append_link(&mut header, "signatures/0001.sig", "/etc/passwd")
+            .unwrap();
         let found = reason(read_response(&link.into_inner().unwrap(), &items()));
         assert_eq!(found, "signing response: `signatures/0001.sig` is no file");
     }
@@ -281,6 +307,9 @@ mod tests {
     fn a_response_may_have_some_signatures_only() {
         let files = [("signatures/0002.asc".to_owned(), &b"s"[..])];
         let found = read_response(&archive(files.into_iter()), &items()).unwrap();
-        assert_eq!(found, [("rpms/repodata/repomd.xml".to_owned(), b"s".to_vec())].into());
+        assert_eq!(
+            found,
+            [("rpms/repodata/repomd.xml".to_owned(), b"s".to_vec())].into()
+        );
     }
 }

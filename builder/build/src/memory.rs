@@ -323,7 +323,11 @@ impl Memory {
             return;
         };
         self.is_changed = true;
-        for file in output.files.iter_mut().filter(|file| file.path == package.path) {
+        for file in output
+            .files
+            .iter_mut()
+            .filter(|file| file.path == package.path)
+        {
             *file = RememberedFile::of_package(&package.path, sha256, package.identity.clone());
         }
     }
@@ -336,7 +340,9 @@ impl Memory {
         self.is_changed = true;
         let earlier = self.outputs.entry(EARLIER.to_owned());
         let earlier = earlier.or_insert_with(|| RememberedOutput::new(Digest::of(b""), Vec::new()));
-        earlier.files.retain(|old| files.iter().all(|new| new.path != old.path));
+        earlier
+            .files
+            .retain(|old| files.iter().all(|new| new.path != old.path));
         earlier.files.extend(files);
         earlier.files.sort_by(|a, b| a.path.cmp(&b.path));
     }
@@ -349,9 +355,13 @@ impl Memory {
         let before = earlier.clone();
         let is_own = |path: &Path| {
             let outputs = self.outputs.values();
-            outputs.flat_map(|output| &output.files).any(|file| file.path == path)
+            outputs
+                .flat_map(|output| &output.files)
+                .any(|file| file.path == path)
         };
-        earlier.files.retain_mut(|file| !is_own(&file.path) && self.check(file).is_some());
+        earlier
+            .files
+            .retain_mut(|file| !is_own(&file.path) && self.check(file).is_some());
         self.is_changed |= earlier != before;
         if !earlier.files.is_empty() {
             self.outputs.insert(EARLIER.to_owned(), earlier);
@@ -366,7 +376,9 @@ impl Memory {
     /// Returns whether a file is one that is remembered.
     pub(crate) fn knows(&self, path: &Path) -> bool {
         let outputs = self.outputs.values();
-        outputs.flat_map(|output| &output.files).any(|file| file.path == path)
+        outputs
+            .flat_map(|output| &output.files)
+            .any(|file| file.path == path)
     }
 
     /// Returns whether a file has the bytes that are remembered of it.
@@ -535,15 +547,23 @@ mod tests {
         let mut memory = scene.memory(&out);
         let paths = |memory: &mut Memory| {
             let packages = memory.packages().into_iter();
-            packages.map(|package| (package.owner, package.path)).collect::<Vec<_>>()
+            packages
+                .map(|package| (package.owner, package.path))
+                .collect::<Vec<_>>()
         };
         assert_eq!(paths(&mut memory), [("x".to_owned(), PathBuf::from(RPM))]);
         let gone = memory.remember("x", RememberedOutput::new(key(), Vec::new()));
-        assert_eq!(gone.iter().map(RememberedFile::path).collect::<Vec<_>>(), [Path::new(RPM)]);
+        assert_eq!(
+            gone.iter().map(RememberedFile::path).collect::<Vec<_>>(),
+            [Path::new(RPM)]
+        );
         assert_eq!(paths(&mut memory), []);
         memory.keep(gone.clone());
         memory.keep(gone);
-        assert_eq!(paths(&mut memory), [(EARLIER.to_owned(), PathBuf::from(RPM))]);
+        assert_eq!(
+            paths(&mut memory),
+            [(EARLIER.to_owned(), PathBuf::from(RPM))]
+        );
         memory.drop_stale_earlier();
         assert!(memory.knows(Path::new(RPM)));
         fs_err::write(out.join(RPM), "tampered").unwrap();
@@ -677,7 +697,11 @@ mod tests {
         assert_eq!(memory.unchanged("x", Digest::of(b"other key"), &none), None);
         assert_eq!(memory.unchanged("y", key(), &none), None);
         let mut memory = Memory::load(&scene.store, &out, None).unwrap();
-        assert_eq!(memory.unchanged("x", key(), &none), None, "an unknown program");
+        assert_eq!(
+            memory.unchanged("x", key(), &none),
+            None,
+            "an unknown program"
+        );
         let elsewhere = scene.folder.path().join("elsewhere");
         assert_eq!(scene.memory(&elsewhere).unchanged("x", key(), &none), None);
 

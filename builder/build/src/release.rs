@@ -170,7 +170,9 @@ fn add_field(inputs: &mut Inputs, name: &str, value: &Value) {
     let named = |item: &Value| {
         let names = ["name", "file", "url"].into_iter();
         let mut names = names.filter_map(|key| item.get(key)?.as_str());
-        names.next().map(|name| name.rsplit('/').next().unwrap_or(name).to_owned())
+        names
+            .next()
+            .map(|name| name.rsplit('/').next().unwrap_or(name).to_owned())
     };
     match value {
         Value::Null => {}
@@ -179,7 +181,9 @@ fn add_field(inputs: &mut Inputs, name: &str, value: &Value) {
                 add(inputs, &format!("{name}: {key}"), value);
             }
         }
-        Value::Array(items) if !items.is_empty() && items.iter().all(|item| named(item).is_some()) => {
+        Value::Array(items)
+            if !items.is_empty() && items.iter().all(|item| named(item).is_some()) =>
+        {
             for item in items {
                 let item_name = named(item).unwrap_or_default();
                 add(inputs, &format!("{name}: {item_name}"), item);
@@ -192,7 +196,9 @@ fn add_field(inputs: &mut Inputs, name: &str, value: &Value) {
 /// Returns what differs, what people wrote before what follows from it.
 fn changes(released: &Inputs, now: &Inputs) -> Vec<InputChange> {
     let names: BTreeSet<&String> = released.keys().chain(now.keys()).collect();
-    let differing = names.into_iter().filter(|name| released.get(*name) != now.get(*name));
+    let differing = names
+        .into_iter()
+        .filter(|name| released.get(*name) != now.get(*name));
     let mut changes: Vec<InputChange> = differing
         .map(|name| InputChange {
             input: name.clone(),
@@ -222,7 +228,9 @@ pub(crate) fn newer_release(released: &ReleasedLock, nevra: &Nevra) -> Option<Ne
     if released.package(&nevra.to_string()).is_some() {
         return None;
     }
-    let all = released.packages().filter_map(|(text, _)| text.parse::<Nevra>().ok());
+    let all = released
+        .packages()
+        .filter_map(|(text, _)| text.parse::<Nevra>().ok());
     let same = all.filter(|other| {
         other.name() == nevra.name() && other.architecture() == nevra.architecture()
     });

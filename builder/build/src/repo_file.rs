@@ -8,7 +8,10 @@ const NOWHERE: &str = "https://localhost.invalid/rpms/";
 /// Returns the text of the `.repo` file; `key` is the name of the file with public keys.
 pub(crate) fn repo_file(config: &Config, key: &str) -> String {
     let repository = &config.repository;
-    let name = repository.name.as_ref().unwrap_or(&config.organization.name);
+    let name = repository
+        .name
+        .as_ref()
+        .unwrap_or(&config.organization.name);
     let name = name.replace(char::is_control, " ");
     let (id, note, base) = match &repository.baseurl {
         Some(base) => (&repository.id, "", base.as_str()),
@@ -40,6 +43,9 @@ mod tests {
         );
         let nowhere = repo_file(&Config::default(), "RPM-GPG-KEY-kiln");
         assert!(nowhere.starts_with("# Say where"), "{nowhere}");
-        assert!(nowhere.contains("\n[kiln]\nname=Unnamed kiln user\n"), "{nowhere}");
+        assert!(
+            nowhere.contains("\n[kiln]\nname=Unnamed kiln user\n"),
+            "{nowhere}"
+        );
     }
 }

@@ -70,7 +70,9 @@ pub(crate) fn update_repository(
 /// Returns the packages that the repository offers; source packages lie elsewhere.
 pub(crate) fn repository_packages(memory: &mut Memory) -> Vec<RepositoryRpm> {
     let packages = memory.packages().into_iter();
-    packages.filter(|package| package.path.starts_with("rpms")).collect()
+    packages
+        .filter(|package| package.path.starts_with("rpms"))
+        .collect()
 }
 
 /// Keeps released packages for those who have not upgraded; returns the rest of what was replaced.
@@ -96,7 +98,9 @@ fn adopt_released(
     released: &ReleasedLock,
 ) -> Result<(), BuildError> {
     let mut unknown = Vec::new();
-    let walk = WalkDir::new(shop.output.join("rpms")).min_depth(2).max_depth(2);
+    let walk = WalkDir::new(shop.output.join("rpms"))
+        .min_depth(2)
+        .max_depth(2);
     for entry in walk.sort_by_file_name().into_iter().flatten() {
         let Ok(path) = entry.path().strip_prefix(shop.output) else {
             continue;
@@ -115,7 +119,11 @@ fn adopt_released(
         .collect();
     let mut adopted = Vec::new();
     for path in unknown {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if !names.contains(&name) {
             continue;
         }
@@ -128,7 +136,11 @@ fn adopt_released(
         if found.is_some_and(|found| found.content == identity.content)
             && rpm.nevra().file_name() == name
         {
-            adopted.push(RememberedFile::of_package(&path, Digest::of(&bytes), identity));
+            adopted.push(RememberedFile::of_package(
+                &path,
+                Digest::of(&bytes),
+                identity,
+            ));
         }
     }
     memory.keep(adopted);
@@ -177,9 +189,13 @@ fn publish_metadata(
 
 /// Removes what an earlier index named. The folder is kiln's own.
 fn remove_others(shop: &Workshop<'_>, files: &[RememberedFile]) {
-    let walk = WalkDir::new(shop.output.join(FOLDER)).min_depth(1).max_depth(1);
+    let walk = WalkDir::new(shop.output.join(FOLDER))
+        .min_depth(1)
+        .max_depth(1);
     for entry in walk.sort_by_file_name().into_iter().flatten() {
-        let is_current = files.iter().any(|file| shop.output.join(file.path()) == entry.path());
+        let is_current = files
+            .iter()
+            .any(|file| shop.output.join(file.path()) == entry.path());
         if !entry.file_type().is_dir() && !is_current {
             drop(fs_err::remove_file(entry.path()));
         }
@@ -233,7 +249,9 @@ pub(crate) fn read_package(
     let actual = Digest::of(&bytes);
     if actual != package.sha256 {
         let expected = package.sha256;
-        return Err(unreadable(format!("it changed meanwhile: expected {expected}, actual {actual}")));
+        return Err(unreadable(format!(
+            "it changed meanwhile: expected {expected}, actual {actual}"
+        )));
     }
     let rpm = RpmFile::parse(&bytes).map_err(|error| unreadable(error.to_string()))?;
     Ok((bytes, rpm))

@@ -49,7 +49,9 @@ pub enum SignError {
         file: PathBuf,
     },
     /// The inputs of a package are not in the store: it was built elsewhere, or the store was cleaned.
-    #[error("the store does not have the inputs of `{nevra}`, which are written down with a release")]
+    #[error(
+        "the store does not have the inputs of `{nevra}`, which are written down with a release"
+    )]
     NoInputs {
         /// The package.
         nevra: String,
@@ -110,7 +112,8 @@ impl PublicKeys {
     ) -> Result<Self, SignError> {
         let mut exported: Vec<Certificate> = own.into_iter().cloned().collect();
         for other in others {
-            let is_known = |known: &Certificate| known.shown_fingerprint() == other.shown_fingerprint();
+            let is_known =
+                |known: &Certificate| known.shown_fingerprint() == other.shown_fingerprint();
             if !exported.iter().any(is_known) {
                 exported.push(other);
             }
@@ -222,7 +225,9 @@ fn sign_one(
     let identity = std::slice::from_ref(&package.identity);
     check_released(released, &package.owner, identity, inputs)?;
     let header = &bytes[rpm.header_range()];
-    let present = rpm.header_signature().map(|found| keys.signer.verify(header, found));
+    let present = rpm
+        .header_signature()
+        .map(|found| keys.signer.verify(header, found));
     let item = || ToSign {
         name: package.path.display().to_string(),
         data: header.to_vec(),
@@ -257,7 +262,9 @@ fn obtain(
             };
             let verified = keys.signer.verify(&item.data, found);
             let name = item.name;
-            verified.map(Some).map_err(|fault| SignError::Signature { name, fault })
+            verified
+                .map(Some)
+                .map_err(|fault| SignError::Signature { name, fault })
         }
     }
 }
@@ -279,7 +286,10 @@ fn release(
     released: &mut ReleasedLock,
     done: &mut SignSummary,
 ) -> Result<(), SignError> {
-    for Signing { package, signature, .. } in signings {
+    for Signing {
+        package, signature, ..
+    } in signings
+    {
         let nevra = &package.identity.nevra;
         if signature.is_none() || released.package(nevra).is_some() {
             continue;
@@ -308,7 +318,12 @@ fn publish_signed(
     done: &mut SignSummary,
 ) -> Result<(), SignError> {
     let mut summary = Summary::default();
-    for Signing { package, bytes, signature } in signings {
+    for Signing {
+        package,
+        bytes,
+        signature,
+    } in signings
+    {
         let Some(signature) = signature else {
             continue;
         };

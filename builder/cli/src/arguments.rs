@@ -275,7 +275,12 @@ impl From<ShellStep> for StepName {
 #[derive(Debug, Args)]
 pub struct Sign {
     /// File with the OpenPGP secret key; default: `key` in kiln.toml
-    #[arg(long, value_name = "FILE", env = "KILN_SIGNING_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KILN_SIGNING_KEY",
+        hide_env_values = true
+    )]
     pub key: Option<OsString>,
     /// File with the key's passphrase
     #[arg(

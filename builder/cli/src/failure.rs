@@ -340,10 +340,13 @@ fn log_text(end: &LogEnd) -> String {
 /// The inputs of a package that are not what they were when it was released.
 fn changes_text(refusal: &kiln_build::ReleasedOtherwise) -> String {
     if refusal.changes.is_empty() {
-        return "  changed   no input that kiln knows of: the build is not reproducible\n".to_owned();
+        return "  changed   no input that kiln knows of: the build is not reproducible\n"
+            .to_owned();
     }
     let shown = |value: &Option<String>| {
-        value.as_ref().map_or_else(|| "not there".to_owned(), |value| format!("`{value}`"))
+        value
+            .as_ref()
+            .map_or_else(|| "not there".to_owned(), |value| format!("`{value}`"))
     };
     let change = |change: &kiln_build::InputChange| {
         let (released, now) = (shown(&change.released), shown(&change.now));

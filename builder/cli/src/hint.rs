@@ -183,7 +183,8 @@ pub fn of_key(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     Some(match error.downcast_ref::<Key>()? {
         Key::Public => "`gpg --armor --export-secret-keys` writes the secret one".to_owned(),
         Key::OtherKey { .. } => {
-            "`fingerprint` in kiln.toml is that of the primary key, from `gpg --list-keys`".to_owned()
+            "`fingerprint` in kiln.toml is that of the primary key, from `gpg --list-keys`"
+                .to_owned()
         }
         Key::Locked { .. } => {
             "give it with --passphrase-file, or in the environment as KILN_PASSPHRASE".to_owned()

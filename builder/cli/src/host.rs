@@ -103,7 +103,9 @@ pub fn apt_archives(suite: &str) -> Vec<String> {
 )]
 pub fn passphrase() -> Option<Vec<u8>> {
     let value = std::env::var_os("KILN_PASSPHRASE");
-    value.filter(|value| !value.is_empty()).map(std::os::unix::ffi::OsStringExt::into_vec)
+    value
+        .filter(|value| !value.is_empty())
+        .map(std::os::unix::ffi::OsStringExt::into_vec)
 }
 
 /// Returns what the environment says of colours.

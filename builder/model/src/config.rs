@@ -435,16 +435,28 @@ mod tests {
             [repository]\nid = \"clearwater\"\nbaseurl = \"https://a.example/rpms/\"\n";
         let config = Config::parse(text.as_bytes()).unwrap();
         let fingerprint = config.signing.fingerprint.unwrap();
-        assert_eq!(fingerprint.as_str(), "0123456789ABCDEF0123456789ABCDEF01234567");
+        assert_eq!(
+            fingerprint.as_str(),
+            "0123456789ABCDEF0123456789ABCDEF01234567"
+        );
         assert_eq!(config.signing.public_keys, ["keys/old.asc"]);
         assert_eq!(config.repository.id.as_str(), "clearwater");
         assert_eq!(config.repository.name, None);
         for (text, reason) in [
-            ("[signing]\nfingerprint = \"01234567\"", "expected the 40 hexadecimal digits"),
+            (
+                "[signing]\nfingerprint = \"01234567\"",
+                "expected the 40 hexadecimal digits",
+            ),
             ("[signing]\nkeys = \"a\"", "unknown field `keys`"),
             ("[repository]\nid = \"a b\"", "expected a word of letters"),
-            ("[repository]\nname = \"a\\nb\"", "expected one line of text"),
-            ("[repository]\nbaseurl = \"https://me:s3cret@a/\"", "expected an address that starts"),
+            (
+                "[repository]\nname = \"a\\nb\"",
+                "expected one line of text",
+            ),
+            (
+                "[repository]\nbaseurl = \"https://me:s3cret@a/\"",
+                "expected an address that starts",
+            ),
         ] {
             let error = Config::parse(text.as_bytes()).unwrap_err();
             assert!(error.reason.starts_with(reason), "{text}: {error}");

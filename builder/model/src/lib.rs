@@ -44,9 +44,7 @@ pub use openpgp::{Fingerprint, FingerprintError};
 pub use path::{FilePattern, PathError, SandboxPath};
 pub use recipe::Recipe;
 pub use released::{ReleasedLock, ReleasedPackage};
-pub use repository::{
-    RepositoryAddress, RepositoryAddressError, RepositoryId, RepositoryIdError,
-};
+pub use repository::{RepositoryAddress, RepositoryAddressError, RepositoryId, RepositoryIdError};
 pub use rpm_version::compare_rpm_versions;
 pub use source::{Location, LocationError};
 pub use step::{

@@ -135,7 +135,11 @@ impl ReleasedLock {
         }
         let mut unique = name.to_owned();
         let mut number = 1;
-        while self.inputs.get(&unique).is_some_and(|found| found != inputs) {
+        while self
+            .inputs
+            .get(&unique)
+            .is_some_and(|found| found != inputs)
+        {
             number += 1;
             unique = format!("{name} ({number})");
         }
@@ -159,7 +163,12 @@ mod tests {
     fn lock() -> ReleasedLock {
         let mut lock = ReleasedLock::default();
         let content = Digest::of(b"curl");
-        lock.record("curl-7.88.1-1.x86_64", content, "curl-7.88.1-1", &inputs("a \"b\"\n\u{7f}"));
+        lock.record(
+            "curl-7.88.1-1.x86_64",
+            content,
+            "curl-7.88.1-1",
+            &inputs("a \"b\"\n\u{7f}"),
+        );
         lock.record("a^b~1-1-1.noarch", Digest::of(b"a"), "a-1-1", &inputs("x"));
         lock
     }
@@ -177,7 +186,10 @@ mod tests {
         );
         assert!(text.starts_with(&expected), "{text}");
         assert_eq!(ReleasedLock::parse(&text), Ok(lock()));
-        assert_eq!(ReleasedLock::parse("format = 1\n"), Ok(ReleasedLock::default()));
+        assert_eq!(
+            ReleasedLock::parse("format = 1\n"),
+            Ok(ReleasedLock::default())
+        );
     }
 
     #[test]
@@ -186,7 +198,12 @@ mod tests {
         let other = Digest::of(b"other");
         changed.record("curl-7.88.1-1.x86_64", other, "curl-7.88.1-1", &inputs("y"));
         assert_eq!(changed, lock());
-        changed.record("libcurl-7.88.1-1.x86_64", other, "curl-7.88.1-1", &inputs("y"));
+        changed.record(
+            "libcurl-7.88.1-1.x86_64",
+            other,
+            "curl-7.88.1-1",
+            &inputs("y"),
+        );
         let package = changed.package("libcurl-7.88.1-1.x86_64").unwrap();
         assert_eq!(package.inputs, "curl-7.88.1-1 (2)");
         assert_eq!(changed.inputs(package), &inputs("y"));
@@ -201,10 +218,15 @@ mod tests {
             ReleasedLock::parse(&newer),
             Err(LockError::Newer { expected, actual })
         );
-        let cut = lock().encode().replace("[inputs.\"a-1-1\"]", "[inputs.\"b-1-1\"]");
+        let cut = lock()
+            .encode()
+            .replace("[inputs.\"a-1-1\"]", "[inputs.\"b-1-1\"]");
         let reason = "`a^b~1-1-1.noarch` names inputs that are not there".to_owned();
         assert_eq!(ReleasedLock::parse(&cut), Err(LockError::Syntax { reason }));
         let damaged = lock().encode().replace("sha256:", "sha256;");
-        assert!(matches!(ReleasedLock::parse(&damaged), Err(LockError::Syntax { .. })));
+        assert!(matches!(
+            ReleasedLock::parse(&damaged),
+            Err(LockError::Syntax { .. })
+        ));
     }
 }

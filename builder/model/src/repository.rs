@@ -23,7 +23,9 @@ pub struct RepositoryId(String);
 
 /// Says why a text is not the short name of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a word of letters, digits, `.`, `_` and `-` that starts with a letter or digit, got `{text}`")]
+#[error(
+    "expected a word of letters, digits, `.`, `_` and `-` that starts with a letter or digit, got `{text}`"
+)]
 pub struct RepositoryIdError {
     /// The text as it was given.
     pub text: String,
@@ -54,7 +56,9 @@ impl FromStr for RepositoryId {
     fn from_str(text: &str) -> Result<Self, RepositoryIdError> {
         let fits = text.len() <= 64
             && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
         if fits {
             Ok(Self(text.to_owned()))
         } else {
@@ -119,7 +123,10 @@ impl FromStr for RepositoryAddress {
         let rest = text
             .strip_prefix("https://")
             .or_else(|| text.strip_prefix("http://"))
-            .or_else(|| text.strip_prefix("file://").filter(|rest| rest.starts_with('/')));
+            .or_else(|| {
+                text.strip_prefix("file://")
+                    .filter(|rest| rest.starts_with('/'))
+            });
         let is_file = text.starts_with("file:");
         let has_host = rest.is_some_and(|rest| is_file || !rest.starts_with('/'));
         if has_host && text.ends_with('/') && text.chars().all(is_harmless) {
@@ -162,9 +169,18 @@ mod tests {
             "https://me:secret@a/",
             "https://a/?x=/",
         ] {
-            assert_eq!(text.parse::<RepositoryAddress>(), Err(RepositoryAddressError), "{text}");
+            assert_eq!(
+                text.parse::<RepositoryAddress>(),
+                Err(RepositoryAddressError),
+                "{text}"
+            );
         }
-        for text in ["http://a/", "https://a:8443/x/y/", "file:///", "file:///srv/rpms/"] {
+        for text in [
+            "http://a/",
+            "https://a:8443/x/y/",
+            "file:///",
+            "file:///srv/rpms/",
+        ] {
             assert_eq!(text.parse::<RepositoryAddress>().unwrap().as_str(), text);
         }
     }
@@ -172,7 +188,9 @@ mod tests {
     #[test]
     fn short_names_are_words() {
         for text in ["", ".x", "-x", "a/b", "a b", "a\nb", "a]", &"a".repeat(65)] {
-            let expected = RepositoryIdError { text: text.to_owned() };
+            let expected = RepositoryIdError {
+                text: text.to_owned(),
+            };
             assert_eq!(text.parse::<RepositoryId>(), Err(expected));
         }
         assert!("Clearwater_10.2-rpms".parse::<RepositoryId>().is_ok());

@@ -72,7 +72,11 @@ enum Kind {
 
 impl From<bool> for Kind {
     fn from(is_number: bool) -> Self {
-        if is_number { Self::Digits } else { Self::Letters }
+        if is_number {
+            Self::Digits
+        } else {
+            Self::Letters
+        }
     }
 }
 
@@ -120,8 +124,16 @@ mod tests {
             ("", "1", Ordering::Less),
             ("99999999999999999999999", "1", Ordering::Greater),
         ] {
-            assert_eq!(compare_rpm_versions(left, right), expected, "{left} {right}");
-            assert_eq!(compare_rpm_versions(right, left), expected.reverse(), "{right} {left}");
+            assert_eq!(
+                compare_rpm_versions(left, right),
+                expected,
+                "{left} {right}"
+            );
+            assert_eq!(
+                compare_rpm_versions(right, left),
+                expected.reverse(),
+                "{right} {left}"
+            );
         }
     }
 

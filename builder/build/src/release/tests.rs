@@ -38,7 +38,12 @@ fn inputs(value: &Value) -> Inputs {
 
 fn released() -> ReleasedLock {
     let mut lock = ReleasedLock::default();
-    lock.record("curl-1-1.x86_64", Digest::of(b"old"), "curl-1-1", &inputs(&encoded()));
+    lock.record(
+        "curl-1-1.x86_64",
+        Digest::of(b"old"),
+        "curl-1-1",
+        &inputs(&encoded()),
+    );
     lock
 }
 
@@ -80,7 +85,10 @@ fn inputs_have_names_that_people_know() {
         ]
     );
     assert_eq!(inputs["recipe summary"], "Transfers data");
-    assert_eq!(inputs["recipe description"], Digest::of(b"a\nb").to_string());
+    assert_eq!(
+        inputs["recipe description"],
+        Digest::of(b"a\nb").to_string()
+    );
     assert_eq!(named_inputs(b"{"), Inputs::new());
 }
 
@@ -95,7 +103,10 @@ fn the_refusal_names_what_changed() {
             panic!("{checked:?}")
         };
         assert_eq!(refusal.nevra, "curl-1-1.x86_64");
-        assert_eq!((refusal.expected, refusal.actual), (Digest::of(b"old"), Digest::of(b"new")));
+        assert_eq!(
+            (refusal.expected, refusal.actual),
+            (Digest::of(b"old"), Digest::of(b"new"))
+        );
         let changes = refusal.changes.iter();
         let changes: Vec<_> = changes
             .map(|c| (c.input.as_str(), c.released.as_deref(), c.now.as_deref()))
@@ -111,7 +122,11 @@ fn the_refusal_names_what_changed() {
     );
     check(
         |now| now["bundled"]["openssl for /usr/lib/curl"] = "sha256:77".into(),
-        &[("destdir of openssl for /usr/lib/curl", Some("sha256:02"), Some("sha256:77"))],
+        &[(
+            "destdir of openssl for /usr/lib/curl",
+            Some("sha256:02"),
+            Some("sha256:77"),
+        )],
     );
     check(
         |now| {
@@ -155,12 +170,21 @@ fn the_same_content_and_new_names_may_be_published() {
 #[test]
 fn a_package_below_the_newest_release_is_told() {
     let mut lock = released();
-    for nevra in ["curl-1-10.x86_64", "curl-1-9.x86_64", "libcurl-9-1.x86_64", "curl-9-1.noarch"] {
+    for nevra in [
+        "curl-1-10.x86_64",
+        "curl-1-9.x86_64",
+        "libcurl-9-1.x86_64",
+        "curl-9-1.noarch",
+    ] {
         lock.record(nevra, Digest::of(b"x"), "curl-1-9", &Inputs::new());
     }
     let check = |nevra: &str, expected: Option<&str>| {
         let found = newer_release(&lock, &nevra.parse().unwrap());
-        assert_eq!(found.map(|found| found.to_string()).as_deref(), expected, "{nevra}");
+        assert_eq!(
+            found.map(|found| found.to_string()).as_deref(),
+            expected,
+            "{nevra}"
+        );
     };
     check("curl-1-11.x86_64", None);
     check("curl-1-2.x86_64", Some("curl-1-10.x86_64"));

@@ -194,7 +194,14 @@ fn build_with(
     let plan = Plan::new(&shop, graph).unwrap();
     let memory = Mutex::new(Memory::load(&store, shop.output, None).unwrap());
     let finished = run_all(&shop, &plan, on_failure, "2026-01-01T00:00:00Z", &memory);
-    publish_products(&shop, &plan, finished, memory.into_inner().unwrap(), on_failure).unwrap()
+    publish_products(
+        &shop,
+        &plan,
+        finished,
+        memory.into_inner().unwrap(),
+        on_failure,
+    )
+    .unwrap()
 }
 
 const FINE: Pretender = Pretender {

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use kiln_build::{
-    BuildError, PublicKeys, SignError, SignSummary, SignatureSource, SigningRequest, ToSign, publish,
-    read_response, sign, write_request,
+    BuildError, PublicKeys, SignError, SignSummary, SignatureSource, SigningRequest, ToSign,
+    publish, read_response, sign, write_request,
 };
 use kiln_model::{Fingerprint, SourceDateEpoch};
 use kiln_rpm::{Certificate, Passphrase, SigningKey};
@@ -43,7 +43,10 @@ pub fn run(common: &Common, arguments: &Sign) -> Result<u8, Failure> {
         (false, Some(file)) => Some(open_key(arguments, &file, &fingerprint)?),
         (false, None) => {
             let text = "`kiln.toml` names no file with the secret key, and --key does not either";
-            return Err(Failure::usage(text, "say it with --key, or sign elsewhere: --request FILE"));
+            return Err(Failure::usage(
+                text,
+                "say it with --key, or sign elsewhere: --request FILE",
+            ));
         }
     };
     let mut others = Vec::new();
@@ -104,7 +107,10 @@ fn respond(common: &Common, arguments: &Sign, request: &Path) -> Result<u8, Fail
     let request = SigningRequest::parse(&bytes).map_err(|error| Failure::sign_file(&error))?;
     let (Some(key), Some(to)) = (path(arguments.key.as_ref()), path(arguments.to.as_ref())) else {
         let text = "--respond needs the key that signs and a place for the response";
-        return Err(Failure::usage(text, "kiln sign --respond REQUEST --key KEY --to RESPONSE"));
+        return Err(Failure::usage(
+            text,
+            "kiln sign --respond REQUEST --key KEY --to RESPONSE",
+        ));
     };
     let key = open_key(arguments, &key, &request.fingerprint)?;
     let response = request.respond(&key);
@@ -156,7 +162,11 @@ fn tell(common: &Common, done: &SignSummary, exchange: &Exchange) {
             packages: done.signed,
             is_repository_signed: done.is_index_signed,
             released: done.released.clone(),
-            missing: done.missing.iter().map(|item: &ToSign| item.name.clone()).collect(),
+            missing: done
+                .missing
+                .iter()
+                .map(|item: &ToSign| item.name.clone())
+                .collect(),
             files_written: done.written,
         });
         return;
@@ -181,13 +191,20 @@ fn tell(common: &Common, done: &SignSummary, exchange: &Exchange) {
         0 => "out/ is as it was".to_owned(),
         files => format!("{} written", count(files, "file")),
     };
-    line(&format!("{} signed{index}; {written}.", count(done.signed, "package")));
+    line(&format!(
+        "{} signed{index}; {written}.",
+        count(done.signed, "package")
+    ));
     if !done.released.is_empty() {
         let what = count(done.released.len(), "package");
-        line(&format!("{what} released now: commit lockfiles/released.lock."));
+        line(&format!(
+            "{what} released now: commit lockfiles/released.lock."
+        ));
     }
     if !done.missing.is_empty() {
         let what = count(done.missing.len(), "signature");
-        line(&format!("{what} still missing: `kiln sign --request FILE` asks for more."));
+        line(&format!(
+            "{what} still missing: `kiln sign --request FILE` asks for more."
+        ));
     }
 }

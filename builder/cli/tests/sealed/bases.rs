@@ -35,7 +35,11 @@ impl Base {
 
     /// Returns the base's root file system, which must not be written to.
     pub fn root(&self) -> PathBuf {
-        Store::open(&self.store()).unwrap().tree(&self.lock.layer).unwrap().unwrap()
+        Store::open(&self.store())
+            .unwrap()
+            .tree(&self.lock.layer)
+            .unwrap()
+            .unwrap()
     }
 
     fn tree(&self) -> PathBuf {

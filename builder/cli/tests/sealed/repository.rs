@@ -59,7 +59,10 @@ fn slow_the_repository_follows_from_its_packages_alone() {
         &|| fs_err::remove_dir_all(out.join("rpms/repodata")).unwrap(),
         &|| fs_err::write(&index, "<repomd/>").unwrap(),
         &|| {
-            let (name, _) = first.iter().find(|(name, _)| name.contains("primary")).unwrap();
+            let (name, _) = first
+                .iter()
+                .find(|(name, _)| name.contains("primary"))
+                .unwrap();
             fs_err::write(out.join("rpms/repodata").join(name), "x").unwrap();
             fs_err::write(out.join("rpms/repodata/old-primary.xml.gz"), "x").unwrap();
         },
@@ -75,7 +78,13 @@ fn slow_the_repository_follows_from_its_packages_alone() {
     project.done(&["lock"]);
     project.done(&["build"]);
     check_index(&project);
-    assert!(project.rpm_names().iter().all(|name| !name.contains("-1.0-1.")), "they are replaced");
+    assert!(
+        project
+            .rpm_names()
+            .iter()
+            .all(|name| !name.contains("-1.0-1.")),
+        "they are replaced"
+    );
     let fresh = Project::new(&base, &server, &second_release());
     fresh.done(&["lock"]);
     fresh.done(&["build"]);
@@ -99,7 +108,11 @@ fn slow_dnf_installs_upgrades_and_removes() {
     machine.done(&repository, &["install", "demo"]);
     assert_eq!(machine.query("demo"), "demo-1.0-1.x86_64");
     assert_eq!(machine.query("libdemo"), "libdemo-1.0-1.x86_64");
-    assert!(machine.query("kiln-base-debian-12").starts_with("kiln-base-debian-12-12."));
+    assert!(
+        machine
+            .query("kiln-base-debian-12")
+            .starts_with("kiln-base-debian-12-12.")
+    );
     let program = machine.root().join("usr/bin/demo");
     assert!(program.is_file());
 
@@ -123,9 +136,16 @@ fn slow_dnf_installs_upgrades_and_removes() {
     let made = crate::tools::run("createrepo_c", &["-q", &rpms(&project)], &[]);
     assert!(made.is_done, "{}", made.text);
     let closure = machine.dnf(&repository, &["repoclosure"]);
-    assert!(!closure.is_done && closure.text.contains("libc.so.6"), "{}", closure.text);
+    assert!(
+        !closure.is_done && closure.text.contains("libc.so.6"),
+        "{}",
+        closure.text
+    );
 }
 
 fn rpms(project: &Project<'_>) -> String {
-    Path::new(&project.root).join("out/rpms").display().to_string()
+    Path::new(&project.root)
+        .join("out/rpms")
+        .display()
+        .to_string()
 }

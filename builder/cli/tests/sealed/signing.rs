@@ -1,6 +1,7 @@
 //! Signing as people do it: what rpm and dnf accept afterwards, what they refuse, what is never released
 //! twice, and that no step ever sees a key.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use kiln_rpm::{Certificate, RpmFile, unsigned_package};
@@ -49,7 +50,9 @@ fn built<'a>(base: &Base, server: &'a Server) -> Project<'a> {
 fn packages(project: &Project<'_>) -> Vec<(String, Vec<u8>)> {
     let found = files(&project.root.join("out/rpms")).into_iter();
     let found = found.filter(|(name, _)| name.ends_with(".rpm"));
-    found.map(|(name, path)| (name, fs_err::read(path).unwrap())).collect()
+    found
+        .map(|(name, path)| (name, fs_err::read(path).unwrap()))
+        .collect()
 }
 
 /// Says what rpm would do with a file if only `key` were trusted and everything had to be signed.
@@ -65,7 +68,16 @@ fn rpm_takes(folder: &Path, key: &Path, file: &Path) -> Said {
     let level = "_pkgverify_level all";
     run(
         "rpm",
-        &["--dbpath", &database, "--define", level, "-U", "--test", "--nodeps", &file.to_string_lossy()],
+        &[
+            "--dbpath",
+            &database,
+            "--define",
+            level,
+            "-U",
+            "--test",
+            "--nodeps",
+            &file.to_string_lossy(),
+        ],
         &[],
     )
 }
@@ -88,7 +100,13 @@ fn slow_signed_packages_are_what_rpm_and_dnf_accept() {
     copy(&out, &before);
 
     let signed = project.done(&["sign"]);
-    assert!(signed.stdout.contains("6 packages signed, and the repository's index"), "{}", signed.stdout);
+    assert!(
+        signed
+            .stdout
+            .contains("6 packages signed, and the repository's index"),
+        "{}",
+        signed.stdout
+    );
     let after = packages(&project);
     let certificates = Certificate::parse_all(&fs_err::read(fixture("rsa.public.asc")).unwrap());
     let certificates = certificates.unwrap();
@@ -99,15 +117,25 @@ fn slow_signed_packages_are_what_rpm_and_dnf_accept() {
         assert_eq!(read_old.header_range(), read_new.header_range(), "{name}");
         let start = read_new.header_range().start;
         assert_eq!(old[start..], new[start..], "{name}: header and payload");
-        assert_eq!(&unsigned_package(new).unwrap(), old, "{name}: as rpmbuild wrote it");
+        assert_eq!(
+            &unsigned_package(new).unwrap(),
+            old,
+            "{name}: as rpmbuild wrote it"
+        );
         let header = &new[read_new.header_range()];
-        certificates[0].verify(header, read_new.header_signature().unwrap()).unwrap();
+        certificates[0]
+            .verify(header, read_new.header_signature().unwrap())
+            .unwrap();
     }
     // Nothing more to do, for either verb.
     let again = project.done(&["build"]);
     assert!(again.stdout.contains("\nNothing to do"), "{}", again.stdout);
     let again = project.done(&["sign"]);
-    assert!(again.stdout.contains("out/ is as it was"), "{}", again.stdout);
+    assert!(
+        again.stdout.contains("out/ is as it was"),
+        "{}",
+        again.stdout
+    );
     assert_eq!(packages(&project), after);
     // What is lost comes back signed, without the key.
     let index = out.join("repodata/repomd.xml.asc");
@@ -128,7 +156,11 @@ fn slow_signed_packages_are_what_rpm_and_dnf_accept() {
     let good = take(&key, &out.join(name));
     assert!(good.is_done, "{}", good.text);
     let bad = take(&key, &before.join(name));
-    assert!(!bad.is_done && bad.text.contains("no signature"), "{}", bad.text);
+    assert!(
+        !bad.is_done && bad.text.contains("no signature"),
+        "{}",
+        bad.text
+    );
     let bad = take(&fixture("other.public.asc"), &out.join(name));
     assert!(!bad.is_done && bad.text.contains("NOKEY"), "{}", bad.text);
     let bytes = fs_err::read(out.join(name)).unwrap();
@@ -163,7 +195,11 @@ fn check_dnf(base: &Base, project: &Project<'_>, folder: &Path) {
     bytes.push(b'\n');
     fs_err::write(&index, bytes).unwrap();
     let refused = machine.dnf(&section, &["install", "demo"]);
-    assert!(!refused.is_done && refused.text.contains("Bad PGP signature"), "{}", refused.text);
+    assert!(
+        !refused.is_done && refused.text.contains("Bad GPG signature"),
+        "{}",
+        refused.text
+    );
     // The metadata is whole, but a package is another one of the same size.
     fs_err::copy(out.join("repodata/repomd.xml"), &index).unwrap();
     let package = tampered.join("x86_64/demo-1.0-1.x86_64.rpm");
@@ -174,6 +210,9 @@ fn check_dnf(base: &Base, project: &Project<'_>, folder: &Path) {
     let refused = machine.dnf(&section, &["install", "demo"]);
     assert!(!refused.is_done, "{}", refused.text);
     assert_eq!(machine.query("demo"), "package demo is not installed");
+    // It was the package that was refused, and nothing else.
+    fs_err::copy(out.join("x86_64/demo-1.0-1.x86_64.rpm"), &package).unwrap();
+    machine.done(&section, &["install", "demo"]);
 }
 
 #[test]
@@ -203,7 +242,11 @@ fn slow_what_was_released_is_never_replaced() {
         "recipes/demo/recipe.yaml:4:",
         "\nhint: raise `release`",
     ] {
-        assert!(refused.stderr.contains(part), "{part} is not in {}", refused.stderr);
+        assert!(
+            refused.stderr.contains(part),
+            "{part} is not in {}",
+            refused.stderr
+        );
     }
     assert_eq!(packages(&project), before, "nothing of it is published");
     // Another release may differ; the released packages stay for those who have not upgraded.
@@ -216,13 +259,22 @@ fn slow_what_was_released_is_never_replaced() {
     }
     let stale = project.root.join("out/rpms/repodata/repomd.xml.asc");
     assert!(!stale.exists(), "the signature was of another index");
+    project.write_demo(&changed(&other, "release: 1\n", "release: 10\n"));
+    project.done(&["lock"]);
+    project.done(&["build"]);
+    assert!(
+        !project
+            .rpm_names()
+            .iter()
+            .any(|name| name == "demo-1.0-2.x86_64.rpm")
+    );
     project.done(&["sign"]);
     assert!(stale.exists());
     // What orders below the newest release is told.
-    project.write_demo(&changed(&other, "release: 1\n", "release: 1~rc1\n"));
+    project.write_demo(&changed(&other, "release: 1\n", "release: 9\n"));
     project.done(&["lock"]);
     let told = project.done(&["build"]);
-    let text = "demo-1.0-1~rc1.x86_64 orders below demo-1.0-2.x86_64, which was released";
+    let text = "demo-1.0-9.x86_64 orders below demo-1.0-10.x86_64, which was released";
     assert!(told.stderr.contains(text), "{}", told.stderr);
     // The first release again, from the recipe as it was: the same bytes are welcome.
     project.write_demo(DEMO);
@@ -238,20 +290,30 @@ fn slow_a_new_key_takes_the_place_of_the_old_one() {
     project.done(&["sign"]);
     let old = packages(&project);
     let public = fixture("rsa.public.asc");
-    let more = format!("{}public-keys = [\"{}\"]\n", key_line("subkey"), public.display());
+    let more = format!(
+        "{}public-keys = [\"{}\"]\n",
+        key_line("subkey"),
+        public.display()
+    );
     pin(&project, "subkey", &more);
     project.done(&["sign"]);
     let new = packages(&project);
     let out = project.root.join("out/rpms");
-    let keys = Certificate::parse_all(&fs_err::read(out.join("RPM-GPG-KEY-kiln")).unwrap()).unwrap();
+    let keys =
+        Certificate::parse_all(&fs_err::read(out.join("RPM-GPG-KEY-kiln")).unwrap()).unwrap();
     let exported: Vec<String> = keys.iter().map(Certificate::shown_fingerprint).collect();
     assert_eq!(exported, [fingerprint("subkey"), fingerprint("rsa")]);
     for ((name, old), (_, new)) in old.iter().zip(&new) {
         assert_ne!(old, new, "{name}");
-        assert_eq!(unsigned_package(old).unwrap(), unsigned_package(new).unwrap());
+        assert_eq!(
+            unsigned_package(old).unwrap(),
+            unsigned_package(new).unwrap()
+        );
         let read = RpmFile::parse(new).unwrap();
         let header = &new[read.header_range()];
-        keys[0].verify(header, read.header_signature().unwrap()).unwrap();
+        keys[0]
+            .verify(header, read.header_signature().unwrap())
+            .unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
     let file = out.join("x86_64/demo-1.0-1.x86_64.rpm");
@@ -267,19 +329,34 @@ fn slow_a_key_that_is_elsewhere_signs_by_request_and_response() {
     let server = Server::start();
     let project = built(&base, &server);
     let public = fixture("ed25519.public.asc");
-    pin(&project, "ed25519", &format!("public-keys = [\"{}\"]\n", public.display()));
+    pin(
+        &project,
+        "ed25519",
+        &format!("public-keys = [\"{}\"]\n", public.display()),
+    );
     let unsigned = packages(&project);
     project.done(&["sign", "--request", "a.tar"]);
     project.done(&["sign", "--request", "b.tar"]);
     let read = |name: &str| fs_err::read(project.root.join(name)).unwrap();
-    assert_eq!(read("a.tar"), read("b.tar"), "the same things ask for the same");
+    assert_eq!(
+        read("a.tar"),
+        read("b.tar"),
+        "the same things ask for the same"
+    );
     assert_eq!(packages(&project), unsigned, "asking changes nothing");
 
     // There, with kiln.
     project.write("passphrase", b"correct horse\n");
     let key = fixture("ed25519.secret.asc").display().to_string();
     let respond = |request: &str| {
-        let fixed = ["--key", &key, "--passphrase-file", "passphrase", "-o", "response.tar"];
+        let fixed = [
+            "--key",
+            &key,
+            "--passphrase-file",
+            "passphrase",
+            "-o",
+            "response.tar",
+        ];
         project.done(&[&["sign", "--respond", request], &fixed[..]].concat());
     };
     respond("a.tar");
@@ -290,10 +367,18 @@ fn slow_a_key_that_is_elsewhere_signs_by_request_and_response() {
     project.write("damaged.tar", &damaged);
     let refused = project.kiln(&["sign", "--response", "damaged.tar"]);
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
-    assert!(refused.stderr.contains("does not count"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("does not count"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(packages(&project), unsigned);
     let half = project.done(&["sign", "--response", "response.tar"]);
-    assert!(half.stdout.contains("1 signature still missing"), "{}", half.stdout);
+    assert!(
+        half.stdout.contains("1 signature still missing"),
+        "{}",
+        half.stdout
+    );
     assert_ne!(packages(&project), unsigned);
 
     // The index, with plain gpg and tar.
@@ -310,22 +395,37 @@ fn slow_a_key_that_is_elsewhere_signs_by_request_and_response() {
     let signed = run("sh", &["-c", &script], &[("KEY", &key), ("HOME", &root)]);
     assert!(signed.is_done, "{}", signed.text);
     let whole = project.done(&["sign", "--response", "gpg.tar"]);
-    assert!(whole.stdout.contains("and the repository's index"), "{}", whole.stdout);
+    assert!(
+        whole.stdout.contains("and the repository's index"),
+        "{}",
+        whole.stdout
+    );
     let nothing = project.done(&["sign", "--request", "c.tar"]);
-    assert!(nothing.stdout.contains("no request was written"), "{}", nothing.stdout);
+    assert!(
+        nothing.stdout.contains("no request was written"),
+        "{}",
+        nothing.stdout
+    );
     assert!(!project.root.join("c.tar").exists());
     let machine = Machine::new(&base);
-    machine.done(&repo_section(&project, &project.root.join("out/rpms")), &["install", "demo"]);
+    machine.done(
+        &repo_section(&project, &project.root.join("out/rpms")),
+        &["install", "demo"],
+    );
 }
 
 /// What the host has of the key, each in a form of its own.
-const CANARIES: [&str; 3] = ["canary-key-8f3a", "canary-passphrase-1c9d", "canary-variable-77e2"];
+const CANARIES: [&str; 3] = [
+    "canary-key-8f3a",
+    "canary-passphrase-1c9d",
+    "canary-variable-77e2",
+];
 
 const SEARCH: &str = r#"# in pieces, or the script itself would be found
 what=canar; what="${what}y-[a-z]*-[0-9a-f]\{4\}"
 # That the search finds what is there.
 echo canar''y-control-0000 > /build/home/control
-find / -type f -not -path '/proc/*' -print0 2>/dev/null | xargs -0 grep -a -h -o "$what" 2>/dev/null || :
+find / -type f -not -path '/proc/*' -not -path '/dev/*' -print0 2>/dev/null | xargs -0 grep -a -h -o "$what" 2>/dev/null || :
 for place in /proc/*/environ /proc/*/cmdline; do grep -a -h -o "$what" $place 2>/dev/null || :; done
 env | grep -o "$what" || :
 cat /proc/self/mountinfo
@@ -340,15 +440,25 @@ fn slow_no_step_and_no_output_ever_sees_a_key() {
     let secret = fs_err::read_to_string(fixture("ed25519.secret.asc")).unwrap();
     let marked = format!("{}\n{secret}", CANARIES[0]);
     project.write("keys/release.asc", marked.as_bytes());
-    project.write("keys/passphrase", format!("correct horse\n{}", CANARIES[1]).as_bytes());
+    project.write(
+        "keys/passphrase",
+        format!("correct horse\n{}", CANARIES[1]).as_bytes(),
+    );
     pin(&project, "ed25519", "key = \"keys/release.asc\"\n");
     let run = |arguments: &[&str]| {
         let mut command = project.command();
-        let variables = [("KILN_PASSPHRASE", "correct horse"), ("SECRET", CANARIES[2])];
+        let variables = [
+            ("KILN_PASSPHRASE", "correct horse"),
+            ("SECRET", CANARIES[2]),
+        ];
         let output = command.envs(variables).args(arguments).output().unwrap();
         let ended = project.ended(&output);
         assert_eq!(ended.code, Some(0), "{arguments:?}\n{}", ended.stderr);
-        assert_clean("what kiln says", format!("{}{}", ended.stdout, ended.stderr).as_bytes(), &secret);
+        assert_clean(
+            "what kiln says",
+            format!("{}{}", ended.stdout, ended.stderr).as_bytes(),
+            &secret,
+        );
     };
     run(&["lock"]);
     run(&["build", "--verbose"]);
@@ -356,12 +466,17 @@ fn slow_no_step_and_no_output_ever_sees_a_key() {
     run(&["build"]);
     let log = project.root.join("out/logs/demo/build.log");
     let log = fs_err::read_to_string(log).unwrap();
-    assert!(log.contains("\ncanary-control-0000\n"), "the search finds things: {log}");
+    assert!(
+        log.contains("\ncanary-control-0000\n"),
+        "the search finds things: {log}"
+    );
     assert!(log.contains(" /build "), "and says what is mounted: {log}");
     let mut searched = 0;
     for folder in ["out", ".kiln", "lockfiles"] {
         for (name, path) in files(&project.root.join(folder)) {
-            if path.is_symlink() || name.starts_with("store/trees/") {
+            // Linked to the repository's store is the base image, which was there before.
+            let is_base = fs_err::symlink_metadata(&path).unwrap().nlink() > 1;
+            if path.is_symlink() || is_base || name.starts_with("store/trees/") {
                 continue;
             }
             assert_clean(&name, &fs_err::read(&path).unwrap(), &secret);
@@ -376,7 +491,9 @@ fn assert_clean(what: &str, bytes: &[u8], secret: &str) {
     let lines = secret.lines().filter(|line| line.len() > 40);
     let needles = CANARIES.into_iter().chain(["correct horse"]).chain(lines);
     for needle in needles {
-        let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+        let found = bytes
+            .windows(needle.len())
+            .any(|window| window == needle.as_bytes());
         assert!(!found, "`{needle}` is in {what}");
     }
 }
@@ -399,19 +516,39 @@ fn slow_keys_that_can_not_sign_leave_everything_as_it_was() {
         pin(&project, name, &key_line(name));
         let refused = project.kiln(&["sign"]);
         assert_eq!(refused.code, Some(2), "{name}: {}", refused.stderr);
-        assert!(refused.stderr.contains(message), "{name}: {}", refused.stderr);
-        assert!(refused.stderr.contains("\nhint: "), "{name}: {}", refused.stderr);
+        assert!(
+            refused.stderr.contains(message),
+            "{name}: {}",
+            refused.stderr
+        );
+        assert!(
+            refused.stderr.contains("\nhint: "),
+            "{name}: {}",
+            refused.stderr
+        );
     }
     let public = fixture("rsa.public.asc").display().to_string();
     pin(&project, "rsa", &format!("key = \"{public}\"\n"));
     let refused = project.kiln(&["sign"]);
-    assert!(refused.stderr.contains("it holds a public key"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("it holds a public key"),
+        "{}",
+        refused.stderr
+    );
     pin(&project, "rsa", &key_line("other"));
     let refused = project.kiln(&["sign"]);
-    assert!(refused.stderr.contains("not the pinned one"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("not the pinned one"),
+        "{}",
+        refused.stderr
+    );
     project.write("kiln.toml", b"");
     let refused = project.kiln(&["sign"]);
-    assert!(refused.stderr.contains("`kiln.toml` pins no key"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("`kiln.toml` pins no key"),
+        "{}",
+        refused.stderr
+    );
     project.done(&["sign", "--if-configured"]);
     assert_eq!(packages(&project), before);
     assert!(!project.root.join("lockfiles/released.lock").exists());
@@ -424,5 +561,9 @@ fn slow_keys_that_can_not_sign_leave_everything_as_it_was() {
     fs_err::write(&file, bytes).unwrap();
     let refused = project.kiln(&["sign"]);
     let message = "`rpms/x86_64/demo-1.0-1.x86_64.rpm` is not what kiln put there";
-    assert!(refused.code == Some(2) && refused.stderr.contains(message), "{}", refused.stderr);
+    assert!(
+        refused.code == Some(2) && refused.stderr.contains(message),
+        "{}",
+        refused.stderr
+    );
 }

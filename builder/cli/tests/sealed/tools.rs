@@ -22,15 +22,25 @@ pub struct Said {
 pub fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
     let mut command = Command::new(program);
     command.env_clear().env("LC_ALL", "C.UTF-8");
-    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    );
     command.envs(environment.iter().copied()).args(arguments);
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
     let text = [stdout, stderr].concat();
     Said {
         is_done: status.success(),
         text: String::from_utf8_lossy(&text).into_owned(),
     }
 }
+
+/// Debian's rpm has its database in the home folder, here that of the machine's root.
+const HOME: (&str, &str) = ("HOME", "/root");
 
 /// A copy of the base root file system that dnf installs into.
 pub struct Machine {
@@ -43,7 +53,11 @@ impl Machine {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
         let tree = base.root();
-        let copied = run("cp", &["-a", &tree.to_string_lossy(), &root.to_string_lossy()], &[]);
+        let copied = run(
+            "cp",
+            &["-a", &tree.to_string_lossy(), &root.to_string_lossy()],
+            &[],
+        );
         assert!(copied.is_done, "{}", copied.text);
         Self { folder }
     }
@@ -65,9 +79,18 @@ impl Machine {
         );
         fs_err::write(&config, main).unwrap();
         let root = self.root().display().to_string();
-        let fixed = ["-y", "-c", &config, "--installroot", &root, "--releasever", "12"];
-        let home = place("");
-        run("dnf", &[&fixed, arguments].concat(), &[("HOME", &home)])
+        let fixed = [
+            "-y",
+            "-c",
+            &config,
+            "--installroot",
+            &root,
+            "--releasever",
+            "12",
+        ];
+        // It would keep packages on the host, and offer them to the next machine.
+        let fixed = [&fixed[..], &["--disableplugin=local"]].concat();
+        run("dnf", &[&fixed[..], arguments].concat(), &[HOME])
     }
 
     /// Runs dnf and expects success.
@@ -80,7 +103,10 @@ impl Machine {
     /// Asks the machine's own rpm database.
     pub fn query(&self, package: &str) -> String {
         let root = self.root().display().to_string();
-        run("rpm", &["--root", &root, "-q", package], &[]).text.trim().to_owned()
+        run("rpm", &["--root", &root, "-q", package], &[HOME])
+            .text
+            .trim()
+            .to_owned()
     }
 }
 

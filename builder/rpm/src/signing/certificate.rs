@@ -56,7 +56,9 @@ pub enum KeyFault {
         kind: String,
     },
     /// It has too few bits.
-    #[error("it is an RSA key of {bits} bits; at least {MIN_RSA_BITS} are required, 3072 or more advised")]
+    #[error(
+        "it is an RSA key of {bits} bits; at least {MIN_RSA_BITS} are required, 3072 or more advised"
+    )]
     Short {
         /// Its bits.
         bits: usize,
@@ -218,7 +220,9 @@ impl Certificate {
         }
         let Some(signer) = self.named_by(&signature) else {
             let names = signature.issuer_fingerprint();
-            let names = names.into_iter().map(|name| name.to_string().to_uppercase());
+            let names = names
+                .into_iter()
+                .map(|name| name.to_string().to_uppercase());
             let ids = signature.issuer_key_id().into_iter();
             let ids = ids.map(|id| id.to_string().to_uppercase());
             let issuer = names.chain(ids).next();
@@ -297,7 +301,10 @@ pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
 /// Returns what the first packet of a binary block is.
 pub(super) fn first_tag(block: &[u8]) -> Option<Tag> {
     use pgp::packet::PacketTrait as _;
-    PacketParser::new(block).next()?.ok().map(|packet| packet.tag())
+    PacketParser::new(block)
+        .next()?
+        .ok()
+        .map(|packet| packet.tag())
 }
 
 fn read_signature(bytes: &[u8]) -> Result<(Vec<u8>, Signature), SignatureFault> {
@@ -329,7 +336,10 @@ fn names(signature: &Signature, key: &impl KeyDetails) -> bool {
     if !fingerprints.is_empty() {
         return fingerprints.into_iter().any(|named| *named == fingerprint);
     }
-    signature.issuer_key_id().into_iter().any(|named| *named == id)
+    signature
+        .issuer_key_id()
+        .into_iter()
+        .any(|named| *named == id)
 }
 
 /// Returns the name of a signature's hash if it can be forged.
@@ -400,7 +410,11 @@ fn newest_strong<'a>(valid: &[&'a Signature]) -> Result<&'a Signature, KeyFault>
         return Ok(own);
     }
     let weak = valid.iter().find_map(|own| weak_hash(own));
-    Err(weak.map_or(KeyFault::NoSelfSignature, |hash| KeyFault::WeakHash { hash }))
+    Err(
+        weak.map_or(KeyFault::NoSelfSignature, |hash| KeyFault::WeakHash {
+            hash,
+        }),
+    )
 }
 
 fn check_subkey(
@@ -417,7 +431,9 @@ fn check_subkey(
         let bound = signature.verify_subkey_binding(primary, &subkey.key);
         bound.is_ok()
     };
-    let bindings: Vec<&Signature> = of_type(SignatureType::SubkeyBinding).filter(binds).collect();
+    let bindings: Vec<&Signature> = of_type(SignatureType::SubkeyBinding)
+        .filter(binds)
+        .collect();
     // Of a subkey for something else nothing more is asked.
     let newest = bindings.iter().max_by_key(|binding| binding.created());
     if newest.is_none_or(|binding| !binding.key_flags().sign()) {
@@ -429,7 +445,9 @@ fn check_subkey(
     }
     let newest = newest_strong(&bindings)?;
     check_age(subkey.created_at(), newest, time)?;
-    let back = newest.embedded_signature().ok_or(KeyFault::NoSelfSignature)?;
+    let back = newest
+        .embedded_signature()
+        .ok_or(KeyFault::NoSelfSignature)?;
     if let Some(hash) = weak_hash(back) {
         return Err(KeyFault::WeakHash { hash });
     }

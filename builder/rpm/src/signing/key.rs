@@ -184,7 +184,10 @@ impl SigningKey {
 
     fn packet(&self, data: &[u8], time: Timestamp) -> pgp::errors::Result<Vec<u8>> {
         let unlocked = Password::empty();
-        let signature = match self.subkey.and_then(|at| self.secret.secret_subkeys.get(at)) {
+        let signature = match self
+            .subkey
+            .and_then(|at| self.secret.secret_subkeys.get(at))
+        {
             Some(subkey) => config(&subkey.key, time)?.sign(&subkey.key, &unlocked, data)?,
             None => {
                 let key = &self.secret.primary_key;

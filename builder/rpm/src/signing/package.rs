@@ -46,7 +46,15 @@ pub fn signed_package(bytes: &[u8], signature: &GoodSignature) -> Result<Vec<u8>
     let data = signature.packet.clone();
     let count = u32::try_from(data.len()).map_err(|_| damaged("a signature is too long"))?;
     let kind = BYTES;
-    rewritten(bytes, Some(Tag { tag, kind, count, data }))
+    rewritten(
+        bytes,
+        Some(Tag {
+            tag,
+            kind,
+            count,
+            data,
+        }),
+    )
 }
 
 /// Returns a package without its signature, as rpmbuild wrote it.
@@ -127,7 +135,12 @@ fn read_tags(section: &[u8]) -> Option<Vec<Tag>> {
             kind => (count as usize).checked_mul(alignment(kind))?,
         };
         let data = rest.get(..size)?.to_vec();
-        tags.push(Tag { tag, kind, count, data });
+        tags.push(Tag {
+            tag,
+            kind,
+            count,
+            data,
+        });
     }
     Some(tags)
 }
@@ -149,7 +162,11 @@ fn encode(tags: &[Tag]) -> Vec<u8> {
     let (mut index, mut data) = (Vec::new(), Vec::new());
     for tag in tags {
         data.resize(data.len().next_multiple_of(alignment(tag.kind)), 0);
-        for field in [tag.tag.to_be_bytes(), tag.kind.to_be_bytes(), number(data.len())] {
+        for field in [
+            tag.tag.to_be_bytes(),
+            tag.kind.to_be_bytes(),
+            number(data.len()),
+        ] {
             index.extend_from_slice(&field);
         }
         index.extend_from_slice(&tag.count.to_be_bytes());
@@ -160,13 +177,25 @@ fn encode(tags: &[Tag]) -> Vec<u8> {
     section.extend_from_slice(&number(data.len() + ENTRY));
     // The region: it says where its trailer is, and the trailer how long the index is.
     let length = number(ENTRY);
-    for field in [REGION.to_be_bytes(), BYTES.to_be_bytes(), number(data.len()), length] {
+    for field in [
+        REGION.to_be_bytes(),
+        BYTES.to_be_bytes(),
+        number(data.len()),
+        length,
+    ] {
         section.extend_from_slice(&field);
     }
     section.extend_from_slice(&index);
     section.extend_from_slice(&data);
-    let backwards = u32::try_from(entries * ENTRY).unwrap_or(u32::MAX).wrapping_neg();
-    for field in [REGION.to_be_bytes(), BYTES.to_be_bytes(), backwards.to_be_bytes(), length] {
+    let backwards = u32::try_from(entries * ENTRY)
+        .unwrap_or(u32::MAX)
+        .wrapping_neg();
+    for field in [
+        REGION.to_be_bytes(),
+        BYTES.to_be_bytes(),
+        backwards.to_be_bytes(),
+        length,
+    ] {
         section.extend_from_slice(&field);
     }
     section.resize(section.len().next_multiple_of(8), 0);

@@ -69,7 +69,10 @@ fn a_signature_is_all_that_differs_and_can_be_taken_out_again() {
         let signature = key.sign(header(&unsigned), BUILT).unwrap();
         let signed = signed_package(&unsigned, &signature).unwrap();
         assert_eq!(signed.len(), unsigned.len(), "the reserved space has room");
-        let (before, after) = (RpmFile::parse(&unsigned).unwrap(), RpmFile::parse(&signed).unwrap());
+        let (before, after) = (
+            RpmFile::parse(&unsigned).unwrap(),
+            RpmFile::parse(&signed).unwrap(),
+        );
         assert!(after.is_signed() && !before.is_signed());
         assert_eq!(signed[..96], unsigned[..96], "the lead");
         let start = after.header_range().start;
@@ -107,7 +110,11 @@ fn a_signature_states_the_package_s_time_or_the_key_s() {
     let key = open!("rsa", None).unwrap();
     let early = key.sign(b"x", SourceDateEpoch::from_seconds(5)).unwrap();
     let created = SourceDateEpoch::from_seconds(1_704_067_200);
-    assert_eq!(key.sign(b"x", created).unwrap(), early, "2024-01-01, when the key was made");
+    assert_eq!(
+        key.sign(b"x", created).unwrap(),
+        early,
+        "2024-01-01, when the key was made"
+    );
     assert_ne!(key.sign(b"x", BUILT).unwrap(), early);
 }
 
@@ -132,9 +139,18 @@ fn detached_signatures_are_judged() {
     let certificate = key.certificate();
     let good = key.sign(b"data", BUILT).unwrap();
     assert_eq!(certificate.verify(b"data", good.packet()), Ok(good.clone()));
-    assert_eq!(certificate.verify(b"data", good.armored().as_bytes()), Ok(good.clone()));
-    assert!(good.armored().starts_with("-----BEGIN PGP SIGNATURE-----\n"));
-    assert_eq!(certificate.verify(b"datA", good.packet()), Err(SignatureFault::Bad));
+    assert_eq!(
+        certificate.verify(b"data", good.armored().as_bytes()),
+        Ok(good.clone())
+    );
+    assert!(
+        good.armored()
+            .starts_with("-----BEGIN PGP SIGNATURE-----\n")
+    );
+    assert_eq!(
+        certificate.verify(b"datA", good.packet()),
+        Err(SignatureFault::Bad)
+    );
     let stranger = open!("other", None).unwrap();
     let foreign = stranger.sign(b"data", BUILT).unwrap();
     let issuer = fingerprint!("other").to_string();
@@ -164,7 +180,10 @@ fn a_subkey_signs_for_its_primary_key() {
     let key = open!("subkey", None).unwrap();
     let signature = key.sign(b"data", BUILT).unwrap();
     let public = Certificate::parse_all(fixture!("subkey.public.asc")).unwrap();
-    assert_eq!(public[0].verify(b"data", signature.packet()), Ok(signature.clone()));
+    assert_eq!(
+        public[0].verify(b"data", signature.packet()),
+        Ok(signature.clone())
+    );
     // The primary key's secret half may be elsewhere.
     let bytes = fixture!("subkey-only.secret.asc");
     let only = SigningKey::open(bytes, None, &fingerprint!("subkey"), NOW).unwrap();
@@ -200,7 +219,9 @@ fn keys_that_must_not_sign_are_refused() {
 #[test]
 fn wrong_files_and_passphrases_are_told_apart() {
     let fingerprint = fingerprint!("ed25519");
-    let locked = SigningKeyError::Locked { fingerprint: fingerprint.clone() };
+    let locked = SigningKeyError::Locked {
+        fingerprint: fingerprint.clone(),
+    };
     assert_eq!(open!("ed25519", None).unwrap_err(), locked);
     let wrong = Passphrase::new(b"incorrect horse".to_vec());
     assert_eq!(
@@ -218,14 +239,24 @@ fn wrong_files_and_passphrases_are_told_apart() {
             actual: fingerprint!("other").to_string(),
         }
     );
-    for bytes in [&b""[..], b"hello\n", b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nxx\n"] {
+    for bytes in [
+        &b""[..],
+        b"hello\n",
+        b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nxx\n",
+    ] {
         let error = open(bytes);
-        assert!(matches!(error, SigningKeyError::NotAKey { .. }), "{error:?}");
+        assert!(
+            matches!(error, SigningKeyError::NotAKey { .. }),
+            "{error:?}"
+        );
     }
     let whole = fixture!("rsa.secret.asc");
     for cut in (1..whole.len()).step_by(97) {
         let error = open(&whole[..cut]);
-        assert!(matches!(error, SigningKeyError::NotAKey { .. }), "{cut}: {error:?}");
+        assert!(
+            matches!(error, SigningKeyError::NotAKey { .. }),
+            "{cut}: {error:?}"
+        );
     }
     let secret = Certificate::parse_all(whole);
     assert_eq!(secret, Err(CertificateError::Secret));
@@ -233,7 +264,11 @@ fn wrong_files_and_passphrases_are_told_apart() {
 
 #[test]
 fn several_public_keys_are_read_from_one_file() {
-    let both = [&fixture!("rsa.public.asc")[..], fixture!("other.public.asc")].concat();
+    let both = [
+        &fixture!("rsa.public.asc")[..],
+        fixture!("other.public.asc"),
+    ]
+    .concat();
     let keys = Certificate::parse_all(&both).unwrap();
     let found: Vec<_> = keys.iter().filter_map(Certificate::fingerprint).collect();
     assert_eq!(found, [fingerprint!("rsa"), fingerprint!("other")]);
