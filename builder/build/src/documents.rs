@@ -130,7 +130,11 @@ pub(crate) fn read_rpms(
     what: &str,
     packaged: &Packaged,
 ) -> Result<Vec<RpmFile>, BuildError> {
-    packaged.rpms.iter().map(|rpm| read_rpm(shop, what, rpm)).collect()
+    packaged
+        .rpms
+        .iter()
+        .map(|rpm| read_rpm(shop, what, rpm))
+        .collect()
 }
 
 /// Reads one package back.

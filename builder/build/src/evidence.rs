@@ -50,17 +50,15 @@ impl Evidence {
             damaged: Vec::new(),
         };
         for (path, staged) in &stage.files {
-            match (&staged.kind, &staged.content) {
-                (TreeEntryKind::Symlink { target }, _) => {
-                    evidence.look_for_build_paths(path, target.as_bytes());
-                }
-                (TreeEntryKind::File { .. }, Content::Tree(source)) => {
-                    let bytes = fs_err::read(source)?;
-                    evidence.look_for_build_paths(path, &bytes);
-                    evidence.add(path, &bytes, staged.library.as_ref());
-                }
-                _ => {}
-            }
+            // Where links lead is looked at by `inspect`.
+            let (TreeEntryKind::File { .. }, Content::Tree(source)) =
+                (&staged.kind, &staged.content)
+            else {
+                continue;
+            };
+            let bytes = fs_err::read(source)?;
+            evidence.look_for_build_paths(path, &bytes);
+            evidence.add(path, &bytes, staged.library.as_ref());
         }
         Ok(evidence)
     }

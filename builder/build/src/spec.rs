@@ -185,7 +185,8 @@ fn package_input(
     let mut provides = dependencies(DependencyKind::Provides)?;
     provides.extend(service::provides(package).map_err(|error| spec_error(error.to_string()))?);
     let files = file_lines(recipe, stage, package)?;
-    let files = service::file_lines(package, files).map_err(|error| spec_error(error.to_string()))?;
+    let files =
+        service::file_lines(package, files).map_err(|error| spec_error(error.to_string()))?;
     Ok(PackageInput {
         name: package.name.clone(),
         summary: package.summary.to_string(),

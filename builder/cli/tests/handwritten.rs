@@ -149,7 +149,12 @@ fn destdirs(store: &Store, rpms: &Path, product: &Product) -> BTreeMap<String, P
         let tree = store.tree(&DiffId(digest)).unwrap();
         (name.clone(), tree.expect("the destdir is in the store"))
     };
-    info["recipes"].as_object().unwrap().iter().map(tree).collect()
+    info["recipes"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(tree)
+        .collect()
 }
 
 /// Prints one line for each thing that is compared, behind `PACKAGE SIDE`.
@@ -236,7 +241,11 @@ fn slow_specs_written_by_hand_make_the_same_packages() {
                     None => unexplained.push(format!("only by hand: {line}")),
                 }
             }
-            assert!(unexplained.is_empty(), "{package}:\n{}", unexplained.join("\n"));
+            assert!(
+                unexplained.is_empty(),
+                "{package}:\n{}",
+                unexplained.join("\n")
+            );
         }
     }
     let unused: Vec<_> = (0..DIFFERENCES.len())

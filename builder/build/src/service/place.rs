@@ -10,8 +10,8 @@ use super::finding::ServiceFinding;
 use super::ready;
 use crate::error::BuildError;
 use crate::lint::RecipeFinding;
-use crate::project::LoadedRecipe;
 use crate::owner::is_system_directory;
+use crate::project::LoadedRecipe;
 use crate::stage::{Stage, path_taken};
 
 /// A folder that a package owns for a user.

@@ -133,8 +133,7 @@ pub(super) const fn is_enabled(preset: UnitPreset) -> IsEnabled {
 fn missing_program(recipe: &Recipe, package: &Package, program: &str) -> Option<UnitMistake> {
     let is_shipped = recipe.packages.iter().any(|package| {
         let mut installs = package.services.install.iter();
-        claim(package, program).is_some()
-            || installs.any(|item| item.to.as_str() == program)
+        claim(package, program).is_some() || installs.any(|item| item.to.as_str() == program)
     });
     let is_system = SYSTEM_PROGRAMS
         .iter()

@@ -5,8 +5,8 @@ use crate::text::TextError;
 
 mod arbitrary;
 mod hostile;
-mod services;
 mod packages;
+mod services;
 
 const GOOD: &str = r#"schema: 1
 name: demo

@@ -290,7 +290,9 @@ fn a_wide_paragraph_is_broken_anew_and_a_list_is_not() {
 #[test]
 fn a_scriptlet_of_one_program_needs_no_shell() {
     let mut input = input();
-    input.packages[0].scriptlets.push(scriptlet("/sbin/ldconfig\n"));
+    input.packages[0]
+        .scriptlets
+        .push(scriptlet("/sbin/ldconfig\n"));
     let mut shell = scriptlet("/sbin/ldconfig -X");
     shell.when = ScriptletTime::AfterRemove;
     input.packages[0].scriptlets.push(shell);
