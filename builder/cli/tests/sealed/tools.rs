@@ -88,8 +88,9 @@ impl Machine {
             "--releasever",
             "12",
         ];
-        // It would keep packages on the host, and offer them to the next machine.
-        let fixed = [&fixed[..], &["--disableplugin=local"]].concat();
+        // Within one second dnf takes old metadata for new. The plugin would keep packages on the host,
+        // and offer them to the next machine.
+        let fixed = [&fixed[..], &["--refresh", "--disableplugin=local"]].concat();
         run("dnf", &[&fixed[..], arguments].concat(), &[HOME])
     }
 
