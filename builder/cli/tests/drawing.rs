@@ -203,9 +203,9 @@ fn every_shell_gets_a_script_that_asks_kiln() {
 fn pages_and_help_are_the_same_everywhere_and_show_no_password() {
     let folder = tempfile::tempdir().unwrap();
     let secrets = [
-        ("KILN_DEBIAN_ARCHIVE", "http://me:secret@mirror.example/"),
-        ("KILN_STORE", "/secret/store"),
-        ("KILN_OUT", "/secret/out"),
+        ("KILN_DEBIAN_ARCHIVE", "http://me:hunter2@mirror.example/"),
+        ("KILN_STORE", "/hunter2/store"),
+        ("KILN_OUT", "/hunter2/out"),
         ("COLUMNS", "200"),
         ("LANG", "de_DE.UTF-8"),
     ];
@@ -227,12 +227,12 @@ fn pages_and_help_are_the_same_everywhere_and_show_no_password() {
     let printed = done(folder.path(), &["man"]);
     assert!(pages("here").contains(&("kiln.1".to_owned(), printed)));
     for (_, text) in pages("there") {
-        assert!(!text.contains("secret"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
     }
     for verb in ["build", "doctor", "graph"] {
         let help = kiln(folder.path(), &[verb, "--help"], &secrets);
         assert!(
-            !String::from_utf8_lossy(&help.stdout).contains("secret"),
+            !String::from_utf8_lossy(&help.stdout).contains("hunter2"),
             "{verb}"
         );
     }

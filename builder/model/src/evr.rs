@@ -53,8 +53,8 @@ impl Evr {
         let epoch = |evr: &Self| evr.epoch.unwrap_or(0);
         epoch(self)
             .cmp(&epoch(other))
-            .then_with(|| compare(self.version.as_str(), other.version.as_str()))
-            .then_with(|| compare(self.release.as_str(), other.release.as_str()))
+            .then_with(|| compare_rpm_versions(self.version.as_str(), other.version.as_str()))
+            .then_with(|| compare_rpm_versions(self.release.as_str(), other.release.as_str()))
     }
 
     /// Returns whether rpm would upgrade from `other` to this.
@@ -110,7 +110,7 @@ impl Serialize for Evr {
 /// newer than a run of letters, and what goes on is newer than what ends. `~` is older than the end of the
 /// text, `^` newer than it, but older than any run.
 #[must_use]
-pub fn compare(first: &str, second: &str) -> Ordering {
+pub fn compare_rpm_versions(first: &str, second: &str) -> Ordering {
     let (mut first, mut second) = (first.as_bytes(), second.as_bytes());
     loop {
         (first, second) = (skip_dividers(first), skip_dividers(second));
@@ -235,9 +235,17 @@ mod tests {
             ("1.0.0", Greater, "1.0"),
             ("", Less, "1"),
         ] {
-            assert_eq!(compare(first, second), order, "{first} {order:?} {second}");
+            assert_eq!(
+                compare_rpm_versions(first, second),
+                order,
+                "{first} {order:?} {second}"
+            );
             let reverse = order.reverse();
-            assert_eq!(compare(second, first), reverse, "{second} {first}");
+            assert_eq!(
+                compare_rpm_versions(second, first),
+                reverse,
+                "{second} {first}"
+            );
         }
     }
 
@@ -273,9 +281,9 @@ mod tests {
         fn the_order_is_total(
             a in "[0-2a-b.~^]{0,6}", b in "[0-2a-b.~^]{0,6}", c in "[0-2a-b.~^]{0,6}",
         ) {
-            prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
-            if compare(&a, &b) != Ordering::Greater && compare(&b, &c) != Ordering::Greater {
-                prop_assert_ne!(compare(&a, &c), Ordering::Greater);
+            prop_assert_eq!(compare_rpm_versions(&a, &b), compare_rpm_versions(&b, &a).reverse());
+            if compare_rpm_versions(&a, &b) != Ordering::Greater && compare_rpm_versions(&b, &c) != Ordering::Greater {
+                prop_assert_ne!(compare_rpm_versions(&a, &c), Ordering::Greater);
             }
         }
     }

@@ -17,7 +17,6 @@ mod path;
 pub mod recipe;
 mod released;
 mod repository;
-mod rpm_version;
 mod source;
 mod step;
 mod text;
@@ -31,7 +30,7 @@ pub use config::{
 };
 pub use dependency::{Dependency, DependencyError, DependencyKind, RichOperator};
 pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};
-pub use evr::{Evr, EvrError};
+pub use evr::{Evr, EvrError, compare_rpm_versions};
 pub use lockfile::{
     BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedPackage, LockedSource,
     LockedTools, RecipeLock,
@@ -45,7 +44,6 @@ pub use path::{FilePattern, PathError, SandboxPath};
 pub use recipe::Recipe;
 pub use released::{ReleasedLock, ReleasedPackage};
 pub use repository::{RepositoryAddress, RepositoryAddressError, RepositoryId, RepositoryIdError};
-pub use rpm_version::compare_rpm_versions;
 pub use source::{Location, LocationError};
 pub use step::{
     Isolation, Limits, Measured, Mount, MountAccess, ReachedLimits, STEP_RUNNER_VERSION,
