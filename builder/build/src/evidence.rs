@@ -57,14 +57,21 @@ impl Evidence {
                 continue;
             };
             let bytes = fs_err::read(source)?;
-            evidence.look_for_build_paths(path, &bytes);
             evidence.add(path, &bytes, staged.library.as_ref());
+            evidence.look_for_build_paths(path, &bytes);
         }
         Ok(evidence)
     }
 
     fn look_for_build_paths(&mut self, path: &str, bytes: &[u8]) {
-        if let Some(text) = find_build_path(bytes) {
+        // A search path is a finding of its own.
+        let is_search_path = |text: &String| {
+            self.files.get(path).is_some_and(|file| {
+                let elf = &file.elf;
+                elf.rpath.contains(text) || elf.runpath.contains(text)
+            })
+        };
+        if let Some(text) = find_build_path(bytes).filter(|text| !is_search_path(text)) {
             self.damaged
                 .push(format!("`{path}` names a folder of the build: `{text}`"));
         }

@@ -795,6 +795,10 @@ fn package_base(folder: &Path, evidence: BaseEvidence) -> PathBuf {
         fs_err::write(file, text).unwrap();
     }
     fs_err::create_dir_all(folder.join("src")).unwrap();
+    // What the source package carries is looked at elsewhere; it only has to be there.
+    let sources = folder.join("rpmbuild/SOURCES");
+    fs_err::create_dir_all(&sources).unwrap();
+    fs_err::write(sources.join(base.spec.source.made.as_ref().unwrap()), "").unwrap();
     let (_, mut paths) = package(folder, &base.spec, &PLAIN);
     assert_eq!(paths.len(), 1);
     paths.remove(0)

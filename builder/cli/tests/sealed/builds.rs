@@ -139,7 +139,7 @@ fn slow_a_build_yields_packages_and_a_second_one_does_nothing() {
     fs_err::write(out.join("sbom/demo.cdx.json"), "{}").unwrap();
     let third = project.done(&["build"]);
     assert!(
-        third.stdout.contains("\n3 cached; 7 files written ("),
+        third.stdout.contains("\n3 cached; 11 files written ("),
         "{}",
         third.stdout
     );

@@ -95,7 +95,7 @@ fn slow_with_keep_going_the_good_branch_is_published_and_every_failure_told() {
     row("built ", " KiB  plain (package), 5 RPMs");
     has(
         &ended.stdout,
-        "\n3 built, 2 failed, 1 not built; 12 files written (",
+        "\n3 built, 2 failed, 1 not built; 18 files written (",
     );
     assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'));
     let names = project.rpm_names();

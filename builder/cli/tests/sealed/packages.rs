@@ -226,7 +226,7 @@ fn check_files(project: &Project<'_>) {
             "/usr/share/kiln d 0755 root:root 0 ",
             "/usr/share/kiln/buildinfo d 0755 root:root 0 ",
             "/usr/share/kiln/buildinfo/demo-x86_64.json f 0644 root:root 0 ",
-            "/usr/share/man/man1/demo.1 f 0644 root:root 2 ",
+            "/usr/share/man/man1/demo.1.gz f 0644 root:root 2 ",
             "/var/lib/demo d 0755 demo:demo 0 ",
             "/var/lib/demo.db f 0600 demo:demo 64 ",
         ]

@@ -336,7 +336,7 @@ fn slow_check_notices_stale_lockfiles() {
     );
     stale(
         "base: debian-12\n",
-        "base: debian-12\ntools: [perl-doc]\n",
+        "base: debian-12\ntools: [bison]\n",
         "the recipe needs other distribution packages now",
         ("tools:", "tools:"),
     );

@@ -101,7 +101,7 @@ fn slow_on_a_terminal_steps_are_drawn_and_only_finished_ones_stay() {
     }
     // Below the last thing that was drawn stands the table, in lines of at most 80 columns.
     let (_, table) = written.rsplit_once("\u{1b}[K").unwrap();
-    assert!(table.contains("3 built\u{1b}[0m; 12 files"), "{table:?}");
+    assert!(table.contains("3 built\u{1b}[0m; 18 files"), "{table:?}");
     for line in table.lines() {
         let mut line = line.to_owned();
         for command in commands(&line.clone()) {
