@@ -247,7 +247,7 @@ debug() {
   shift
   PYTHONHOME=/host /host/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 \
     --library-path /host/lib/x86_64-linux-gnu /host/bin/gdb --data-directory=/host/share/gdb \
-    -nx -batch "$@" "$file"
+    -nx -batch -iex 'set debug-file-directory /usr/lib/debug' "$@" "$file"
 }
 debug /usr/bin/curl -ex 'list main' -ex 'info source'
 debug /usr/lib64/libcurl.so.4 -ex 'list curl_easy_perform'

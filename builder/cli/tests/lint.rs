@@ -81,10 +81,7 @@ fn rpmlint(packages: &[PathBuf]) -> String {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        text.contains("packages and 0 specfiles checked"),
-        "{output:?}"
-    );
+    assert!(text.contains(" specfiles checked"), "{output:?}");
     text
 }
 
@@ -139,7 +136,14 @@ fn slow_rpmlint_finds_nothing_that_is_not_explained() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let text = rpmlint(&signed(&packages, folder.path()));
+    // Of several source packages at a time, rpmlint mixes up the specs.
+    let (sources, others): (Vec<PathBuf>, Vec<PathBuf>) = signed(&packages, folder.path())
+        .into_iter()
+        .partition(|path| path.to_string_lossy().ends_with(".src.rpm"));
+    let mut text = rpmlint(&others);
+    for source in sources {
+        text.push_str(&rpmlint(&[source]));
+    }
     let recipes = recipes();
     let mut unused: Vec<(&str, &str)> = Vec::new();
     let mut unexplained: Vec<&str> = Vec::new();
