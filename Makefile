@@ -53,8 +53,8 @@ test-slow: rpms ## the tests that build real software or need root
 	@scripts/install-test-tools
 	@scripts/run-tests slow $(TEST_ARGS)
 
-test-srpm: rpms ## rebuild curl's source RPM with plain rpmbuild, and compare (minutes)
-	@KILN_SOURCE_RPMS="$${KILN_SOURCE_RPMS:-curl}" $(CARGO) test --locked -p kiln-cli --test source_rpm -- \
+test-srpm: rpms ## rebuild source RPMs with plain rpmbuild, tests included, and compare (minutes)
+	@KILN_SOURCE_RPMS="$${KILN_SOURCE_RPMS:-curl memcached}" $(CARGO) test --locked -p kiln-cli --test source_rpm -- \
 	    slow_plain_rpmbuild_makes_the_packages_that_were_named --nocapture
 
 test-judges: ## SBOMs and provenance in out/ before outside validators
