@@ -66,7 +66,10 @@ fn link(from: &Path, to: &Path) -> Result<(), BenchError> {
 }
 
 /// Does what `cp -al` does: new folders with the same modes and times, the same files.
-fn link_tree(from: &Path, to: &Path) -> Result<(), BenchError> {
+///
+/// # Errors
+/// As the system refuses.
+pub fn link_tree(from: &Path, to: &Path) -> Result<(), BenchError> {
     copy_tree(from, to, &link)
 }
 

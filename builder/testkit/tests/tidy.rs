@@ -44,7 +44,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kiln-testkit", &["kiln-model"]),
     (
         "kiln-bench",
-        &["kiln-build", "kiln-model", "kiln-sandbox", "kiln-store"],
+        &[
+            "kiln-build",
+            "kiln-model",
+            "kiln-rpm",
+            "kiln-sandbox",
+            "kiln-store",
+        ],
     ),
 ];
 

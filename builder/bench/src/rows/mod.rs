@@ -3,6 +3,7 @@
 mod base;
 mod cold;
 mod null;
+mod package;
 mod sandbox;
 mod trivial;
 
@@ -20,7 +21,7 @@ pub struct Row {
 }
 
 /// Every row, quick ones first.
-pub const ROWS: [Row; 5] = [
+pub const ROWS: [Row; 6] = [
     Row {
         name: "sandbox",
         measure: sandbox::measure,
@@ -36,6 +37,10 @@ pub const ROWS: [Row; 5] = [
     Row {
         name: "base",
         measure: base::measure,
+    },
+    Row {
+        name: "package",
+        measure: package::measure,
     },
     Row {
         name: "cold",
@@ -76,7 +81,7 @@ mod tests {
         let error = names(&["nul"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no row `nul`; there are sandbox, null, trivial, base, cold"
+            "no row `nul`; there are sandbox, null, trivial, base, package, cold"
         );
     }
 }
