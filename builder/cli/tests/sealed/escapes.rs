@@ -29,9 +29,9 @@ fn slow_a_step_that_needs_the_network_fails_with_the_command_and_reaches_nobody(
             "Network is unreachable",
         ),
         (
-            "getent hosts deb.debian.org",
-            "getent hosts deb.debian.org".to_owned(),
-            "+ getent hosts deb.debian.org",
+            "getent hosts kiln.example.org",
+            "getent hosts kiln.example.org".to_owned(),
+            "+ getent hosts kiln.example.org",
         ),
     ] {
         project.write_demo(&with_build(DEMO, script));
