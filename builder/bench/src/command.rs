@@ -1,5 +1,6 @@
 //! Commands that are measured: how long they take, and how much memory the process itself had.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -37,6 +38,30 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
         }
     }
     command
+}
+
+/// Returns a command, to which program and arguments are still added, in the tree at `root` with `build`
+/// as `/build`: a mount namespace, so that nothing has to be cleaned up, and no other seal.
+pub fn chrooted(
+    root: &Path,
+    build: &Path,
+    folder: &str,
+    variables: &BTreeMap<String, String>,
+) -> Command {
+    const ENTER: &str = "mount --bind \"$2\" \"$1/build\" && mount --rbind /proc \"$1/proc\" && \
+                         mount --rbind /dev \"$1/dev\" && root=$1 && shift 2 && \
+                         exec chroot \"$root\" \"$@\"";
+    let mut unshare = command("unshare");
+    unshare.arg("--mount");
+    if !rustix::process::geteuid().is_root() {
+        unshare.arg("--map-root-user");
+    }
+    unshare.args(["sh", "-c", ENTER, "sh"]).arg(root).arg(build);
+    unshare.args(["/usr/bin/env", "--ignore-environment"]);
+    unshare.arg(format!("--chdir={folder}"));
+    let assign = |(name, value): (&String, &String)| format!("{name}={value}");
+    unshare.args(variables.iter().map(assign));
+    unshare
 }
 
 /// Runs a command to its end.

@@ -6,22 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use kiln_model::{
-    BaseLock, BaseName, Digest, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep, StepEnd,
-    StepUser,
+    BaseLock, BaseName, Digest, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep, StepUser,
 };
 use kiln_store::RecordKind;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use crate::error::{BuildError, reached_limits};
+use crate::error::BuildError;
 use crate::key::canonical_json;
 use crate::lock::checked_base_lock;
-use crate::log::StepLog;
 use crate::memory::RepositoryRpm;
-use crate::publish::refused;
+use crate::packaging::run_packaging;
 use crate::repository::{INDEX, lay_out, location};
 use crate::rootfs::Rootfs;
 use crate::script::{BUILD_ROOT, StepName};
@@ -198,26 +195,8 @@ fn run(
         work: &work,
         step: StepName::Repodata,
     };
-    let log = shop.output.join("logs/repository/repodata.log");
-    let mut log = StepLog::create(&log, step.listener(shop)).map_err(refused(&log))?;
-    step.tell_start(shop);
-    let started = Instant::now();
-    let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
-    step.tell_end(shop, &outcome.end, started.elapsed());
-    let reached = reached_limits(&outcome, &sealed.limits);
-    if outcome.end != StepEnd::Cancelled {
-        shop.check_isolation(&outcome.isolation)?;
-    }
-    match outcome.end {
-        StepEnd::Exited(0) => Ok(()),
-        StepEnd::Cancelled => Err(BuildError::Cancelled),
-        end => Err(BuildError::PackagingFailed {
-            what: "repository".to_owned(),
-            end,
-            reached,
-            log: log.into_end(),
-        }),
-    }
+    let log = Path::new("logs/repository/repodata.log");
+    run_packaging(shop, step, &sealed, ("repository", log)).map(drop)
 }
 
 /// Copies the metadata into the store: regular files, each of them named by the index. Everything in the

@@ -31,6 +31,7 @@ mod memory;
 mod outputs;
 mod owner;
 mod package;
+mod packaging;
 mod pipeline;
 mod plan;
 mod project;

@@ -132,7 +132,7 @@ struct Made {
     packaged: Packaged,
     is_cached: bool,
     documents: Vec<Document>,
-    /// What the packages are, in their order.
+    /// What the packages are, in their order, the source package last.
     identities: Vec<RpmIdentity>,
 }
 

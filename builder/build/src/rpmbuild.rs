@@ -1,19 +1,17 @@
 //! One sealed run of rpmbuild, and what came out of it.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use kiln_image::Stoppable;
-use kiln_model::{DiffId, Mount, MountAccess, SandboxPath, SealedStep, SourceDateEpoch, StepEnd};
+use kiln_model::{DiffId, Mount, MountAccess, SandboxPath, SealedStep, SourceDateEpoch};
 use kiln_rpm::PackagingStep;
 use walkdir::WalkDir;
 
 use crate::compile::StepRecord;
-use crate::error::{BuildError, reached_limits};
+use crate::error::BuildError;
 use crate::folder::set_mode;
-use crate::log::StepLog;
 use crate::package::PackagedRpm;
-use crate::publish::refused;
+use crate::packaging::run_packaging;
 use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, SOURCE_ROOT, StepName};
 use crate::spec::NOARCH;
@@ -109,9 +107,8 @@ pub(crate) fn run_rpmbuild(
         access: MountAccess::ReadWrite,
     }];
     mounts.extend(run.mounts.iter().cloned());
-    let label = format!("{}: package", run.what);
     let sealed = SealedStep {
-        label: label.clone(),
+        label: format!("{}: package", run.what),
         rootfs: run.rootfs.base_only(shop)?,
         mounts,
         command: run.step.command.clone(),
@@ -124,38 +121,12 @@ pub(crate) fn run_rpmbuild(
         work: run.work,
         step: StepName::Package,
     };
-    let log = shop.output.join(&run.log_folder).join("package.log");
-    let mut log = StepLog::create(&log, step.listener(shop)).map_err(refused(&log))?;
-    step.tell_start(shop);
-    let started = Instant::now();
-    let outcome = shop.engine.run(&sealed, &mut log, shop.cancel)?;
-    step.tell_end(shop, &outcome.end, started.elapsed());
-    let reached = reached_limits(&outcome, &sealed.limits);
-    if outcome.end != StepEnd::Cancelled {
-        shop.check_isolation(&outcome.isolation)?;
-    }
-    match outcome.end {
-        StepEnd::Exited(0) => {}
-        StepEnd::Cancelled => return Err(BuildError::Cancelled),
-        end => {
-            return Err(BuildError::PackagingFailed {
-                what: run.what.to_owned(),
-                end,
-                reached,
-                log: log.into_end(),
-            });
-        }
-    }
+    let log = run.log_folder.join("package.log");
+    let step = run_packaging(shop, step, &sealed, (run.what, &log))?;
     let folders = [shop.architecture.rpm(), NOARCH];
     let rpms = collect_rpms(shop, run, (&run.step.packages, &folders), &run.expected)?;
     let expected = std::slice::from_ref(&run.expected_source);
     let mut source_rpms = collect_rpms(shop, run, (&run.step.source_packages, &[""]), expected)?;
-    let step = StepRecord {
-        label,
-        elapsed_ms: u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX),
-        peak_memory: outcome.peak_memory,
-        isolation: outcome.isolation,
-    };
     Ok(RpmbuildPackages {
         rpms,
         source_rpm: source_rpms.remove(0),
@@ -164,7 +135,8 @@ pub(crate) fn run_rpmbuild(
 }
 
 /// Copies what rpmbuild wrote below a folder, in any of some folders there, into the store: exactly the
-/// packages that were declared, and the debug packages. Everything in the sandbox is dead; a link on the way is still not followed.
+/// packages that were declared, and the debug packages. Everything in the sandbox is dead; a link on the
+/// way is still not followed.
 fn collect_rpms(
     shop: &Workshop<'_>,
     run: &RpmbuildRun<'_>,

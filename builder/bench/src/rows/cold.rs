@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use kiln_build::{Graph, NodeId, Project, StepName, environment, step_script};
 use kiln_model::{Recipe, RecipeName};
 
-use crate::command::{command, need, run, run_watched};
+use crate::command::{chrooted, command, need, run, run_watched};
 use crate::error::BenchError;
 use crate::figure::{Figure, Goal, Pair, in_turn, processor_time};
 use crate::seed::{Seed, copy_files, remove};
@@ -264,8 +264,7 @@ impl<'a> Outside<'a> {
         Ok(())
     }
 
-    /// Returns the command of one step: a mount namespace, so that nothing has to be cleaned up, and
-    /// no other seal.
+    /// Returns the command of one step.
     fn step(
         &self,
         recipe: &Recipe,
@@ -273,26 +272,10 @@ impl<'a> Outside<'a> {
         variables: &BTreeMap<String, String>,
         script: &str,
     ) -> Command {
-        const ENTER: &str = "mount --bind \"$2\" \"$1/build\" && mount --rbind /proc \"$1/proc\" && \
-                             mount --rbind /dev \"$1/dev\" && root=$1 && shift 2 && \
-                             exec chroot \"$root\" \"$@\"";
-        let mut unshare = command("unshare");
-        unshare.arg("--mount");
-        if !rustix::process::geteuid().is_root() {
-            unshare.arg("--map-root-user");
-        }
-        unshare.args(["sh", "-c", ENTER, "sh"]);
-        unshare.arg(&self.root).arg(folder);
-        unshare.args(["/usr/bin/env", "--ignore-environment"]);
-        let source = format!("--chdir=/build/src/{}", recipe.source_folder());
-        unshare.arg(source);
-        unshare.args(
-            variables
-                .iter()
-                .map(|(name, value)| format!("{name}={value}")),
-        );
-        unshare.args(["/bin/sh", "-c", script]);
-        unshare
+        let source = format!("/build/src/{}", recipe.source_folder());
+        let mut step = chrooted(&self.root, folder, &source, variables);
+        step.args(["/bin/sh", "-c", script]);
+        step
     }
 }
 

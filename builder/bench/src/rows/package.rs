@@ -8,7 +8,6 @@
 //! same bytes, or there is no figure.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use kiln_build::Graph;
 use kiln_model::{DiffId, Digest, RecipeName};
@@ -16,7 +15,7 @@ use kiln_rpm::{PackagingStep, packaging_step};
 use kiln_store::{RecordKind, Store};
 use serde_json::Value;
 
-use crate::command::{command, need, run};
+use crate::command::{chrooted, command, need, run};
 use crate::error::BenchError;
 use crate::figure::{Figure, in_turn};
 use crate::seed::{copy_files, link_tree, remove};
@@ -196,24 +195,9 @@ impl Theirs {
     }
 
     fn package(&self) -> Result<std::time::Duration, BenchError> {
-        const ENTER: &str = "mount --bind \"$2\" \"$1/build\" && mount --rbind /proc \"$1/proc\" && \
-                             mount --rbind /dev \"$1/dev\" && root=$1 && shift 2 && \
-                             exec chroot \"$root\" \"$@\"";
-        let mut unshare = command("unshare");
-        unshare.arg("--mount");
-        if !rustix::process::geteuid().is_root() {
-            unshare.arg("--map-root-user");
-        }
-        unshare
-            .args(["sh", "-c", ENTER, "sh"])
-            .arg(&self.root)
-            .arg(&self.build);
-        unshare.args(["/usr/bin/env", "--ignore-environment", "--chdir=/build"]);
-        let variables = self.step.environment.iter();
-        unshare.args(variables.map(|(name, value)| format!("{name}={value}")));
-        unshare.args(&self.step.command[SHELL_WORDS..]);
-        unshare.args(["-bb", self.step.spec.as_str()]);
-        run_quietly(&mut unshare)
+        let mut rpmbuild = chrooted(&self.root, &self.build, "/build", &self.step.environment);
+        rpmbuild.args(&self.step.command[SHELL_WORDS..]);
+        Ok(run(rpmbuild.args(["-bb", self.step.spec.as_str()]))?.elapsed)
     }
 
     /// Both packaged the same, or the figure is about nothing.
@@ -235,10 +219,6 @@ impl Theirs {
         }
         Ok(())
     }
-}
-
-fn run_quietly(command: &mut Command) -> Result<std::time::Duration, BenchError> {
-    Ok(run(command)?.elapsed)
 }
 
 fn copy_one(from: &Path, to: &Path) -> Result<(), BenchError> {
