@@ -48,6 +48,7 @@ pub fn check(root: &Path, architecture: Architecture) -> Checked {
     for base in project.bases.values() {
         locks.extend(checked_base_lock(&project, base, architecture).err());
     }
+    locks.extend(project.released().err().map(BuildError::from));
     all.extend(locks);
     Checked {
         errors: without_repetition(all),

@@ -20,6 +20,10 @@ pub fn of_project(error: &ProjectError) -> Option<String> {
         ProjectError::Config { error, .. } => {
             format!("did you mean `{}`?", error.nearest.as_ref()?)
         }
+        ProjectError::Lock { file, .. } if file.ends_with("released.lock") => {
+            "take it back from version control: it says what was released, and only signing adds to it"
+                .to_owned()
+        }
         ProjectError::Lock { .. } => "`kiln lock` writes it anew".to_owned(),
         ProjectError::NoRecipes { .. } => {
             "run kiln in a project's folder, or name it with --project".to_owned()

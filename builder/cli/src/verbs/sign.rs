@@ -1,5 +1,6 @@
 //! `kiln sign`: signatures for everything in `out/`, by a key that is here or elsewhere.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use kiln_build::{
@@ -17,6 +18,9 @@ use crate::print::line;
 use crate::report::{EventLine, print_event};
 use crate::session::{self, Session};
 use crate::text::count;
+
+/// Most bytes of one file: a request holds the headers of all packages, some hundred KiB each.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// Signs, or asks for signatures, or gives them.
 pub fn run(common: &Common, arguments: &Sign) -> Result<u8, Failure> {
@@ -96,7 +100,7 @@ fn perform(
     let Some(response) = &exchange.response else {
         return Ok(asked);
     };
-    let bytes = fs_err::read(response).map_err(BuildError::from)?;
+    let bytes = bounded(response).map_err(BuildError::from)?;
     let signatures = read_response(&bytes, &asked.missing)?;
     sign(&shop, keys, &SignatureSource::Response(&signatures))
 }
@@ -126,7 +130,21 @@ fn respond(common: &Common, arguments: &Sign, request: &Path) -> Result<u8, Fail
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    fs_err::read(file).map_err(|error| Failure::host(error.into()))
+    bounded(file).map_err(|error| Failure::host(error.into()))
+}
+
+/// Reads keys, passphrases, requests and responses: what people name may have no end.
+fn bounded(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = MOST_BYTES + 1;
+    fs_err::File::open(file)?
+        .take(most)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == most {
+        let text = format!("{}: expected at most {MOST_BYTES} bytes", file.display());
+        return Err(std::io::Error::other(text));
+    }
+    Ok(bytes)
 }
 
 fn open_key(

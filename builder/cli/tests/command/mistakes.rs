@@ -414,3 +414,27 @@ fn the_same_is_said_before_a_build() {
         "{stderr}"
     );
 }
+
+#[test]
+fn a_damaged_list_of_releases_is_noticed_without_building() {
+    let folder = project(&recipe("demo", &[]));
+    write(&folder, "lockfiles/released.lock", "version = \n");
+    let (code, _, stderr) = kiln(folder.path(), &["check"]);
+    assert_eq!(code, 1, "{stderr}");
+    for part in [
+        "--> lockfiles/released.lock",
+        "hint: take it back from version control",
+    ] {
+        assert!(stderr.contains(part), "{part} is not in {stderr}");
+    }
+}
+
+#[test]
+fn a_signing_request_without_end_is_refused() {
+    let folder = project(&recipe("demo", &[]));
+    let arguments = ["sign", "--respond", "/dev/zero", "--key", "k", "-o", "r"];
+    let (code, _, stderr) = kiln(folder.path(), &arguments);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("/dev/zero: expected at most "), "{stderr}");
+    assert!(!folder.path().join("r").exists());
+}
