@@ -21,6 +21,7 @@ mod source;
 mod step;
 mod text;
 mod time;
+mod variation;
 
 pub use base_image::{ArchiveBase, BASE_IMAGE_SCHEMA, BaseImage, BaseOrigin};
 pub use capability::{CapabilityError, FileCapabilities};
@@ -51,3 +52,4 @@ pub use step::{
 };
 pub use text::{CpeProduct, CveId, LicenseExpression, Line, Prose, PurlName, TextError};
 pub use time::{CalendarDate, DateError, SourceDateEpoch};
+pub use variation::{Effect, Factor, Level, Observation, Variation};

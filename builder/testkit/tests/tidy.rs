@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "kiln-attest",
             "kiln-build",
+            "kiln-compare",
             "kiln-image",
             "kiln-model",
             "kiln-rpm",
@@ -41,11 +42,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "kiln-store",
         ],
     ),
+    ("kiln-compare", &["kiln-attest", "kiln-model", "kiln-rpm"]),
     ("kiln-testkit", &["kiln-model"]),
     (
         "kiln-bench",
         &[
             "kiln-build",
+            "kiln-compare",
             "kiln-model",
             "kiln-rpm",
             "kiln-sandbox",

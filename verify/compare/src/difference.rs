@@ -1,0 +1,57 @@
+//! One difference: where, down to the smallest thing that has a name, and what stands there on both
+//! sides.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One step on the way to a difference, outermost first: a file, the archive in it, a member of that,
+/// a section, a line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Segment {
+    /// What kind of thing it is: `tag`, `file`, `section`, `symbol`, `member`, `line`, `byte`.
+    pub kind: String,
+    /// Which one: `BUILDTIME`, `/usr/bin/curl`, `.rodata`, `main`, `42`.
+    pub name: String,
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// What differs at one place. Texts are cut to what a report can show and hold no control characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Change {
+    /// It is on the left only.
+    OnlyLeft(String),
+    /// It is on the right only.
+    OnlyRight(String),
+    /// Both have it, with other values.
+    Value {
+        /// On the left.
+        left: String,
+        /// On the right.
+        right: String,
+    },
+    /// Both have the same things in another order.
+    Order {
+        /// The first few on the left.
+        left: String,
+        /// The first few on the right.
+        right: String,
+    },
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Difference {
+    /// Where.
+    pub place: Vec<Segment>,
+    /// What.
+    pub change: Change,
+}
