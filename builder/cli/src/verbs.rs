@@ -14,6 +14,7 @@ pub mod plan;
 pub mod schema;
 pub mod shell;
 pub mod sign;
+pub mod vary;
 
 use kiln_build::{Project, default_recipes};
 use kiln_model::RecipeName;
