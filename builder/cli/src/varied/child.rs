@@ -136,6 +136,8 @@ fn rebuild(
         facts: facts::Facts { outside, inside },
         clock: (started, ended),
         not_covered,
+        // The caller knows it.
+        environment: BTreeMap::new(),
         busy_time: busy.busy_time,
         jobs: order.jobs.get(),
         checks: Some(shop.circumstances.checks),
