@@ -102,7 +102,10 @@ impl Sight<'_> {
             _ if outside != usual.0 => Effect::Neutralised,
             _ => Effect::NotVaried,
         };
-        let refused = self.applied.refused.get(&factor);
+        let refused = match factor {
+            Factor::Clock => self.answer.no_clock.as_ref(),
+            factor => self.applied.refused.get(&factor),
+        };
         let how = match (effect, refused) {
             (Effect::NotVaried, Some(reason)) => reason.clone(),
             (Effect::NotVaried, None) => format!("no difference was seen ({how})"),
