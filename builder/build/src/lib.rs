@@ -58,7 +58,6 @@ mod told;
 mod work;
 mod workshop;
 
-pub use buildinfo::BUILDINFO_FORMAT;
 pub use check::{Checked, check};
 pub use claim::Rule;
 pub use compile::{Built, StepRecord};
