@@ -6,8 +6,10 @@
 
 mod cause;
 mod difference;
+mod plan;
 mod verdict;
 
 pub use cause::{Cause, NamedCause};
 pub use difference::{Change, Difference, Segment};
+pub use plan::VariationPlan;
 pub use verdict::{Agreement, Verdict};
