@@ -1,0 +1,9 @@
+//! What `kiln verify` gives to `kiln-compare`: the outputs that are there, and rebuilds.
+
+mod outputs;
+mod subjects;
+mod words;
+
+pub use outputs::{BuiltOutputs, Destdirs};
+pub use subjects::{Listing, list};
+pub use words::{lines, progress_line};

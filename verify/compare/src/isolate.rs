@@ -1,0 +1,295 @@
+//! Which factor makes the difference: single recipes are built again, with one thing varied at a time.
+//!
+//! What differs with nothing varied is no factor's doing: a race, random numbers, memory. Otherwise
+//! the factors that the differences speak for are tried alone, and when none of them is it, the rest by
+//! halves.
+
+use std::collections::BTreeSet;
+
+use kiln_model::{Factor, Level, Variation};
+use serde::{Deserialize, Serialize};
+
+use crate::cause::{Cause, NamedCause};
+use crate::naming::decide;
+use crate::rebuild::RebuildError;
+use crate::subject::Subject;
+
+/// Most factors that are tried alone before the rest is halved.
+const MOST_ALONE: usize = 4;
+
+/// One build of one recipe to find out why it differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Trial {
+    /// What was varied.
+    pub variation: Variation,
+    /// What came of it.
+    pub outcome: TrialOutcome,
+}
+
+/// What came of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialOutcome {
+    /// The original's bytes.
+    Same,
+    /// Other bytes.
+    Differs,
+    /// The build failed.
+    Failed,
+}
+
+impl TrialOutcome {
+    /// Returns its name for people: `differs`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Differs => "differs",
+            Self::Failed => "failed to build",
+        }
+    }
+}
+
+/// A trial, with everything that differed in it; `None` when the build failed.
+#[derive(Debug)]
+pub(crate) struct TrialBuild {
+    variation: Variation,
+    differing: Option<BTreeSet<Subject>>,
+}
+
+impl TrialBuild {
+    /// Returns what it says of one subject.
+    pub(crate) fn of(&self, subject: &Subject) -> Trial {
+        let outcome = match &self.differing {
+            None => TrialOutcome::Failed,
+            Some(differing) if differing.contains(subject) => TrialOutcome::Differs,
+            Some(_) => TrialOutcome::Same,
+        };
+        Trial {
+            variation: self.variation.clone(),
+            outcome,
+        }
+    }
+
+    fn differs(&self) -> bool {
+        self.differing
+            .as_ref()
+            .is_some_and(|differing| !differing.is_empty())
+    }
+}
+
+/// Builds a recipe and returns what of it differs; `None` when the build failed.
+pub(crate) type TryOut<'a> =
+    dyn FnMut(&Variation) -> Result<Option<BTreeSet<Subject>>, RebuildError> + 'a;
+
+/// Tries what could be the cause of a difference that was seen under `variation`.
+pub(crate) fn isolate(
+    candidates: &[NamedCause],
+    variation: &Variation,
+    try_out: &mut TryOut<'_>,
+) -> Result<Vec<TrialBuild>, RebuildError> {
+    let mut trials = Vec::new();
+    let mut attempt = |changes: &[(Factor, Level)]| -> Result<bool, RebuildError> {
+        let mut variation = Variation::default();
+        for (factor, level) in changes {
+            variation.set(*factor, *level);
+        }
+        let differing = try_out(&variation)?;
+        let trial = TrialBuild {
+            variation,
+            differing,
+        };
+        let differs = trial.differs();
+        trials.push(trial);
+        Ok(differs)
+    };
+    if attempt(&[])? {
+        attempt(&[(Factor::Aslr, Level::Off)])?;
+        attempt(&[(Factor::Processors, Level::One), (Factor::Jobs, Level::One)])?;
+        return Ok(trials);
+    }
+    let (likely, mut rest) = sorted_by_likelihood(candidates, variation);
+    let mut is_found = false;
+    for change in &likely {
+        is_found |= attempt(std::slice::from_ref(change))?;
+    }
+    if is_found {
+        return Ok(trials);
+    }
+    // What the likely ones did not do, one of the others did, or several together.
+    while rest.len() > 1 {
+        let half = rest.len() / 2;
+        let first = rest[..half].to_vec();
+        if attempt(&first)? {
+            rest = first;
+        } else {
+            rest = rest[half..].to_vec();
+        }
+    }
+    if let [last] = rest.as_slice()
+        && !trials_hold(&trials, *last)
+    {
+        let mut attempt_last = Variation::default();
+        attempt_last.set(last.0, last.1);
+        let differing = try_out(&attempt_last)?;
+        trials.push(TrialBuild {
+            variation: attempt_last,
+            differing,
+        });
+    }
+    Ok(trials)
+}
+
+fn trials_hold(trials: &[TrialBuild], change: (Factor, Level)) -> bool {
+    let mut alone = Variation::default();
+    alone.set(change.0, change.1);
+    trials.iter().any(|trial| trial.variation == alone)
+}
+
+/// Returns the changes that candidates speak for, and the others, both in a fixed order.
+fn sorted_by_likelihood(
+    candidates: &[NamedCause],
+    variation: &Variation,
+) -> (Vec<(Factor, Level)>, Vec<(Factor, Level)>) {
+    let changed: Vec<(Factor, Level)> = variation.changed().collect();
+    let mut likely = Vec::new();
+    for candidate in candidates {
+        for factor in factors_of(candidate.cause) {
+            let change = changed.iter().find(|(changed, _)| changed == factor);
+            if let Some(change) = change.filter(|change| !likely.contains(*change)) {
+                likely.push(*change);
+            }
+        }
+    }
+    likely.truncate(MOST_ALONE);
+    let rest = changed
+        .into_iter()
+        .filter(|change| !likely.contains(change))
+        .collect();
+    (likely, rest)
+}
+
+/// Returns the factors that bring a cause about.
+const fn factors_of(cause: Cause) -> &'static [Factor] {
+    match cause {
+        Cause::Timestamp => &[Factor::Clock],
+        Cause::BuildPath => &[Factor::HostPath],
+        Cause::HostName => &[Factor::HostName],
+        Cause::User => &[Factor::User],
+        Cause::Locale => &[Factor::Locale, Factor::TimeZone],
+        Cause::DirectoryOrder => &[Factor::DirectoryOrder, Factor::FileSystem],
+        Cause::ParallelRace => &[Factor::Jobs, Factor::Processors, Factor::Load],
+        Cause::Cpu => &[Factor::Processors, Factor::Jobs],
+        Cause::Memory => &[Factor::Aslr],
+        Cause::ArchiveMetadata => &[
+            Factor::Clock,
+            Factor::DirectoryOrder,
+            Factor::Umask,
+            Factor::User,
+        ],
+        Cause::Compression => &[Factor::Processors, Factor::Jobs, Factor::Clock],
+        Cause::KernelVersion => &[Factor::Kernel],
+        Cause::Environment => &[Factor::Environment],
+        Cause::Random | Cause::Signature | Cause::Unknown => &[],
+    }
+}
+
+/// Returns the causes that are left after the trials, the surest first.
+pub(crate) fn conclude(candidates: &[NamedCause], trials: &[Trial]) -> Vec<NamedCause> {
+    if trials.is_empty() {
+        return candidates.to_vec();
+    }
+    let outcomes: Vec<(Variation, bool)> = trials
+        .iter()
+        .filter(|trial| trial.outcome != TrialOutcome::Failed)
+        .map(|trial| (trial.variation.clone(), trial.outcome == TrialOutcome::Differs))
+        .collect();
+    let alone = |variation: &Variation| variation.changed().count() == 1;
+    let guilty: Vec<&(Variation, bool)> = outcomes
+        .iter()
+        .filter(|(variation, differs)| *differs && alone(variation))
+        .collect();
+    let is_steady = outcomes
+        .iter()
+        .any(|(variation, differs)| variation.changed().next().is_none() && !differs);
+    if !is_steady || guilty.len() < 2 {
+        return vec![decide(candidates, &outcomes)];
+    }
+    let mut causes = Vec::new();
+    for one in guilty {
+        let control = (Variation::default(), false);
+        let cause = decide(candidates, &[control, one.clone()]);
+        if !causes.iter().any(|known: &NamedCause| known.cause == cause.cause) {
+            causes.push(cause);
+        }
+    }
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::SubjectKind;
+
+    fn subject() -> Subject {
+        Subject {
+            recipe: Some("demo".parse().unwrap()),
+            kind: SubjectKind::Package,
+            name: "demo.rpm".into(),
+        }
+    }
+
+    fn everything_varied() -> Variation {
+        let mut variation = Variation::default();
+        for factor in Factor::ALL {
+            variation.set(factor, factor.levels()[1]);
+        }
+        variation
+    }
+
+    /// Returns the trials of a recipe that differs exactly when `is_guilty` says so.
+    fn trials(cause: Cause, is_guilty: impl Fn(&Variation) -> bool) -> Vec<Trial> {
+        let candidates = [NamedCause {
+            cause,
+            evidence: String::new(),
+        }];
+        let mut try_out = |variation: &Variation| {
+            let differing = is_guilty(variation).then(subject);
+            Ok(Some(differing.into_iter().collect()))
+        };
+        let found = isolate(&candidates, &everything_varied(), &mut try_out).unwrap();
+        found.iter().map(|trial| trial.of(&subject())).collect()
+    }
+
+    #[test]
+    fn every_single_factor_is_found_whatever_is_suspected() {
+        for factor in Factor::ALL {
+            for suspected in [Cause::Timestamp, Cause::DirectoryOrder, Cause::Unknown] {
+                let found = trials(suspected, |v| v.level(factor) != Level::AsHost);
+                let guilty: Vec<Factor> = found
+                    .iter()
+                    .filter(|trial| trial.outcome == TrialOutcome::Differs)
+                    .filter(|trial| trial.variation.changed().count() == 1)
+                    .flat_map(|trial| trial.variation.changed().map(|(factor, _)| factor))
+                    .collect();
+                assert_eq!(guilty, [factor], "suspected: {suspected}");
+                assert!(found.len() <= 8, "{factor}: {} builds", found.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_differs_by_itself_is_tried_without_chance_and_without_company() {
+        let found = trials(Cause::Random, |_| true);
+        assert_eq!(found.len(), 3);
+        assert!(found.iter().all(|trial| trial.outcome == TrialOutcome::Differs));
+        let found = trials(Cause::Memory, |v| v.level(Factor::Aslr) == Level::AsHost);
+        let same: Vec<_> = found
+            .iter()
+            .filter(|trial| trial.outcome == TrialOutcome::Same)
+            .collect();
+        assert_eq!(same.len(), 1);
+        assert_eq!(same[0].variation.level(Factor::Aslr), Level::Off);
+    }
+}
