@@ -18,6 +18,7 @@ mod style;
 mod table;
 mod text;
 mod verbs;
+mod verify;
 
 use clap::Parser as _;
 
@@ -69,6 +70,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
         Verb::Build(build) => verbs::build::run(&arguments.common, build),
         Verb::Shell(shell) => verbs::shell::run(&arguments.common, shell),
+        Verb::Verify(verify) => verbs::verify::run(&arguments.common, verify),
         Verb::Sign(sign) => verbs::sign::run(&arguments.common, sign),
         Verb::New(new) => verbs::new::run(&arguments.common, new),
         Verb::Fmt(fmt) => verbs::fmt::run(&arguments.common, fmt),

@@ -147,6 +147,22 @@ impl Verification {
         worst.unwrap_or(Verdict::NotTested)
     }
 
+    /// Returns this one and another, of other packages, as one. Rebuilds are numbered through.
+    #[must_use]
+    pub fn joined(mut self, mut other: Self) -> Self {
+        let builds = self.builds.len();
+        for finding in other.subjects.iter_mut().flat_map(|report| &mut report.findings) {
+            finding.build += builds;
+        }
+        self.recipes.extend(other.recipes);
+        self.recipes.sort();
+        self.recipes.dedup();
+        self.builds.extend(other.builds);
+        self.notes.extend(other.notes);
+        self.subjects.extend(other.subjects);
+        self
+    }
+
     /// Returns the verdict on everything: the worst.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
