@@ -70,6 +70,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Build(build) => verbs::build::run(&arguments.common, build),
         Verb::Shell(shell) => verbs::shell::run(&arguments.common, shell),
         Verb::Sign(sign) => verbs::sign::run(&arguments.common, sign),
+        Verb::Diff(diff) => verbs::diff::run(&arguments.common, diff),
         Verb::New(new) => verbs::new::run(&arguments.common, new),
         Verb::Fmt(fmt) => verbs::fmt::run(&arguments.common, fmt),
         Verb::Doctor => verbs::doctor::run(&arguments.common),
