@@ -176,6 +176,12 @@ pub enum Verb {
     /// lockfiles/released.lock, and no build replaces it by other bytes. The passphrase is read from
     /// --passphrase-file, or from the environment variable KILN_PASSPHRASE.
     Sign(Sign),
+    /// Show where two packages, folders or files differ, and why
+    ///
+    /// Looks into RPMs, archives, compressed files, ELF files, JSON and text, down to the tag, the
+    /// section, the member, the line. Nothing is ever run. Exits with 0 when the two are identical, with
+    /// 1 when they differ, and with 2 when it can not be told.
+    Diff(Diff),
     /// Draft a recipe from a source tarball
     ///
     /// Writes `recipes/NAME/recipe.yaml` with what the tarball tells: name, version, digest, licence,
@@ -366,6 +372,23 @@ pub struct Sign {
     /// Do nothing where kiln.toml names no key
     #[arg(long)]
     pub if_configured: bool,
+}
+
+/// What to compare.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// A file or folder
+    #[arg(value_name = "A", value_hint = ValueHint::AnyPath)]
+    pub left: OsString,
+    /// What it is compared with
+    #[arg(value_name = "B", value_hint = ValueHint::AnyPath)]
+    pub right: OsString,
+    /// Stop at the first difference
+    #[arg(long, conflicts_with = "limit")]
+    pub first: bool,
+    /// Stop after so many differences; default: 100, and 10 within one file, section or list
+    #[arg(long, value_name = "N")]
+    pub limit: Option<NonZeroUsize>,
 }
 
 /// What to draft.

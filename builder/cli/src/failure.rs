@@ -110,6 +110,11 @@ impl Failure {
         Self::trouble(text)
     }
 
+    /// Why a file or folder can not be compared.
+    pub fn compared(error: &(dyn std::error::Error + 'static), path: &Path) -> Self {
+        Self::trouble(format!("{}  --> {}\n", chain(error), path.display()))
+    }
+
     /// A command line that lacks something.
     pub fn usage(text: &str, hint: &str) -> Self {
         Self::trouble(format!("error: {text}\n\nhint: {hint}\n"))

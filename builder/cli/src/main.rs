@@ -72,6 +72,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Shell(shell) => verbs::shell::run(&arguments.common, shell),
         Verb::Verify(verify) => verbs::verify::run(&arguments.common, verify),
         Verb::Sign(sign) => verbs::sign::run(&arguments.common, sign),
+        Verb::Diff(diff) => verbs::diff::run(&arguments.common, diff),
         Verb::New(new) => verbs::new::run(&arguments.common, new),
         Verb::Fmt(fmt) => verbs::fmt::run(&arguments.common, fmt),
         Verb::Doctor => verbs::doctor::run(&arguments.common),

@@ -10,7 +10,7 @@ use kiln_model::{Factor, Level, Variation};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, NamedCause};
-use crate::naming::decide;
+use crate::naming::{Candidate, decide};
 use crate::rebuild::RebuildError;
 use crate::subject::Subject;
 
@@ -85,7 +85,7 @@ pub(crate) type TryOut<'a> =
 
 /// Tries what could be the cause of a difference that was seen under `variation`.
 pub(crate) fn isolate(
-    candidates: &[NamedCause],
+    candidates: &[Candidate],
     variation: &Variation,
     try_out: &mut TryOut<'_>,
 ) -> Result<Vec<TrialBuild>, RebuildError> {
@@ -149,7 +149,7 @@ fn trials_hold(trials: &[TrialBuild], change: (Factor, Level)) -> bool {
 
 /// Returns the changes that candidates speak for, and the others, both in a fixed order.
 fn sorted_by_likelihood(
-    candidates: &[NamedCause],
+    candidates: &[Candidate],
     variation: &Variation,
 ) -> (Vec<(Factor, Level)>, Vec<(Factor, Level)>) {
     let changed: Vec<(Factor, Level)> = variation.changed().collect();
@@ -196,10 +196,7 @@ const fn factors_of(cause: Cause) -> &'static [Factor] {
 }
 
 /// Returns the causes that are left after the trials, the surest first.
-pub(crate) fn conclude(candidates: &[NamedCause], trials: &[Trial]) -> Vec<NamedCause> {
-    if trials.is_empty() {
-        return candidates.to_vec();
-    }
+pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedCause> {
     let outcomes: Vec<(Variation, bool)> = trials
         .iter()
         .filter(|trial| trial.outcome != TrialOutcome::Failed)
@@ -230,6 +227,7 @@ pub(crate) fn conclude(candidates: &[NamedCause], trials: &[Trial]) -> Vec<Named
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::naming::Strength;
     use crate::subject::SubjectKind;
 
     fn subject() -> Subject {
@@ -250,8 +248,9 @@ mod tests {
 
     /// Returns the trials of a recipe that differs exactly when `is_guilty` says so.
     fn trials(cause: Cause, is_guilty: impl Fn(&Variation) -> bool) -> Vec<Trial> {
-        let candidates = [NamedCause {
+        let candidates = [Candidate {
             cause,
+            strength: Strength::Likely,
             evidence: String::new(),
         }];
         let mut try_out = |variation: &Variation| {

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::cause::NamedCause;
 use crate::finder::Comparison;
 use crate::isolate::{Trial, conclude, isolate};
-use crate::naming::{Circumstances, name_causes};
+use crate::naming::{Candidate, Circumstances, all_candidates, name_causes};
 use crate::plan::VariationPlan;
 use crate::rebuild::{Checks, RebuildError, RebuildOrder, Rebuilder, Rebuilt};
 use crate::subject::{Finding, Outputs, Sight, Subject, SubjectKind, sight};
 use crate::verdict::{Agreement, Verdict};
-use crate::{Effort, agreement, compare_bytes};
+use crate::{Effort, agreement, compare_contents};
 
 /// What is to be verified, and how thoroughly.
 pub struct VerifyOrder<'a> {
@@ -181,7 +181,7 @@ struct Gathered {
     has_failed: bool,
     findings: Vec<Finding>,
     comparison: Comparison,
-    candidates: Vec<NamedCause>,
+    candidates: Vec<Candidate>,
     /// The variation of the first rebuild that differs.
     differing: Option<Variation>,
     causes: Vec<NamedCause>,
@@ -320,7 +320,7 @@ impl Pair<'_> {
         let left = whole(self.order.original, subject)?;
         let right = whole(&*self.rebuilt.outputs, subject)?;
         let agreement = match subject.kind {
-            SubjectKind::Package | SubjectKind::SourcePackage => agreement(&left, &right),
+            SubjectKind::Package | SubjectKind::SourcePackage => agreed(&left, &right),
             _ => Agreement::Different,
         };
         gathered.findings.push(Finding {
@@ -333,12 +333,11 @@ impl Pair<'_> {
         }
         if gathered.differing.is_none() {
             gathered.differing = Some(self.variation.clone());
-            let comparison = compare_bytes(&subject.name, &left, &right, &self.order.effort);
-            gathered.candidates = name_causes(
-                &comparison.differences,
-                self.circumstances,
-                &self.rebuilt.circumstances,
-            );
+            let comparison = compare_contents(&left, &right, &self.order.effort);
+            let differences = &comparison.differences;
+            let (left, right) = (self.circumstances, &self.rebuilt.circumstances);
+            gathered.candidates = all_candidates(differences, left, right);
+            gathered.causes = name_causes(differences, left, right);
             gathered.comparison = comparison;
         }
         Ok(false)
@@ -417,7 +416,6 @@ fn name_all_causes(
         if gathered.differing.is_none() {
             continue;
         }
-        gathered.causes.clone_from(&gathered.candidates);
         if let Some(recipe) = &subject.recipe {
             let of_recipe = differing.entry(recipe.clone()).or_default();
             of_recipe.push((subject, gathered));
@@ -437,7 +435,7 @@ fn name_all_causes(
     };
     for (recipe, of_recipe) in &mut differing {
         let candidates = of_recipe.iter().flat_map(|(_, gathered)| &gathered.candidates);
-        let candidates: Vec<NamedCause> = candidates.cloned().collect();
+        let candidates: Vec<Candidate> = candidates.cloned().collect();
         let Some(variation) = of_recipe[0].1.differing.clone() else {
             continue;
         };
@@ -449,6 +447,11 @@ fn name_all_causes(
         }
     }
     Ok(())
+}
+
+/// A file that is no package agrees with nothing.
+fn agreed(left: &[u8], right: &[u8]) -> Agreement {
+    agreement(left, right).unwrap_or(Agreement::Different)
 }
 
 /// Returns whether two outputs differ in more than who signed them.
@@ -463,7 +466,7 @@ fn is_other(
     Ok(match subject.kind {
         SubjectKind::Package | SubjectKind::SourcePackage => {
             let (left, right) = (whole(original, subject)?, whole(rebuilt, subject)?);
-            agreement(&left, &right) > Agreement::ButForSignature
+            agreed(&left, &right) > Agreement::ButForSignature
         }
         _ => true,
     })

@@ -1,0 +1,198 @@
+//! Collects differences while two things are walked in step: where the walk is, what was found, and
+//! what may still be spent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::difference::{Change, Difference, Segment};
+use crate::effort::Effort;
+use crate::printable::{NAME_LENGTH, VALUE_LENGTH, clean, cut};
+
+/// What a comparison found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Comparison {
+    /// The differences, in the order in which the two were walked.
+    pub differences: Vec<Difference>,
+    /// Whether the walk stopped before its end, so that there may be more.
+    pub is_cut: bool,
+    /// What was not looked into or not told in full, and why.
+    pub notes: Vec<Note>,
+}
+
+impl Comparison {
+    /// Returns whether nothing differs.
+    #[must_use]
+    pub const fn is_identical(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// Something about one place that is no difference: an archive too deep, a file that is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Note {
+    /// Where.
+    pub place: Vec<Segment>,
+    /// What.
+    pub text: String,
+}
+
+/// Most notes that are kept: hostile archives could ask for millions.
+const MOST_NOTES: usize = 100;
+
+/// The walk.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    effort: Effort,
+    place: Vec<Segment>,
+    /// Archives and streams that are open now.
+    depth: usize,
+    found: Comparison,
+    /// Bytes that may still be unpacked.
+    budget: u64,
+}
+
+impl Finder {
+    pub(crate) fn new(effort: &Effort) -> Self {
+        Self {
+            effort: *effort,
+            place: Vec::new(),
+            depth: 0,
+            found: Comparison::default(),
+            budget: effort.total_bytes,
+        }
+    }
+
+    pub(crate) fn finish(self) -> Comparison {
+        self.found
+    }
+
+    pub(crate) const fn effort(&self) -> &Effort {
+        &self.effort
+    }
+
+    /// Whether enough was found.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.found.is_cut
+    }
+
+    /// How many were found so far.
+    pub(crate) fn count(&self) -> usize {
+        self.found.differences.len()
+    }
+
+    /// Walks into something that has a name.
+    pub(crate) fn within(&mut self, kind: &str, name: &str, walk: impl FnOnce(&mut Self)) {
+        self.place.push(segment(kind, name));
+        walk(self);
+        self.place.pop();
+    }
+
+    /// Opens an archive or a stream, unless that would be too deep.
+    pub(crate) fn deeper(&mut self, walk: impl FnOnce(&mut Self)) -> bool {
+        if self.depth >= self.effort.depth {
+            let depth = self.effort.depth;
+            self.note(format!(
+                "not opened: it lies in {depth} archives already; compared as bytes"
+            ));
+            return false;
+        }
+        self.depth += 1;
+        walk(self);
+        self.depth -= 1;
+        true
+    }
+
+    /// Tells a difference in what the walk is in.
+    pub(crate) fn add(&mut self, change: Change) {
+        if self.found.is_cut {
+            return;
+        }
+        if self.found.differences.len() >= self.effort.differences {
+            self.found.is_cut = true;
+            return;
+        }
+        self.found.differences.push(Difference {
+            place: self.place.clone(),
+            change,
+        });
+        // One was asked for: whether there are more is not.
+        if self.effort.differences == 1 {
+            self.found.is_cut = true;
+        }
+    }
+
+    /// Tells two values of something named within what the walk is in, if they differ.
+    pub(crate) fn value(&mut self, kind: &str, name: &str, left: &str, right: &str) {
+        if left != right {
+            self.within(kind, name, |finder| {
+                finder.add(Change::Value {
+                    left: shown(left),
+                    right: shown(right),
+                });
+            });
+        }
+    }
+
+    /// Tells that something named is on one side only.
+    pub(crate) fn only(&mut self, side: Side, kind: &str, name: &str, what: &str) {
+        self.within(kind, name, |finder| {
+            finder.add(match side {
+                Side::Left => Change::OnlyLeft(shown(what)),
+                Side::Right => Change::OnlyRight(shown(what)),
+            });
+        });
+    }
+
+    /// Tells something about what the walk is in.
+    pub(crate) fn note(&mut self, text: String) {
+        if self.found.notes.len() < MOST_NOTES && !self.found.is_cut {
+            self.found.notes.push(Note {
+                place: self.place.clone(),
+                text: shown(&text),
+            });
+        }
+    }
+
+    /// Returns how many bytes the next stream may unpack to.
+    pub(crate) fn allowance(&self) -> u64 {
+        self.budget.min(self.effort.member_bytes)
+    }
+
+    /// Takes what was unpacked off what may be.
+    pub(crate) const fn spend(&mut self, bytes: u64) {
+        self.budget = self.budget.saturating_sub(bytes);
+    }
+}
+
+/// One of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The first.
+    Left,
+    /// The second.
+    Right,
+}
+
+impl Side {
+    /// Returns its name for people: `left`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+        }
+    }
+}
+
+fn segment(kind: &str, name: &str) -> Segment {
+    Segment {
+        kind: kind.to_owned(),
+        name: cut(&clean(name), NAME_LENGTH),
+    }
+}
+
+fn shown(text: &str) -> String {
+    cut(&clean(text), VALUE_LENGTH)
+}
