@@ -214,6 +214,26 @@ pub enum Verb {
     /// Prints kiln's own page; with --to, writes it and one for each verb. `kiln man | man -l -`
     /// shows it.
     Man(Man),
+    /// Rebuild once under variation
+    #[command(hide = true)]
+    Vary(Vary),
+}
+
+/// How to rebuild once.
+#[derive(Debug, Args)]
+pub struct Vary {
+    /// Which recipes.
+    #[command(flatten)]
+    pub names: Names,
+    /// What is to be different: `clock=past`
+    #[arg(long, value_name = "FACTOR=LEVEL")]
+    pub with: Vec<String>,
+    /// Run tests
+    #[arg(long)]
+    pub checks: bool,
+    /// Where the rebuild's `out/` is copied to
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
 }
 
 /// Which recipes.

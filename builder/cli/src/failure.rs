@@ -206,6 +206,11 @@ impl Failure {
         crate::print::note(self.texts.join("\n").trim_end());
     }
 
+    /// Returns all that is wrong as one text.
+    pub fn text(&self) -> String {
+        self.texts.join("\n").trim_end().to_owned()
+    }
+
     /// Returns the failure for programs.
     pub fn events(&self) -> Vec<EventLine> {
         let event = |text: &String| {

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod schema;
 pub mod shell;
 pub mod sign;
+pub mod vary;
 pub mod verify;
 pub mod verify_file;
 
