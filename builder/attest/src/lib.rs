@@ -44,6 +44,4 @@ pub use run_record::{
     Host, RUN_RECORD_FORMAT, RunRecord, RunTime, RunTimeError, StepOrigin, StepRecord,
 };
 pub use sbom::{SbomFormat, sbom_formats};
-pub use verification::{
-    VERIFICATION_TYPE, VerificationBuild, VerificationStatement, VerifiedFile,
-};
+pub use verification::{VERIFICATION_TYPE, VerificationBuild, VerificationStatement, VerifiedFile};

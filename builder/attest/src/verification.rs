@@ -123,7 +123,11 @@ fn result(file: &VerifiedFile) -> FileResult<'_> {
 fn rebuild(build: &VerificationBuild) -> Rebuild<'_> {
     Rebuild {
         varied: &build.variation,
-        upstream_tests: if build.has_run_checks { "run" } else { "skipped" },
+        upstream_tests: if build.has_run_checks {
+            "run"
+        } else {
+            "skipped"
+        },
         observed: &build.observations,
     }
 }
@@ -214,7 +218,10 @@ mod tests {
             step_runner: 1,
             provenance: None,
             verdict: "unreproducible".into(),
-            files: vec![file("b.rpm", "unreproducible"), file("a.rpm", "reproducible")],
+            files: vec![
+                file("b.rpm", "unreproducible"),
+                file("a.rpm", "reproducible"),
+            ],
             builds: vec![VerificationBuild {
                 variation,
                 observations: vec![Observation {

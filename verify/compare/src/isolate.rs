@@ -200,7 +200,12 @@ pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedC
     let outcomes: Vec<(Variation, bool)> = trials
         .iter()
         .filter(|trial| trial.outcome != TrialOutcome::Failed)
-        .map(|trial| (trial.variation.clone(), trial.outcome == TrialOutcome::Differs))
+        .map(|trial| {
+            (
+                trial.variation.clone(),
+                trial.outcome == TrialOutcome::Differs,
+            )
+        })
         .collect();
     let alone = |variation: &Variation| variation.changed().count() == 1;
     let guilty: Vec<&(Variation, bool)> = outcomes
@@ -217,7 +222,10 @@ pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedC
     for one in guilty {
         let control = (Variation::default(), false);
         let cause = decide(candidates, &[control, one.clone()]);
-        if !causes.iter().any(|known: &NamedCause| known.cause == cause.cause) {
+        if !causes
+            .iter()
+            .any(|known: &NamedCause| known.cause == cause.cause)
+        {
             causes.push(cause);
         }
     }
@@ -282,7 +290,11 @@ mod tests {
     fn what_differs_by_itself_is_tried_without_chance_and_without_company() {
         let found = trials(Cause::Random, |_| true);
         assert_eq!(found.len(), 3);
-        assert!(found.iter().all(|trial| trial.outcome == TrialOutcome::Differs));
+        assert!(
+            found
+                .iter()
+                .all(|trial| trial.outcome == TrialOutcome::Differs)
+        );
         let found = trials(Cause::Memory, |v| v.level(Factor::Aslr) == Level::AsHost);
         let same: Vec<_> = found
             .iter()

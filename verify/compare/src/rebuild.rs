@@ -25,6 +25,8 @@ pub struct RebuildOrder<'a> {
     pub recipes: &'a [RecipeName],
     /// What is varied.
     pub variation: &'a Variation,
+    /// Whether upstream's tests are run.
+    pub checks: Checks,
 }
 
 /// A rebuild that was done, with its outputs for as long as it is held.

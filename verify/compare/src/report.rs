@@ -50,9 +50,9 @@ pub fn render_html(verification: &Verification, kiln: &str) -> String {
     environment
         .add_template("page", TEMPLATE)
         .expect("the template is part of kiln");
-    let page = environment
-        .get_template("page")
-        .and_then(|template| template.render(Page::new(verification, kiln)));
+    let page = environment.get_template("page").and_then(|template| {
+        template.render(minijinja::value::Serde(Page::new(verification, kiln)))
+    });
     page.expect("the template uses only what the page has")
 }
 
@@ -203,7 +203,8 @@ fn groups(verification: &Verification) -> Vec<Group> {
         .recipes
         .iter()
         .map(|recipe| {
-            let of_recipe = |report: &&SubjectReport| report.subject.recipe.as_ref() == Some(recipe);
+            let of_recipe =
+                |report: &&SubjectReport| report.subject.recipe.as_ref() == Some(recipe);
             let verdict = verification.recipe_verdict(recipe);
             Group {
                 name: recipe.to_string(),
@@ -226,7 +227,11 @@ fn groups(verification: &Verification) -> Vec<Group> {
             !recipe.is_some_and(|recipe| verification.recipes.contains(recipe))
         })
         .collect();
-    if let Some(worst) = others.iter().map(|report| report.verdict).max_by_key(|v| v.severity()) {
+    if let Some(worst) = others
+        .iter()
+        .map(|report| report.verdict)
+        .max_by_key(|v| v.severity())
+    {
         groups.push(Group {
             name: "everything together".to_owned(),
             verdict: worst.name(),
@@ -243,16 +248,21 @@ fn entry(report: &SubjectReport) -> Entry {
     Entry {
         name: report.subject.name.clone(),
         kind: report.subject.kind.name(),
-        digest: report.digest.map(|digest| digest.to_string()).unwrap_or_default(),
+        digest: report
+            .digest
+            .map(|digest| digest.to_string())
+            .unwrap_or_default(),
         verdict: report.verdict.name(),
         class: class(report.verdict),
-        agreement: report.agreement.map_or("", |agreement| match report.subject.kind {
-            SubjectKind::Package | SubjectKind::SourcePackage => agreement.name(),
-            _ => match agreement {
-                crate::Agreement::BitIdentical => "identical",
-                _ => "different",
-            },
-        }),
+        agreement: report
+            .agreement
+            .map_or("", |agreement| match report.subject.kind {
+                SubjectKind::Package | SubjectKind::SourcePackage => agreement.name(),
+                _ => match agreement {
+                    crate::Agreement::BitIdentical => "identical",
+                    _ => "different",
+                },
+            }),
         reason: report.reason.clone().unwrap_or_default(),
         causes: report
             .causes
@@ -262,7 +272,11 @@ fn entry(report: &SubjectReport) -> Entry {
         has_details: !differences.is_empty(),
         differences,
         is_cut: comparison.is_cut,
-        notes: comparison.notes.iter().map(|note| note.text.clone()).collect(),
+        notes: comparison
+            .notes
+            .iter()
+            .map(|note| note.text.clone())
+            .collect(),
         trials: report
             .trials
             .iter()

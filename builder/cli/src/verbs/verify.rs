@@ -1,24 +1,25 @@
 //! `kiln verify`: built again under other circumstances, is everything the same?
 
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal as _;
+use std::path::Path;
 
 use kiln_attest::{BuilderId, VerificationBuild, VerificationStatement, VerifiedFile};
 use kiln_build::{Graph, KILN_VERSION, Plan, publish};
 use kiln_compare::{
-    Checks, Isolation, Progress, RebuildError, SubjectKind, Verdict, Verification, VariationPlan,
+    Checks, Clock, Isolation, Progress, RebuildError, SubjectKind, Verdict, Verification,
     VerifyOrder, render_html, render_json, verify,
 };
-use kiln_model::{Digest, RecipeName, STEP_RUNNER_VERSION};
+use kiln_model::{RecipeName, STEP_RUNNER_VERSION};
 
 use crate::arguments::{Common, Format, Verify};
 use crate::failure::{Failure, TROUBLE};
 use crate::host;
 use crate::interrupt::FirstSignal;
 use crate::print;
-use crate::report::print_event;
+use crate::report::{EventLine, print_event};
 use crate::session::Session;
 use crate::style::Colours;
-use crate::verify::{BuiltOutputs, Destdirs, lines, list, progress_line};
+use crate::verify::{BuiltOutputs, ChildRebuilder, Destdirs, lines, list, progress_line};
 
 /// Verifies recipes of the project, or packages by what they say of themselves.
 pub fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
@@ -46,7 +47,6 @@ pub fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
         let destdirs: Destdirs = plan.graph.order.iter().filter_map(destdir).collect();
         let original = BuiltOutputs {
             folder: session.output.clone(),
-            blobs: shop.store.root().join("blobs/sha256"),
             destdirs,
         };
         (original, listing)
@@ -64,9 +64,30 @@ pub fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
         },
         effort: kiln_compare::Effort::USUAL,
     };
-    let verification = perform(common, &mut session, &order)?;
-    let output = session.output.clone();
-    finish(common, &output, &verification)
+    let clock = original_clock(&session.output, &wanted);
+    let mut rebuilder = ChildRebuilder::new(&session, common.verbose, clock);
+    let verification = perform(common, &mut rebuilder, &order);
+    session.finish_report();
+    finish(common, &session.output, &verification?)
+}
+
+/// Returns from when to when the recipes were built, as their run records say.
+fn original_clock(output: &Path, recipes: &[RecipeName]) -> Option<Clock> {
+    let mut times = Vec::new();
+    for recipe in recipes {
+        let file = output.join(format!("provenance/{recipe}.run.json"));
+        let text = fs_err::read(file).ok()?;
+        let record: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        for key in ["started", "finished"] {
+            let time: jiff::Timestamp = record[key].as_str()?.parse().ok()?;
+            times.push(time.as_second());
+        }
+    }
+    let (start, end) = (*times.iter().min()?, *times.iter().max()?);
+    Some(Clock {
+        start,
+        span: end - start,
+    })
 }
 
 /// Returns whether an argument means a file, not a recipe: no recipe's name ends like that.
@@ -79,7 +100,10 @@ fn recipe_name(what: &std::ffi::OsStr) -> Result<RecipeName, Failure> {
     let text = what.to_string_lossy();
     text.parse().map_err(|error: kiln_model::NameError| {
         Failure::usage(
-            &format!("`{}` is no recipe's name: {error}", crate::text::clean(&text)),
+            &format!(
+                "`{}` is no recipe's name: {error}",
+                crate::text::clean(&text)
+            ),
             "say a recipe of this project, or the path of an RPM file",
         )
     })
@@ -107,7 +131,6 @@ fn check_built(plan: &Plan) -> Result<(), Failure> {
 /// Rebuilds and compares, telling how it goes.
 pub fn perform(
     common: &Common,
-    session: &mut Session,
     rebuilder: &mut dyn kiln_compare::Rebuilder,
     order: &VerifyOrder<'_>,
 ) -> Result<Verification, Failure> {
@@ -120,30 +143,29 @@ pub fn perform(
             print::note(&progress_line(progress));
         }
     };
-    let verification = verify(order, rebuilder, &mut tell);
-    session.finish_report();
-    verification.map_err(|error| match error {
+    verify(order, rebuilder, &mut tell).map_err(|error| match error {
         RebuildError::Interrupted => Failure::interrupted(),
         RebuildError::Impossible(error) => Failure::host(error),
     })
 }
 
 /// Writes reports and statements, prints the verdicts, and answers with the exit code.
-pub fn finish(
-    common: &Common,
-    output: &Path,
-    verification: &Verification,
-) -> Result<u8, Failure> {
+pub fn finish(common: &Common, output: &Path, verification: &Verification) -> Result<u8, Failure> {
     let folder = output.join("verify");
     for recipe in &verification.recipes {
         let file = folder.join(format!("{recipe}.verification.json"));
         write(&file, &statement(verification, recipe).render())?;
     }
-    write(&folder.join("verify.json"), &render_json(verification, KILN_VERSION))?;
+    write(
+        &folder.join("verify.json"),
+        &render_json(verification, KILN_VERSION),
+    )?;
     let page = folder.join("index.html");
     write(&page, render_html(verification, KILN_VERSION).as_bytes())?;
     if common.format == Format::Json {
-        verdict_events(verification, &page).iter().for_each(print_event);
+        verdict_events(verification, &page)
+            .iter()
+            .for_each(print_event);
     } else if !common.quiet || verification.verdict() != Verdict::Reproducible {
         let is_terminal = std::io::stdout().is_terminal();
         let colours = Colours::choose(common.color, host::colour_wishes(), is_terminal);
@@ -167,9 +189,10 @@ fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// The in-toto statement about one recipe: its own results, and those that it shares with others.
 fn statement(verification: &Verification, recipe: &RecipeName) -> VerificationStatement {
-    let reports = verification.subjects.iter().filter(|report| {
-        report.subject.recipe.as_ref() == Some(recipe)
-    });
+    let reports = verification
+        .subjects
+        .iter()
+        .filter(|report| report.subject.recipe.as_ref() == Some(recipe));
     let provenance = reports
         .clone()
         .find(|report| report.subject.kind == SubjectKind::Provenance);
@@ -178,11 +201,13 @@ fn statement(verification: &Verification, recipe: &RecipeName) -> VerificationSt
             name: report.subject.name.clone(),
             sha256: report.digest?,
             verdict: report.verdict.word().to_owned(),
-            agreement: report.agreement.map(|agreement| agreement.word().to_owned()),
+            agreement: report
+                .agreement
+                .map(|agreement| agreement.word().to_owned()),
             causes: report
                 .causes
                 .iter()
-                .map(|cause| cause.cause.word().to_owned())
+                .map(|cause| cause.cause.name().to_owned())
                 .collect(),
             others: report
                 .findings
@@ -244,11 +269,13 @@ fn verdict_events(verification: &Verification, page: &Path) -> Vec<EventLine> {
         kind: report.subject.kind.name().to_owned(),
         recipe: report.subject.recipe.as_ref().map(ToString::to_string),
         verdict: report.verdict.word().to_owned(),
-        agreement: report.agreement.map(|agreement| agreement.word().to_owned()),
+        agreement: report
+            .agreement
+            .map(|agreement| agreement.word().to_owned()),
         causes: report
             .causes
             .iter()
-            .map(|cause| cause.cause.word().to_owned())
+            .map(|cause| cause.cause.name().to_owned())
             .collect(),
         reason: report.reason.clone(),
     };

@@ -91,7 +91,9 @@ fn verify_batch(
             Some("verify a package that was built in it, or the project: `kiln verify`"),
         ));
     };
-    let scratch = store.scratch().map_err(|error| Failure::host(error.into()))?;
+    let scratch = store
+        .scratch()
+        .map_err(|error| Failure::host(error.into()))?;
     let project = scratch.path().join("project");
     fs_err::create_dir(&project).map_err(|error| Failure::host(error.into()))?;
     restore_project(&batch.info, store, &project)
@@ -130,8 +132,10 @@ fn verify_batch(
         },
         effort: Effort::USUAL,
     };
-    let mut rebuilder = ChildRebuilder::new(&restored, &session);
-    super::verify::perform(common, &mut session, &mut rebuilder, &order)
+    let mut rebuilder = ChildRebuilder::new(&session, common.verbose, None);
+    let verification = super::verify::perform(common, &mut rebuilder, &order);
+    session.finish_report();
+    verification
 }
 
 /// Reads a package and what it says of how it was made.

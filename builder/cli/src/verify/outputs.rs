@@ -1,11 +1,11 @@
-//! A folder with a build's results, and the store that has what its steps installed.
+//! A folder with a build's results, and the digests of what its steps installed.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
 use kiln_compare::{Outputs, Subject, SubjectKind};
-use kiln_model::DiffId;
+use kiln_model::{DiffId, Digest};
 
 /// What nodes installed, by the node's name.
 pub type Destdirs = BTreeMap<String, DiffId>;
@@ -15,21 +15,20 @@ pub type Destdirs = BTreeMap<String, DiffId>;
 pub struct BuiltOutputs {
     /// The folder `out/` of the build.
     pub folder: PathBuf,
-    /// The blobs of its store.
-    pub blobs: PathBuf,
     /// What nodes installed.
     pub destdirs: Destdirs,
 }
 
 impl Outputs for BuiltOutputs {
     fn open(&self, subject: &Subject) -> io::Result<Option<Box<dyn Read + '_>>> {
-        let path = match subject.kind {
-            SubjectKind::Destdir => match self.destdirs.get(&subject.name) {
-                Some(destdir) => self.blobs.join(destdir.0.to_hex()),
-                None => return Ok(None),
-            },
-            _ => self.folder.join(&subject.name),
-        };
+        if subject.kind == SubjectKind::Destdir {
+            // A rebuild's store may be gone by now: digests are what is compared.
+            let destdir = self.destdirs.get(&subject.name);
+            return Ok(destdir.map(|destdir| -> Box<dyn Read> {
+                Box::new(Cursor::new(format!("{destdir}\n")))
+            }));
+        }
+        let path = self.folder.join(&subject.name);
         match path.symlink_metadata() {
             Ok(found) if found.is_file() => Ok(Some(Box::new(fs_err::File::open(path)?))),
             Ok(_) => Err(io::Error::other(format!(
@@ -39,5 +38,12 @@ impl Outputs for BuiltOutputs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn digest(&self, subject: &Subject) -> Option<Digest> {
+        let destdir = self.destdirs.get(&subject.name);
+        destdir
+            .filter(|_| subject.kind == SubjectKind::Destdir)
+            .map(|destdir| destdir.0)
     }
 }

@@ -88,7 +88,11 @@ impl Listing {
         }
         let source = format!("srpms/{}-{suffix}.src.rpm", recipe.name);
         self.add(own, SubjectKind::SourcePackage, source);
-        self.add(own, SubjectKind::Spec, format!("specs/{}.spec", recipe.name));
+        self.add(
+            own,
+            SubjectKind::Spec,
+            format!("specs/{}.spec", recipe.name),
+        );
         for format in sbom_formats() {
             let file = format!("sbom/{}{}", recipe.name, format.extension());
             self.add(own, SubjectKind::Sbom, file);

@@ -32,7 +32,10 @@ pub fn progress_line(progress: &Progress<'_>) -> String {
         } => format!("           {same} results are the same, {differing} differ"),
         Progress::Isolating { recipes, variation } => {
             let names: Vec<&str> = recipes.iter().map(RecipeName::as_str).collect();
-            format!("why does it differ? {} again: {variation}", names.join(", "))
+            format!(
+                "why does it differ? {} again: {variation}",
+                names.join(", ")
+            )
         }
     }
 }
@@ -137,16 +140,27 @@ fn add_bad(lines: &mut Vec<Line>, report: &SubjectReport) {
         })
         .map_or(String::new(), |agreement| format!("  {agreement}"));
     lines.push(
-        Line::plain(&format!("  {} {}", report.subject.kind, report.subject.name))
-            .with(Style::Dim, &what),
+        Line::plain(&format!(
+            "  {} {}",
+            report.subject.kind, report.subject.name
+        ))
+        .with(Style::Dim, &what),
     );
     if let Some(reason) = &report.reason {
-        lines.extend(reason.lines().map(|line| Line::plain(&format!("    {line}"))));
+        lines.extend(
+            reason
+                .lines()
+                .map(|line| Line::plain(&format!("    {line}"))),
+        );
     }
     for difference in report.comparison.differences.iter().take(MOST_SHOWN) {
         add_difference(lines, difference);
     }
-    let hidden = report.comparison.differences.len().saturating_sub(MOST_SHOWN);
+    let hidden = report
+        .comparison
+        .differences
+        .len()
+        .saturating_sub(MOST_SHOWN);
     if hidden > 0 || report.comparison.is_cut {
         let more = match report.comparison.is_cut {
             true => format!("    and more than {hidden} others"),
