@@ -134,7 +134,7 @@ pub struct Answer {
     pub clock: (i64, i64),
     /// Programs of the root file system that the clock does not reach.
     pub not_covered: Vec<String>,
-    /// Names and values of the child's environment.
+    /// What the variation set in the child's environment: other values may be secrets.
     pub environment: BTreeMap<String, String>,
     /// Processor time of the busy processes, in hundredths of a second.
     pub busy_time: u64,
@@ -217,7 +217,7 @@ pub fn rebuild_varied(
         VariedEnd::Exited(_) | VariedEnd::Signaled(_) => None,
     };
     let applied = read_json::<Applied>(&exchange.join(APPLIED));
-    let (Some(answer), Some(applied)) = (answer, applied) else {
+    let (Some(mut answer), Some(applied)) = (answer, applied) else {
         let end = match end {
             VariedEnd::Signaled(signal) => format!("signal {signal}"),
             VariedEnd::Exited(status) => format!("status {status}"),
@@ -225,6 +225,7 @@ pub fn rebuild_varied(
         };
         return Err(RebuildError::NoAnswer { end, said });
     };
+    answer.environment = environment::changed(order.variation, &environment::own());
     let observations = observe::observations(order.variation, order.control, &answer, &applied);
     Ok(Rebuilt {
         answer,

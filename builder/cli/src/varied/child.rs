@@ -136,7 +136,8 @@ fn rebuild(
         facts: facts::Facts { outside, inside },
         clock: (started, ended),
         not_covered,
-        environment: order.environment.clone(),
+        // The caller knows it.
+        environment: BTreeMap::new(),
         busy_time: busy.busy_time,
         jobs: order.jobs.get(),
         checks: Some(shop.circumstances.checks),

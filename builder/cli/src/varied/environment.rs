@@ -90,6 +90,14 @@ pub fn varied(variation: &Variation, own: &BTreeMap<String, String>) -> BTreeMap
     environment
 }
 
+/// Returns what a variation sets that the caller has not, or has otherwise.
+pub fn changed(variation: &Variation, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let varied = varied(variation, own).into_iter();
+    varied
+        .filter(|(name, value)| own.get(name) != Some(value))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

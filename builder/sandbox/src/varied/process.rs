@@ -66,9 +66,7 @@ fn stage() -> Result<i32, String> {
     if !is_root {
         enter_user(&order, &mut applied)?;
     }
-    let namespaces =
-        UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
-    unshare(namespaces)?;
+    unshare(UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC)?;
     die_with_parent()?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(|error| format!("making mounts private: {error}"))?;
@@ -79,6 +77,8 @@ fn stage() -> Result<i32, String> {
     let is_other_user = order.variation.level(Factor::User) == Level::Other;
     let owner = (is_root && is_other_user).then_some(OTHER_USER);
     let stand = places::mount_places(&order, owner, &mut applied)?;
+    // The next child is pid 1, so none of the host's programs is started between.
+    unshare(UnshareFlags::NEWPID)?;
     match fork()? {
         Some(child) => Ok(end_of(child)),
         None => leave(match first_process(&order, applied, &stand, owner) {
