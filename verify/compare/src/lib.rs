@@ -38,7 +38,7 @@ pub use package::{
 };
 pub use plan::VariationPlan;
 pub use rebuild::{Checks, RebuildError, RebuildOrder, Rebuilder, Rebuilt};
-pub use report::{REPORT_FORMAT, render_html, render_json};
+pub use report::{REPORT_FORMAT, render_html, render_json, telling};
 pub use subject::{Finding, Outputs, Sight, Subject, SubjectKind, sight};
 pub use tree::{
     LARGEST_FILE, Tree, TreeEntry, TreeError, TreeKind, compare_trees, first_difference,

@@ -244,7 +244,7 @@ fn groups(verification: &Verification) -> Vec<Group> {
 
 fn entry(report: &SubjectReport) -> Entry {
     let comparison = &report.comparison;
-    let differences: Vec<Place> = comparison.differences.iter().map(place).collect();
+    let differences: Vec<Place> = telling(&comparison.differences).map(place).collect();
     Entry {
         name: report.subject.name.clone(),
         kind: report.subject.kind.name(),
@@ -263,13 +263,16 @@ fn entry(report: &SubjectReport) -> Entry {
                     _ => "different",
                 },
             }),
-        reason: report.reason.clone().unwrap_or_default(),
+        reason: match report.is_derived {
+            true => "; follows from the others".to_owned(),
+            false => report.reason.clone().unwrap_or_default(),
+        },
         causes: report
             .causes
             .iter()
             .map(|cause| (cause.cause.name(), cause.evidence.clone()))
             .collect(),
-        has_details: !differences.is_empty(),
+        has_details: !differences.is_empty() && !report.is_derived,
         differences,
         is_cut: comparison.is_cut,
         notes: comparison
@@ -283,6 +286,14 @@ fn entry(report: &SubjectReport) -> Entry {
             .map(|trial| (trial.variation.to_string(), trial.outcome.name()))
             .collect(),
     }
+}
+
+/// Returns the differences that explain something, or all where none does.
+pub fn telling(differences: &[crate::Difference]) -> impl Iterator<Item = &crate::Difference> {
+    let is_told = differences.iter().any(|difference| !difference.follows());
+    differences
+        .iter()
+        .filter(move |difference| !is_told || !difference.follows())
 }
 
 fn place(difference: &crate::Difference) -> Place {

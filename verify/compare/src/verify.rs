@@ -110,6 +110,8 @@ pub struct SubjectReport {
     pub agreement: Option<Agreement>,
     /// Why it was not tested or not built.
     pub reason: Option<String>,
+    /// Whether it differs only because something else of the recipe does, which it names by digest.
+    pub is_derived: bool,
     /// What each rebuild gave that is not the same.
     pub findings: Vec<Finding>,
     /// Where the first rebuild that differs does so.
@@ -199,6 +201,7 @@ struct Gathered {
     candidates: Vec<Candidate>,
     /// The variation of the first rebuild that differs.
     differing: Option<Variation>,
+    is_derived: bool,
     causes: Vec<NamedCause>,
     trials: Vec<Trial>,
 }
@@ -257,6 +260,7 @@ pub fn verify(
             failures: rebuilt.failures,
         });
     }
+    mark_derived(order.subjects, &mut gathered);
     name_all_causes(order, rebuilder, &mut gathered, tell)?;
     let subjects = order.subjects.iter().zip(gathered);
     Ok(Verification {
@@ -379,6 +383,32 @@ impl Pair<'_> {
     }
 }
 
+/// Documents and source packages name packages and destdirs by digest: where something of a recipe
+/// differs by itself, these follow, and only the former needs a cause.
+fn mark_derived(subjects: &[Subject], gathered: &mut [Gathered]) {
+    let is_root = |subject: &Subject, gathered: &Gathered| {
+        let names_others = matches!(
+            subject.kind,
+            SubjectKind::Sbom | SubjectKind::Provenance | SubjectKind::Destdir
+        );
+        let differences = &gathered.comparison.differences;
+        !names_others && differences.iter().any(|difference| !difference.follows())
+    };
+    let pairs = subjects.iter().zip(gathered.iter());
+    let rooted: BTreeSet<Option<RecipeName>> = pairs
+        .filter(|(subject, gathered)| is_root(subject, gathered))
+        .map(|(subject, _)| subject.recipe.clone())
+        .collect();
+    for (subject, gathered) in subjects.iter().zip(gathered) {
+        let is_alone = !rooted.contains(&subject.recipe) || is_root(subject, gathered);
+        gathered.is_derived = gathered.differing.is_some() && !is_alone;
+        if gathered.is_derived {
+            gathered.candidates.clear();
+            gathered.causes.clear();
+        }
+    }
+}
+
 /// What one trial gave for all recipes that differ: they are tried together, since most are tried alike.
 struct Tried {
     differing: BTreeSet<Subject>,
@@ -480,8 +510,10 @@ fn name_all_causes(
         let mut try_out = |variation: &Variation| trials.of(recipe, variation);
         let builds = isolate(&candidates, &variation, &mut try_out)?;
         for (subject, gathered) in of_recipe {
-            gathered.trials = builds.iter().map(|build| build.of(subject)).collect();
-            gathered.causes = conclude(&gathered.candidates, &gathered.trials);
+            if !gathered.is_derived {
+                gathered.trials = builds.iter().map(|build| build.of(subject)).collect();
+                gathered.causes = conclude(&gathered.candidates, &gathered.trials);
+            }
         }
     }
     Ok(())
@@ -537,6 +569,7 @@ fn report(subject: &Subject, gathered: Gathered) -> SubjectReport {
         verdict,
         agreement,
         reason: gathered.reason.filter(|_| agreement.is_none()),
+        is_derived: gathered.is_derived,
         findings: gathered.findings,
         comparison: gathered.comparison,
         causes: gathered.causes,

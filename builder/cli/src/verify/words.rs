@@ -5,6 +5,7 @@ use std::path::Path;
 
 use kiln_compare::{
     Agreement, Change, Difference, Progress, SubjectKind, SubjectReport, Verdict, Verification,
+    telling,
 };
 use kiln_model::{Effect, RecipeName};
 
@@ -103,8 +104,16 @@ fn add_group(lines: &mut Vec<Line>, name: &str, reports: &[&SubjectReport]) {
             .with(Style::Plain, &format!("{name}  "))
             .with(Style::Dim, &detail),
     );
-    for report in bad {
+    for report in bad.iter().filter(|report| !report.is_derived) {
         add_bad(lines, report);
+    }
+    let derived = bad.iter().filter(|report| report.is_derived).count();
+    if derived > 0 {
+        let text = format!(
+            "  and {}, which name these by digest",
+            count(derived, "more result")
+        );
+        lines.push(Line::new().with(Style::Dim, &text));
     }
 }
 
@@ -153,14 +162,11 @@ fn add_bad(lines: &mut Vec<Line>, report: &SubjectReport) {
                 .map(|line| Line::plain(&format!("    {line}"))),
         );
     }
-    for difference in report.comparison.differences.iter().take(MOST_SHOWN) {
+    let differences: Vec<&Difference> = telling(&report.comparison.differences).collect();
+    for difference in differences.iter().take(MOST_SHOWN) {
         add_difference(lines, difference);
     }
-    let hidden = report
-        .comparison
-        .differences
-        .len()
-        .saturating_sub(MOST_SHOWN);
+    let hidden = differences.len().saturating_sub(MOST_SHOWN);
     if hidden > 0 || report.comparison.is_cut {
         let more = match report.comparison.is_cut {
             true => format!("    and more than {hidden} others"),

@@ -1,6 +1,8 @@
 //! Differences that another one brings with it: digests, sizes, build-ids. They are told, but they
 //! explain nothing and need no explanation.
 
+use kiln_model::BUILDINFO_FOLDER;
+
 use crate::difference::Difference;
 
 /// Tags that are computed from the rest of the package.
@@ -48,7 +50,13 @@ impl Difference {
                 _ => {}
             }
         }
-        is_within("section", ".gnu_debuglink")
+        // Build information names what the build came to: destdirs by their digests.
+        let is_build_information = |segment: &crate::Segment| {
+            matches!(segment.kind.as_str(), "file" | "member")
+                && segment.name.contains(&BUILDINFO_FOLDER[1..])
+        };
+        self.place.iter().any(is_build_information)
+            || is_within("section", ".gnu_debuglink")
             || is_within("section", ".note.gnu.build-id")
             || is_within("member", "(symbol index)")
             || self

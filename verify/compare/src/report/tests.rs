@@ -30,6 +30,7 @@ fn everything() -> Verification {
         verdict,
         agreement: Some(Agreement::Different),
         reason: None,
+        is_derived: false,
         findings: vec![Finding {
             build: 1,
             agreement: Agreement::Different,
