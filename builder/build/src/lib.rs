@@ -90,6 +90,8 @@ pub use shell::{ShellRequest, ShellRoom, ShellState, open_shell};
 pub use sign::{PublicKeys, SignError, SignSummary, SignatureSource, ToSign, sign};
 pub use site::{Site, Spot};
 pub use split::{DoubleClaim, Proposal};
-pub use varied::{Given, SealedProbe, destdirs, run_probe, seed_inputs, static_programs_of};
+pub use varied::{
+    Given, Probed, SealedProbe, base_trees, destdirs, run_probe, seed_inputs, static_programs_of,
+};
 pub use work::{OnFailure, Outcome, Row, RpmTotals, Work};
 pub use workshop::{Checks, Circumstances, Event, Host, KILN_VERSION, Report, Workshop};

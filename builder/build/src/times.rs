@@ -5,6 +5,16 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, statat, utimensat};
 use walkdir::WalkDir;
 
+use crate::workshop::Workshop;
+
+/// Makes all times in a folder be seen as they are now, whatever clock the next step has.
+pub(crate) fn shift_all(shop: &Workshop<'_>, folder: &Path) -> std::io::Result<()> {
+    match shop.circumstances.clock_offset {
+        0 => Ok(()),
+        offset => shift_times(folder, -offset),
+    }
+}
+
 /// Adds seconds to the modification time of everything in a folder, and of the folder.
 pub(crate) fn shift_times(folder: &Path, seconds: i64) -> std::io::Result<()> {
     let walk = WalkDir::new(folder)

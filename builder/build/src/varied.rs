@@ -12,7 +12,7 @@ use kiln_model::{
 use kiln_store::Store;
 
 use crate::error::BuildError;
-use crate::folder::create_folders;
+use crate::folder::{create_folders, write_file};
 use crate::graph::{Graph, NodeId};
 use crate::lock::{checked_base_lock, checked_lock};
 use crate::plan::Plan;
@@ -131,35 +131,44 @@ fn image_blobs(
     Ok(layers.chain(config).collect())
 }
 
-/// A look from inside a sandbox.
+/// A script in a sandbox, as the steps of a recipe are sealed.
 #[derive(Debug, Clone, Copy)]
 pub struct SealedProbe<'a> {
     /// On whose root file system.
     pub recipe: &'a RecipeName,
-    /// What looks: a script of `/bin/sh`.
+    /// A script of `/bin/sh`; it starts in `/build`.
     pub script: &'a str,
+    /// A file that it finds in `/build`: name and content.
+    pub given: Option<(&'a str, &'a str)>,
+    /// The file that it leaves in `/build`.
+    pub wanted: Option<&'a str>,
 }
 
-/// Runs a script as the steps of a recipe are run and returns what it printed.
+/// What a script in a sandbox came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// What it printed.
+    pub said: String,
+    /// The wanted file, if it is there and no larger than a few MiB.
+    pub file: Option<Vec<u8>>,
+}
+
+/// Largest file that a probe may leave, in bytes.
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// Runs a script as the steps of a recipe are run.
 ///
 /// # Errors
 /// As building fails; `Cancelled`.
-pub fn run_probe(shop: &Workshop<'_>, probe: SealedProbe<'_>) -> Result<String, BuildError> {
-    let plan = Plan::new(
-        shop,
-        Graph::new(shop.project, std::slice::from_ref(probe.recipe))?,
-    )?;
+pub fn run_probe(shop: &Workshop<'_>, probe: SealedProbe<'_>) -> Result<Probed, BuildError> {
     let recipe = &shop.project.recipes[probe.recipe].recipe;
-    let lower = plan
-        .rootfs
-        .iter()
-        .find(|(node, _)| node.recipe == *probe.recipe)
-        .map(|(_, rootfs)| rootfs.lower(shop))
-        .transpose()?
-        .unwrap_or_default();
+    let lower = lower_of(shop, probe.recipe)?;
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
     create_folders(&build, "home")?;
+    if let Some((name, content)) = probe.given {
+        write_file(&build, name, content.as_bytes())?;
+    }
     let mut environment = fixed_environment(recipe.source_date, StepUser::Build.home());
     environment.insert("KILN_JOBS".to_owned(), shop.jobs.to_string());
     let root = || BUILD_ROOT.parse().expect("a constant path");
@@ -167,7 +176,7 @@ pub fn run_probe(shop: &Workshop<'_>, probe: SealedProbe<'_>) -> Result<String, 
         label: format!("{}: probe", probe.recipe),
         rootfs: lower,
         mounts: vec![Mount {
-            source: build,
+            source: build.clone(),
             target: root(),
             access: MountAccess::ReadWrite,
         }],
@@ -181,10 +190,56 @@ pub fn run_probe(shop: &Workshop<'_>, probe: SealedProbe<'_>) -> Result<String, 
     let outcome = shop.engine.run(&step, &mut said, shop.cancel)?;
     let said = String::from_utf8_lossy(&said).into_owned();
     match outcome.end {
-        StepEnd::Exited(_) => Ok(said),
+        StepEnd::Exited(_) => Ok(Probed {
+            said,
+            file: probe.wanted.and_then(|name| small_file(&build.join(name))),
+        }),
         StepEnd::Cancelled => Err(BuildError::Cancelled),
         end => Err(BuildError::Probe { end, said }),
     }
+}
+
+/// Reads what a step left, if it is a plain file of bearable size.
+fn small_file(path: &Path) -> Option<Vec<u8>> {
+    let found = path.symlink_metadata().ok()?;
+    let is_fit = found.is_file() && found.len() <= LARGEST_FILE;
+    is_fit.then(|| fs_err::read(path).ok()).flatten()
+}
+
+/// Returns the trees of a recipe's root file system, the base image's last.
+fn lower_of(shop: &Workshop<'_>, recipe: &RecipeName) -> Result<Vec<PathBuf>, BuildError> {
+    let plan = Plan::new(
+        shop,
+        Graph::new(shop.project, std::slice::from_ref(recipe))?,
+    )?;
+    let mut rootfs = plan.rootfs.iter();
+    let own = rootfs.find(|(node, _)| node.recipe == *recipe);
+    Ok(own
+        .map(|(_, rootfs)| rootfs.lower(shop))
+        .transpose()?
+        .unwrap_or_default())
+}
+
+/// Returns the trees of the base images of some recipes and of what they bundle, each with a recipe
+/// that is built on it.
+///
+/// # Errors
+/// As the root file systems can not be had.
+pub fn base_trees(
+    shop: &Workshop<'_>,
+    names: &[RecipeName],
+) -> Result<BTreeMap<PathBuf, RecipeName>, BuildError> {
+    let graph = Graph::new(shop.project, names)?;
+    let mut trees = BTreeMap::new();
+    let mut bases = BTreeSet::new();
+    for node in &graph.order {
+        if bases.insert(&shop.project.recipes[&node.recipe].recipe.base)
+            && let Some(tree) = lower_of(shop, &node.recipe)?.pop()
+        {
+            trees.insert(tree, node.recipe.clone());
+        }
+    }
+    Ok(trees)
 }
 
 /// Returns the programs of a recipe's root file system that nothing can be preloaded into.

@@ -9,6 +9,7 @@
 //! outside and from inside a sandbox, with what a build without any change sees.
 
 pub mod child;
+mod clock;
 mod environment;
 mod facts;
 mod observe;
@@ -132,6 +133,8 @@ pub struct Answer {
     pub facts: Facts,
     /// Seconds since 1970 that steps saw at the beginning and at the end.
     pub clock: (i64, i64),
+    /// Why the clock could not be varied.
+    pub no_clock: Option<String>,
     /// Programs of the root file system that the clock does not reach.
     pub not_covered: Vec<String>,
     /// What the variation set in the child's environment: other values may be secrets.

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use kiln_model::{Factor, Variation};
 use serde::{Deserialize, Serialize};
 
-pub use clock::{CLOCK_FOLDER, ClockFiles, clock_offset, static_programs};
+pub use clock::{CLOCK_SOURCE, ClockFiles, clock_offset, static_programs};
 pub use engine::{Disturbance, DisturbedEngine, View};
 pub use process::{ProcessFacts, process_facts, varied_init};
 pub use start::{VariedEnd, VariedError, run_varied};

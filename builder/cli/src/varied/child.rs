@@ -14,7 +14,9 @@ use kiln_sandbox::{
     process_facts,
 };
 
-use super::{ANSWER, Answer, ChildOrder, ORDER, RecipeFailure, facts, read_json, write_json};
+use super::{
+    ANSWER, Answer, ChildOrder, ORDER, RecipeFailure, clock, facts, read_json, write_json,
+};
 use crate::SANDBOX_INIT;
 use crate::arguments::Arguments;
 use crate::failure::{Failure, TROUBLE};
@@ -51,8 +53,19 @@ fn answer(exchange: &Path) -> Result<Answer, Failure> {
         arguments: vec![SANDBOX_INIT.to_owned()],
     };
     let is = |factor, level| order.variation.level(factor) == level;
+    let wanted = (
+        order.variation.level(Factor::Clock),
+        &*exchange.join("clock"),
+    );
+    let clocks = clock::make(&session.workshop(), &order.recipes, wanted)
+        .map_err(|error| Failure::build(&session.project, &error))?;
+    let (clocks, no_clock) = match clocks {
+        Ok(clocks) => (clocks, None),
+        Err(reason) => (BTreeMap::new(), Some(reason)),
+    };
+    let clock_offset = clocks.values().next().map_or(0, |clock| clock.offset);
     let disturbance = Disturbance {
-        clock: None,
+        clocks,
         view: applied.view.clone().map(|face| View {
             folder: applied.places.store.clone(),
             face,
@@ -60,7 +73,6 @@ fn answer(exchange: &Path) -> Result<Answer, Failure> {
         old_kernel: is(Factor::Kernel, Level::Other),
         fixed_addresses: is(Factor::Aslr, Level::Off),
     };
-    let clock_offset = disturbance.clock.as_ref().map_or(0, |clock| clock.offset);
     let engine = DisturbedEngine::new(EmbeddedEngine::new(init), disturbance);
     let shop = Workshop {
         engine: &engine,
@@ -70,7 +82,9 @@ fn answer(exchange: &Path) -> Result<Answer, Failure> {
         },
         ..session.workshop()
     };
-    rebuild(&shop, &order, &applied).map_err(|error| Failure::build(&session.project, &error))
+    let rebuilt = rebuild(&shop, &order, &applied);
+    let answer = rebuilt.map_err(|error| Failure::build(&session.project, &error))?;
+    Ok(Answer { no_clock, ..answer })
 }
 
 /// Opens the project and the store as the command line of a build would.
@@ -121,8 +135,8 @@ fn rebuild(
     let started: i64 = seen(&inside);
     let ended = crate::host::seconds() + shop.circumstances.clock_offset;
     outside.entry("load".to_owned()).or_default();
-    let not_covered = match order.variation.level(Factor::Clock) {
-        Level::AsHost => Vec::new(),
+    let not_covered = match shop.circumstances.clock_offset {
+        0 => Vec::new(),
         _ => not_covered(shop, &order.recipes)?,
     };
     let nodes = destdirs(shop, &order.recipes)?;
@@ -135,6 +149,7 @@ fn rebuild(
             .collect(),
         facts: facts::Facts { outside, inside },
         clock: (started, ended),
+        no_clock: None,
         not_covered,
         // The caller knows it.
         environment: BTreeMap::new(),

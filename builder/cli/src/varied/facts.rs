@@ -46,7 +46,7 @@ say directory-order-again "$(ls -U kiln-listing | tr '\n' ' ')"
 rm -rf kiln-listing kiln-probe
 stack() { sed -n 's/-.*\[stack\]$//p' /proc/self/maps; }
 if [ "$(stack)" = "$(stack)" ]; then say addresses fixed; else say addresses random; fi
-say environment "$(env | grep -v -e ^FAKETIME -e ^KILN_JOBS= | LC_ALL=C sort | cksum)"
+say environment "$(env | grep -v ^KILN_JOBS= | LC_ALL=C sort | cksum)"
 say file-system "$(stat -f -c %T /build)"
 say host-path "$(sed -n 's|^[0-9]* [0-9]* [0-9:]* \(.*\) /build .*|\1|p' /proc/self/mountinfo)"
 say load "$(cut -d ' ' -f 1 /proc/loadavg)"
@@ -61,9 +61,13 @@ pub fn inside(
     let Some(recipe) = any_recipe(shop, recipes) else {
         return Ok(BTreeMap::new());
     };
-    let script = SCRIPT;
-    let said = run_probe(shop, SealedProbe { recipe, script })?;
-    Ok(answers(&said))
+    let probe = SealedProbe {
+        recipe,
+        script: SCRIPT,
+        given: None,
+        wanted: None,
+    };
+    Ok(answers(&run_probe(shop, probe)?.said))
 }
 
 /// Reads `name=value` lines; others are what a program complained about.

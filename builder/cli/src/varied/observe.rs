@@ -95,11 +95,17 @@ impl Sight<'_> {
                     false => Effect::NotVaried,
                 }
             }
+            // Where directories are listed in another order, /build is on a file system of its own.
+            Factor::FileSystem if outside != usual.0 => Effect::Seen,
+            Factor::FileSystem => Effect::NotVaried,
             _ if !inside.is_empty() && !usual.1.is_empty() && inside != usual.1 => Effect::Seen,
             _ if outside != usual.0 => Effect::Neutralised,
             _ => Effect::NotVaried,
         };
-        let refused = self.applied.refused.get(&factor);
+        let refused = match factor {
+            Factor::Clock => self.answer.no_clock.as_ref(),
+            factor => self.applied.refused.get(&factor),
+        };
         let how = match (effect, refused) {
             (Effect::NotVaried, Some(reason)) => reason.clone(),
             (Effect::NotVaried, None) => format!("no difference was seen ({how})"),

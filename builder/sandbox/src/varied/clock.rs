@@ -1,15 +1,17 @@
-//! Another clock for steps: Debian's libfaketime, preloaded by a file and configured by a file.
+//! Another clock for steps: a small library over libc, preloaded by a file.
 //!
-//! Nothing but one variable shows in the environment: that the monotonic clock stays as it is can be
-//! said in no other way, and without it every timed wait on that clock lasts for years. The library
-//! shifts the times of files with the clock, both when they are set and when they are asked for.
+//! Its source is part of kiln, and it is compiled by the compiler of the root file system that it is
+//! used in, so nothing has to be fetched or pinned for it. Debian's libfaketime was tried first: it puts
+//! a random name into the environment of every process (`FAKETIME_SHARED`), which a recipe that records
+//! its environment would be accused of, and it shifts the monotonic clock unless the environment says
+//! otherwise, so that a timed wait lasts for years.
 
 use std::path::{Path, PathBuf};
 
 use kiln_model::Level;
 
-/// Where Debian's package puts the library, below `usr/lib/<triplet>`.
-pub const CLOCK_FOLDER: &str = "faketime/libfaketime.so.1";
+/// The library, in C; `OFFSET` is the seconds that clocks are ahead.
+pub const CLOCK_SOURCE: &str = include_str!("clock.c");
 
 /// Seconds of a year of 365.25 days.
 const YEAR: i64 = 31_557_600;
@@ -24,29 +26,27 @@ pub struct ClockFiles {
     pub library: PathBuf,
     /// Names the library: mounted as `/etc/ld.so.preload`.
     pub preload: PathBuf,
-    /// Holds the offset: mounted as `/etc/faketimerc`.
-    pub settings: PathBuf,
     /// Seconds between the host's clock and a step's.
     pub offset: i64,
 }
 
 impl ClockFiles {
-    /// Writes the two files that lead a step to `library` into a folder.
+    /// Writes a library, and the file that leads a step to it, into a folder.
     ///
     /// # Errors
     /// As the system refuses.
-    pub fn write(folder: &Path, library: &Path, offset: i64) -> std::io::Result<Self> {
+    pub fn write(folder: &Path, library: &[u8], offset: i64) -> std::io::Result<Self> {
+        fs_err::create_dir_all(folder)?;
         let files = Self {
-            library: library.to_owned(),
+            library: folder.join("clock.so"),
             preload: folder.join("ld.so.preload"),
-            settings: folder.join("faketimerc"),
             offset,
         };
+        fs_err::write(&files.library, library)?;
         fs_err::write(&files.preload, super::engine::preload_text())?;
-        fs_err::write(&files.settings, format!("{offset:+}\n"))?;
-        for file in [&files.preload, &files.settings] {
-            // Whatever the umask is: steps are other users.
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        // Whatever the umask is: a step is another user.
+        for (file, mode) in [(&files.library, 0o755), (&files.preload, 0o644)] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
             fs_err::set_permissions(file, mode)?;
         }
         Ok(files)

@@ -3,6 +3,7 @@
 //! It changes what a step is given and nothing else, so whatever is built with it is built as always:
 //! every sealed run goes through it, packaging included, and no build key knows of it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -16,11 +17,8 @@ use crate::engine::{EmbeddedEngine, Engine};
 use crate::error::SandboxError;
 
 /// Where a step finds the library that changes its clock.
-const LIBRARY: &str = "/usr/lib/faketime/libfaketime.so.1";
+const LIBRARY: &str = "/usr/lib/kiln-clock.so";
 const PRELOAD: &str = "/etc/ld.so.preload";
-const SETTINGS: &str = "/etc/faketimerc";
-/// Waits are measured by the monotonic clock; were it shifted too, they would last for years.
-const REAL_WAITS: &str = "FAKETIME_DONT_FAKE_MONOTONIC";
 
 /// A folder and another face of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +32,8 @@ pub struct View {
 /// What every step is given that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Disturbance {
-    /// Another clock.
-    pub clock: Option<ClockFiles>,
+    /// Another clock, by the lowest tree of the root file system that its library was made for.
+    pub clocks: BTreeMap<PathBuf, ClockFiles>,
     /// Another face of the folder that `/build` lies in.
     pub view: Option<View>,
     /// The kernel says that it is 2.6.
@@ -77,19 +75,14 @@ impl DisturbedEngine {
                 }
             }
         }
-        if let Some(clock) = &self.disturbance.clock {
-            let files = [
-                (&clock.library, LIBRARY),
-                (&clock.settings, SETTINGS),
-                (&clock.preload, PRELOAD),
-            ];
+        let base = step.rootfs.last();
+        if let Some(clock) = base.and_then(|base| self.disturbance.clocks.get(base)) {
+            let files = [(&clock.library, LIBRARY), (&clock.preload, PRELOAD)];
             step.mounts.extend(files.map(|(source, target)| Mount {
                 source: source.clone(),
                 target: place(target),
                 access: MountAccess::ReadOnly,
             }));
-            step.environment
-                .insert(REAL_WAITS.to_owned(), "1".to_owned());
         }
         step
     }
@@ -136,7 +129,6 @@ impl Engine for DisturbedEngine {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use kiln_model::{Limits, StepUser};
@@ -200,22 +192,25 @@ mod tests {
             ]
         );
         assert_eq!(view.rootfs, step().rootfs);
-        let clock = disturbed(Disturbance {
-            clock: Some(ClockFiles {
+        let clock = |base: &str| {
+            let files = ClockFiles {
                 library: "/l".into(),
                 preload: "/p".into(),
-                settings: "/s".into(),
                 offset: 5,
-            }),
-            ..Disturbance::default()
-        });
+            };
+            disturbed(Disturbance {
+                clocks: BTreeMap::from([(base.into(), files)]),
+                ..Disturbance::default()
+            })
+        };
+        assert_eq!(clock("/store/trees/other"), step());
+        let clock = clock("/store/trees/a");
         assert_eq!(clock.mounts[..2], step().mounts[..]);
         let targets: Vec<_> = clock.mounts[2..]
             .iter()
             .map(|m| m.target.as_str())
             .collect();
-        assert_eq!(targets, [LIBRARY, SETTINGS, PRELOAD]);
-        let names: Vec<_> = clock.environment.keys().map(String::as_str).collect();
-        assert_eq!(names, ["A", REAL_WAITS]);
+        assert_eq!(targets, [LIBRARY, PRELOAD]);
+        assert_eq!(clock.environment, step().environment);
     }
 }

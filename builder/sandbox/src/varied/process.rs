@@ -390,7 +390,7 @@ fn addresses(personality: &str) -> &'static str {
     }
 }
 
-/// Names the file system that a folder is on, by its magic number.
+/// Names the file system that a folder is on, by its magic number, and its device.
 fn file_system(folder: &Path) -> String {
     let Ok(found) = rustix::fs::statfs(folder) else {
         return "unknown".to_owned();
@@ -406,10 +406,13 @@ fn file_system(folder: &Path) -> String {
         0x6969 => "nfs",
         _ => "",
     };
-    match known {
+    let kind = match known {
         "" => format!("{:x}", found.f_type),
         known => known.to_owned(),
-    }
+    };
+    let device = rustix::fs::stat(folder).map_or(0, |found| found.st_dev);
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    format!("{kind} on {major}:{minor}")
 }
 
 #[cfg(test)]

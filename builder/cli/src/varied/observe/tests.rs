@@ -144,6 +144,7 @@ fn a_clock_counts_only_with_the_times_of_files() {
                 outside: map(&[("clock", "1700000000")]),
                 inside: map(&[("clock", seen), ("file-clock", file)]),
             },
+            no_clock: (expected == Effect::NotVaried).then(|| "no library".to_owned()),
             ..Answer::default()
         };
         let mut refusal = applied();
