@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::difference::{Change, Difference, Segment};
 use crate::effort::Effort;
-use crate::printable::{NAME_LENGTH, VALUE_LENGTH, clean, cut};
+use crate::printable::{NAME_LENGTH, VALUE_LENGTH, around, clean, cut};
 
 /// What a comparison found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ impl Finder {
         }
         self.found.differences.push(Difference {
             place: self.place.clone(),
-            change,
+            change: printable(change),
         });
         // One was asked for: whether there are more is not.
         if self.effort.differences == 1 {
@@ -127,8 +127,8 @@ impl Finder {
         if left != right {
             self.within(kind, name, |finder| {
                 finder.add(Change::Value {
-                    left: shown(left),
-                    right: shown(right),
+                    left: left.to_owned(),
+                    right: right.to_owned(),
                 });
             });
         }
@@ -138,8 +138,8 @@ impl Finder {
     pub(crate) fn only(&mut self, side: Side, kind: &str, name: &str, what: &str) {
         self.within(kind, name, |finder| {
             finder.add(match side {
-                Side::Left => Change::OnlyLeft(shown(what)),
-                Side::Right => Change::OnlyRight(shown(what)),
+                Side::Left => Change::OnlyLeft(what.to_owned()),
+                Side::Right => Change::OnlyRight(what.to_owned()),
             });
         });
     }
@@ -149,7 +149,7 @@ impl Finder {
         if self.found.notes.len() < MOST_NOTES && !self.found.is_cut {
             self.found.notes.push(Note {
                 place: self.place.clone(),
-                text: shown(&text),
+                text: shown(text),
             });
         }
     }
@@ -193,6 +193,19 @@ fn segment(kind: &str, name: &str) -> Segment {
     }
 }
 
-fn shown(text: &str) -> String {
-    cut(&clean(text), VALUE_LENGTH)
+/// Makes texts of a change fit for a report: where they would be cut before they differ, they are told
+/// around what differs.
+fn printable(change: Change) -> Change {
+    if let Change::Value { left, right } = &change
+        && left.len().max(right.len()) > VALUE_LENGTH
+    {
+        let (left, right) = around(left.as_bytes(), right.as_bytes());
+        return Change::Value { left, right }.map(shown);
+    }
+    change.map(shown)
+}
+
+/// The one way of a text into a report.
+fn shown(text: String) -> String {
+    cut(&clean(&text), VALUE_LENGTH)
 }

@@ -14,6 +14,7 @@ mod effort;
 mod finder;
 mod naming;
 mod package;
+mod plan;
 mod printable;
 mod sequence;
 mod tree;
@@ -27,6 +28,7 @@ pub use naming::{
     Candidate, Circumstances, Clock, Strength, all_candidates, candidates, decide, name_causes,
 };
 pub use package::{PackageError, agreement, compare_packages, is_package};
+pub use plan::VariationPlan;
 pub use tree::{
     LARGEST_FILE, Tree, TreeEntry, TreeError, TreeKind, compare_trees, first_difference,
 };

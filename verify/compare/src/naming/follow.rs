@@ -1,5 +1,5 @@
-//! Differences that another one brings with it: digests, sizes, build-ids. They are told, but they
-//! explain nothing and need no explanation.
+//! Differences that another one brings with it: digests, sizes, build-ids, what libmagic says of a file.
+//! They are told, but they explain nothing and need no explanation.
 
 use crate::difference::Difference;
 
@@ -38,7 +38,7 @@ impl Difference {
             let (kind, name) = (last.kind.as_str(), last.name.as_str());
             match kind {
                 "tag" | "signature tag" if TAGS.contains(&name) => return true,
-                "field" if matches!(name, "digest" | "size") => return true,
+                "field" if matches!(name, "class" | "digest" | "size") => return true,
                 "note" if name == "build-id" => return true,
                 "table" | "symbol table" => return true,
                 "file" if name.contains("/.build-id/") || name.contains("/.build-id") => {

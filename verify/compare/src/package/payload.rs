@@ -75,7 +75,7 @@ fn compare_pair(
 ) {
     let is_told = |field: &'static str| told.contains(&(path.to_owned(), field));
     let is_same_list = !told.iter().any(|(_, field)| field.is_empty());
-    finder.within("file", &path, |finder| {
+    finder.within("file", path, |finder| {
         for ((field, one), (_, two)) in left.fields.iter().zip(&right.fields) {
             let is_counted = COUNTED.contains(field) && !is_same_list;
             let is_repeated = REPEATED.contains(field) && is_told(field);
