@@ -48,6 +48,10 @@ pub(crate) struct Finder {
     /// Archives and streams that are open now.
     depth: usize,
     found: Comparison,
+    /// How many were told, those that only wait included.
+    told: usize,
+    /// Where one is enough: the first that follows from others, should no other be found.
+    waiting: Option<Difference>,
     /// Bytes that may still be unpacked.
     budget: u64,
 }
@@ -59,11 +63,16 @@ impl Finder {
             place: Vec::new(),
             depth: 0,
             found: Comparison::default(),
+            told: 0,
+            waiting: None,
             budget: effort.total_bytes,
         }
     }
 
-    pub(crate) fn finish(self) -> Comparison {
+    pub(crate) fn finish(mut self) -> Comparison {
+        if let (true, Some(waiting)) = (self.found.differences.is_empty(), self.waiting) {
+            self.found.differences.push(waiting);
+        }
         self.found
     }
 
@@ -77,8 +86,8 @@ impl Finder {
     }
 
     /// How many were found so far.
-    pub(crate) fn count(&self) -> usize {
-        self.found.differences.len()
+    pub(crate) const fn count(&self) -> usize {
+        self.told
     }
 
     /// Walks into something that has a name.
@@ -112,14 +121,19 @@ impl Finder {
             self.found.is_cut = true;
             return;
         }
-        self.found.differences.push(Difference {
+        self.told += 1;
+        let difference = Difference {
             place: self.place.clone(),
             change: printable(change),
-        });
-        // One was asked for: whether there are more is not.
-        if self.effort.differences == 1 {
-            self.found.is_cut = true;
+        };
+        let is_one_enough = self.effort.differences == 1;
+        if is_one_enough && difference.follows() {
+            self.waiting.get_or_insert(difference);
+            return;
         }
+        self.found.differences.push(difference);
+        // Whether there are more was not asked.
+        self.found.is_cut = is_one_enough;
     }
 
     /// Tells two values of something named within what the walk is in, if they differ.

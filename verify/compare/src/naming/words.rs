@@ -184,6 +184,7 @@ macro_rules! patterns {
 patterns! {
     CPU_FEATURE = r"\b(?:avx\d*\w*|sse[2-4]\w*|bmi[12]|amx_\w+|fma|neon|sve2?)\b";
     CPU_OPTION = r"^-m(?:arch|tune|cpu)";
+    CPU_OPTION_BEFORE = r"-m(?:arch|tune|cpu)=$";
     CPU_NAME = r"(?i)\b(?:intel\b|amd\b|xeon|epyc|ryzen|core i\d|znver\d|skylake|haswell|icelake\S*|sapphirerapids|x86-64-v\d|cortex|neoverse|native)";
     CPU_BEFORE = r"(?:\bcpus?\b|processor|model name|\bcores?\b|nproc|ncpu|threads|\bjobs?\b|march|makeflags|parallel|-j)\W*$|cpu";
     KERNEL = r"^\d+\.\d+(?:\.\d+)?(?:[-+.~_]\S*)?$";
@@ -196,7 +197,7 @@ patterns! {
     ZONE_BEFORE = r"(?:time ?-?_?zone|\btz)\W*$";
     RANDOM = r"random|\bseed|nonce|\bsalt|uuid|guid|\btoken|secret|private key|api_?key|\bkey\b|cookie_secret|build_?id\b";
     PROCESS_BEFORE = r"(?:\bpid|process(?: id)?)\W*$";
-    TEMPORARY = r"(?:/tmp/|tmp\.|/var/tmp/|^tmp|^cc)[A-Za-z0-9_./-]*$";
+    TEMPORARY = r"(?:/tmp/|/var/tmp/|/tmp\.|\.tmp)";
     VARIABLE = r"\b([a-z_][a-z0-9_]{1,40})=\W*$";
     DURATION_BEFORE = r"(?:took|elapsed|duration|seconds|real|user|sys|finished in|done in|built in|time)\W*$";
     DURATION_AFTER = r"^ ?(?:s|ms|us|ns|sec|secs|seconds|minutes|min)\b";
@@ -270,7 +271,8 @@ type Rule = (bool, Cause, &'static str);
 
 fn machine_rules(left: &str, right: &str, before: &str) -> [Rule; 5] {
     let are_numbers = are_numbers(left, right);
-    let name_processors = are(&CPU_NAME, left, right) && !are_numbers;
+    let name_processors =
+        (are(&CPU_NAME, left, right) || CPU_OPTION_BEFORE.is_match(before)) && !are_numbers;
     [
         (
             are(&CPU_OPTION, left, right) || name_processors,
@@ -414,6 +416,36 @@ pub(super) fn quotes(left: &str, right: &str) -> Option<Candidate> {
     })
 }
 
+/// Whether two paths differ in one part, whose letters look drawn by lot: `tmp.kQ3xY7aB1c`.
+fn are_random_names(left: &str, right: &str) -> bool {
+    const SHORTEST: usize = 5;
+    let parts = left.split('/').zip(right.split('/'));
+    let mut differing = parts.filter(|(left, right)| left != right);
+    let Some((left, right)) = differing.next() else {
+        return false;
+    };
+    let same = left
+        .bytes()
+        .zip(right.bytes())
+        .take_while(|(l, r)| l == r)
+        .count();
+    let is_random = |part: &str| {
+        let drawn = part.as_bytes().get(same..).unwrap_or_default();
+        let has = |kind: fn(&u8) -> bool| drawn.iter().any(kind);
+        drawn.len() >= SHORTEST
+            && (has(u8::is_ascii_digit) || has(u8::is_ascii_uppercase))
+            && has(u8::is_ascii_alphabetic)
+            && drawn
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    };
+    left.len() == right.len()
+        && left.matches('/').count() == right.matches('/').count()
+        && differing.next().is_none()
+        && is_random(left)
+        && is_random(right)
+}
+
 /// Two paths that end alike were built in two folders.
 fn paths(left: &str, right: &str) -> Vec<Candidate> {
     let path = |word: &'_ str| word.find('/').map(|at| word[at..].to_owned());
@@ -424,10 +456,7 @@ fn paths(left: &str, right: &str) -> Vec<Candidate> {
         return Vec::new();
     }
     let evidence = format!("`{}` and `{}` are paths", shown(&one), shown(&two));
-    if TEMPORARY.is_match(&one)
-        && TEMPORARY.is_match(&two)
-        && one.matches('/').count() == two.matches('/').count()
-    {
+    if TEMPORARY.is_match(&one) && TEMPORARY.is_match(&two) && are_random_names(&one, &two) {
         let evidence = format!("{evidence} of temporary files with random names");
         return vec![
             Candidate::new(Cause::Random, Strength::Likely, evidence.clone()),
