@@ -154,11 +154,15 @@ fn corpus_causes_are_named_and_the_clean_accused_of_nothing() {
         }
         guilty += 1;
         let is_right = verdict == "reproducible"
-            || named.first().is_some_and(|first| causes.iter().any(|cause| word(cause) == first));
+            || named
+                .first()
+                .is_some_and(|first| causes.iter().any(|cause| word(cause) == first));
         if is_right {
             right += 1;
         } else {
-            wrong.push(format!("{recipe}: expected {causes:?}, named {named:?}, {verdict}"));
+            wrong.push(format!(
+                "{recipe}: expected {causes:?}, named {named:?}, {verdict}"
+            ));
         }
     }
     eprintln!("{right} of {guilty} causes are right; wrong: {wrong:#?}");

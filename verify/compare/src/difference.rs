@@ -46,6 +46,24 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Changes its texts.
+    pub(crate) fn map(self, change: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::OnlyLeft(text) => Self::OnlyLeft(change(text)),
+            Self::OnlyRight(text) => Self::OnlyRight(change(text)),
+            Self::Value { left, right } => Self::Value {
+                left: change(left),
+                right: change(right),
+            },
+            Self::Order { left, right } => Self::Order {
+                left: change(left),
+                right: change(right),
+            },
+        }
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,7 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
     /// Differences that are told before the comparison stops; 1 answers only whether there is one, and
-    /// where.
+    /// where: that of a digest or a size only if there is no other.
     pub differences: usize,
     /// Places told within one leaf: one text, one section, one table.
     pub per_leaf: usize,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::difference::{Change, Difference, Segment};
 use crate::effort::Effort;
-use crate::printable::{NAME_LENGTH, VALUE_LENGTH, clean, cut};
+use crate::printable::{NAME_LENGTH, VALUE_LENGTH, around, clean, cut};
 
 /// What a comparison found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,6 +48,10 @@ pub(crate) struct Finder {
     /// Archives and streams that are open now.
     depth: usize,
     found: Comparison,
+    /// How many were told, those that only wait included.
+    told: usize,
+    /// Where one is enough: the first that follows from others, should no other be found.
+    waiting: Option<Difference>,
     /// Bytes that may still be unpacked.
     budget: u64,
 }
@@ -59,11 +63,16 @@ impl Finder {
             place: Vec::new(),
             depth: 0,
             found: Comparison::default(),
+            told: 0,
+            waiting: None,
             budget: effort.total_bytes,
         }
     }
 
-    pub(crate) fn finish(self) -> Comparison {
+    pub(crate) fn finish(mut self) -> Comparison {
+        if let (true, Some(waiting)) = (self.found.differences.is_empty(), self.waiting) {
+            self.found.differences.push(waiting);
+        }
         self.found
     }
 
@@ -77,8 +86,8 @@ impl Finder {
     }
 
     /// How many were found so far.
-    pub(crate) fn count(&self) -> usize {
-        self.found.differences.len()
+    pub(crate) const fn count(&self) -> usize {
+        self.told
     }
 
     /// Walks into something that has a name.
@@ -112,14 +121,19 @@ impl Finder {
             self.found.is_cut = true;
             return;
         }
-        self.found.differences.push(Difference {
+        self.told += 1;
+        let difference = Difference {
             place: self.place.clone(),
-            change,
-        });
-        // One was asked for: whether there are more is not.
-        if self.effort.differences == 1 {
-            self.found.is_cut = true;
+            change: printable(change),
+        };
+        let is_one_enough = self.effort.differences == 1;
+        if is_one_enough && difference.follows() {
+            self.waiting.get_or_insert(difference);
+            return;
         }
+        self.found.differences.push(difference);
+        // Whether there are more was not asked.
+        self.found.is_cut = is_one_enough;
     }
 
     /// Tells two values of something named within what the walk is in, if they differ.
@@ -127,8 +141,8 @@ impl Finder {
         if left != right {
             self.within(kind, name, |finder| {
                 finder.add(Change::Value {
-                    left: shown(left),
-                    right: shown(right),
+                    left: left.to_owned(),
+                    right: right.to_owned(),
                 });
             });
         }
@@ -138,8 +152,8 @@ impl Finder {
     pub(crate) fn only(&mut self, side: Side, kind: &str, name: &str, what: &str) {
         self.within(kind, name, |finder| {
             finder.add(match side {
-                Side::Left => Change::OnlyLeft(shown(what)),
-                Side::Right => Change::OnlyRight(shown(what)),
+                Side::Left => Change::OnlyLeft(what.to_owned()),
+                Side::Right => Change::OnlyRight(what.to_owned()),
             });
         });
     }
@@ -149,7 +163,7 @@ impl Finder {
         if self.found.notes.len() < MOST_NOTES && !self.found.is_cut {
             self.found.notes.push(Note {
                 place: self.place.clone(),
-                text: shown(&text),
+                text: shown(text),
             });
         }
     }
@@ -193,6 +207,19 @@ fn segment(kind: &str, name: &str) -> Segment {
     }
 }
 
-fn shown(text: &str) -> String {
-    cut(&clean(text), VALUE_LENGTH)
+/// Makes texts of a change fit for a report: where they would be cut before they differ, they are told
+/// around what differs.
+fn printable(change: Change) -> Change {
+    if let Change::Value { left, right } = &change
+        && left.len().max(right.len()) > VALUE_LENGTH
+    {
+        let (left, right) = around(left.as_bytes(), right.as_bytes());
+        return Change::Value { left, right }.map(shown);
+    }
+    change.map(shown)
+}
+
+/// The one way of a text into a report.
+fn shown(text: String) -> String {
+    cut(&clean(&text), VALUE_LENGTH)
 }

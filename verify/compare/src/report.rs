@@ -244,7 +244,7 @@ fn groups(verification: &Verification) -> Vec<Group> {
 
 fn entry(report: &SubjectReport) -> Entry {
     let comparison = &report.comparison;
-    let differences: Vec<Place> = telling(&comparison.differences).map(place).collect();
+    let differences: Vec<Place> = telling(comparison).map(place).collect();
     Entry {
         name: report.subject.name.clone(),
         kind: report.subject.kind.name(),
@@ -288,12 +288,12 @@ fn entry(report: &SubjectReport) -> Entry {
     }
 }
 
-/// Returns the differences that explain something, or all where none does.
-pub fn telling(differences: &[crate::Difference]) -> impl Iterator<Item = &crate::Difference> {
-    let is_told = differences.iter().any(|difference| !difference.follows());
-    differences
-        .iter()
-        .filter(move |difference| !is_told || !difference.follows())
+/// Returns the differences that stand for themselves: digests and sizes of what differs say nothing more.
+pub fn telling(comparison: &crate::Comparison) -> impl Iterator<Item = &crate::Difference> {
+    let explained = comparison.explained();
+    explained
+        .filter(|(_, is_explained)| !is_explained)
+        .map(|(difference, _)| difference)
 }
 
 fn place(difference: &crate::Difference) -> Place {

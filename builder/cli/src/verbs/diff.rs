@@ -133,7 +133,7 @@ fn segments(place: &[kiln_compare::Segment]) -> Vec<PlaceSegment> {
     place.iter().map(segment).collect()
 }
 
-fn event(difference: &Difference) -> EventLine {
+fn event((difference, follows): (&Difference, bool)) -> EventLine {
     let (change, left, right) = match &difference.change {
         Change::OnlyLeft(left) => ("only-left", Some(left), None),
         Change::OnlyRight(right) => ("only-right", None, Some(right)),
@@ -145,17 +145,13 @@ fn event(difference: &Difference) -> EventLine {
         change: change.to_owned(),
         left: left.cloned(),
         right: right.cloned(),
-        follows: difference.follows(),
+        follows,
     }
 }
 
 fn tell_programs(sides: &[PathBuf; 2], outcome: &Outcome) {
-    outcome
-        .found
-        .differences
-        .iter()
-        .map(event)
-        .for_each(|line| print_event(&line));
+    let lines = outcome.found.explained().map(event);
+    lines.for_each(|line| print_event(&line));
     let cause = |named: &NamedCause| CauseLine {
         cause: serde_json::to_value(named.cause)
             .ok()

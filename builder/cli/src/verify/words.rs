@@ -162,7 +162,7 @@ fn add_bad(lines: &mut Vec<Line>, report: &SubjectReport) {
                 .map(|line| Line::plain(&format!("    {line}"))),
         );
     }
-    let differences: Vec<&Difference> = telling(&report.comparison.differences).collect();
+    let differences: Vec<&Difference> = telling(&report.comparison).collect();
     for difference in differences.iter().take(MOST_SHOWN) {
         add_difference(lines, difference);
     }

@@ -187,18 +187,22 @@ fn hexadecimal(digits: &[u8]) -> Result<u32, CpioError> {
     number.ok_or(CpioError::Damaged("a number is not hexadecimal"))
 }
 
+/// What is called with two members of one name, or with one that has no other.
+pub(crate) type ComparePair<'a> =
+    dyn FnMut(&mut Finder, Option<CpioMember>, Option<CpioMember>) + 'a;
+
 /// Walks two archives in step and calls `compare` with every two members of one name; with one, where
 /// there is no other.
 pub(crate) fn walk(
     finder: &mut Finder,
     mut left: CpioReader<'_>,
     mut right: CpioReader<'_>,
-    compare: &mut dyn FnMut(&mut Finder, Option<CpioMember>, Option<CpioMember>),
+    compare: &mut ComparePair<'_>,
 ) {
     let limit = finder.allowance();
     let (mut left_waiting, mut right_waiting) = (Waiting::default(), Waiting::default());
     let (mut left_ended, mut right_ended) = (false, false);
-    while !(left_ended && right_ended) && !finder.is_done() {
+    while !(finder.is_done() || left_ended && right_ended) {
         let left = next(finder, "left", &mut left, &mut left_ended);
         let right = next(finder, "right", &mut right, &mut right_ended);
         if let (Some(left), Some(right)) = (&left, &right)

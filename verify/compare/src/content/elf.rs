@@ -4,13 +4,16 @@
 mod dynamic;
 mod symbol;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
 use object::read::elf::{ElfFile, ElfFile32, ElfFile64, FileHeader};
 use object::{Endianness, Object as _, ObjectSection as _, SectionFlags};
 
 use self::symbol::Symbols;
 use super::bytes::{Region, excerpts, regions};
+use super::compressed::unpacked;
 use super::tell_order;
 use super::text::compare_items;
 use crate::difference::Change;
@@ -48,6 +51,9 @@ const TABLES: [&str; 14] = [
     ".gnu.hash",
 ];
 
+/// A compressed section's flag (gABI `SHF_COMPRESSED`).
+const COMPRESSED: u64 = 0x800;
+
 /// Fewest characters of a text in a section of constants.
 const SHORTEST_TEXT: usize = 4;
 
@@ -59,7 +65,7 @@ pub(super) struct Section<'a> {
     align: u64,
     kind: u64,
     flags: u64,
-    data: &'a [u8],
+    data: Cow<'a, [u8]>,
 }
 
 /// What is compared of a file.
@@ -120,7 +126,7 @@ where
             kind,
             flags,
             // A section that lies outside of the file has nothing that could be compared.
-            data: section.data().unwrap_or_default(),
+            data: Cow::Borrowed(section.data().unwrap_or_default()),
         }
     });
     Parts {
@@ -220,9 +226,12 @@ fn compare_section(finder: &mut Finder, left: Within<'_>, right: Within<'_>) {
         return;
     }
     let before = finder.count();
+    if let (Some(left), Some(right)) = (expanded(finder, left), expanded(finder, right)) {
+        return compare_expanded(finder, (left_parts, &left), (right_parts, &right));
+    }
     match one.name.as_str() {
         ".note.gnu.build-id" => {
-            let (left, right) = (build_id(one.data), build_id(two.data));
+            let (left, right) = (build_id(&one.data), build_id(&two.data));
             finder.value("note", "build-id", &left, &right);
         }
         ".dynamic" => {
@@ -236,7 +245,7 @@ fn compare_section(finder: &mut Finder, left: Within<'_>, right: Within<'_>) {
                     .unwrap_or_default()
             };
             let entries = |parts: &Parts<'_>, section: &Section<'_>| {
-                dynamic::entries(section.data, parts.is_64, parts.is_little, &texts(parts))
+                dynamic::entries(&section.data, parts.is_64, parts.is_little, &texts(parts))
             };
             dynamic::compare(
                 finder,
@@ -247,13 +256,71 @@ fn compare_section(finder: &mut Finder, left: Within<'_>, right: Within<'_>) {
         // Symbols are told by their names, below.
         ".symtab" | ".dynsym" => return,
         // The names of symbols are told with them; what else is in the table is told as texts.
-        name if STRINGS.contains(&name) => compare_strings(finder, one.data, two.data),
-        name if TABLES.contains(&name) => tell_table(finder, one.data, two.data),
+        name if STRINGS.contains(&name) => compare_strings(finder, &one.data, &two.data),
+        name if TABLES.contains(&name) => tell_table(finder, &one.data, &two.data),
+        // The symbols of what was stripped, as another ELF file in xz.
+        ".gnu_debugdata" => super::compare(finder, &one.data, &two.data),
         _ => {}
     }
     if finder.count() == before && !finder.is_done() {
         compare_data(finder, left, right);
     }
+}
+
+/// Tells how sections differ that were compressed in the files.
+fn compare_expanded(finder: &mut Finder, left: Within<'_>, right: Within<'_>) {
+    if left.1.data == right.1.data {
+        finder.within("compression", "the compiler", |finder| {
+            let told =
+                |section: &Section<'_>| format!("{} bytes when unpacked", section.data.len());
+            finder.add(Change::Value {
+                left: format!("first, {}", told(left.1)),
+                right: format!("second, {}", told(right.1)),
+            });
+        });
+    } else {
+        compare_section(finder, left, right);
+    }
+}
+
+/// Returns a section as it is when it is unpacked; `None` for one that is not compressed.
+///
+/// ```text
+/// 64-bit  0 kind (4): 1 zlib, 2 zstd; 8 size (8), 16 alignment (8), 24 content
+/// 32-bit  0 kind (4), 4 size (4), 8 alignment (4), 12 content
+/// ```
+fn expanded<'a>(finder: &mut Finder, (parts, section): Within<'a>) -> Option<Section<'a>> {
+    if section.flags & COMPRESSED == 0 {
+        return None;
+    }
+    let header = if parts.is_64 { 24 } else { 12 };
+    let (kind, content) = (section.data.get(..4)?, section.data.get(header..)?);
+    let kind: [u8; 4] = kind.try_into().ok()?;
+    let kind = if parts.is_little {
+        u32::from_le_bytes(kind)
+    } else {
+        u32::from_be_bytes(kind)
+    };
+    let limit = finder.allowance();
+    let mut data = Vec::new();
+    let unpacked = match kind {
+        1 => flate2::read::ZlibDecoder::new(content)
+            .take(limit)
+            .read_to_end(&mut data),
+        2 => unpacked(content, limit).and_then(|mut stream| stream.read_to_end(&mut data)),
+        _ => return None,
+    };
+    finder.spend(data.len() as u64);
+    if unpacked.is_err() || data.len() as u64 >= limit {
+        finder.note("a compressed section can not be unpacked".to_owned());
+        return None;
+    }
+    Some(Section {
+        name: section.name.clone(),
+        flags: section.flags & !COMPRESSED,
+        data: Cow::Owned(data),
+        ..*section
+    })
 }
 
 fn build_id(data: &[u8]) -> String {
@@ -308,7 +375,7 @@ fn compare_data(
     (left_parts, one): Within<'_>,
     (right_parts, two): Within<'_>,
 ) {
-    let (left, right) = (one.data, two.data);
+    let (left, right) = (&*one.data, &*two.data);
     if left.len() == right.len() {
         let (found, more) = regions(left, right, finder.effort().per_leaf);
         for region in found {
@@ -370,7 +437,7 @@ fn tell_region(
     let symbol = parts
         .symbols
         .covering(one.address.wrapping_add(at.start as u64), &one.name);
-    let (left, right) = excerpts(one.data, two.data, at.start, at.end, at.end);
+    let (left, right) = excerpts(&one.data, &two.data, at.start, at.end, at.end);
     let change = Change::Value { left, right };
     let offset = format!("{:#x}", at.start);
     match symbol {

@@ -24,7 +24,7 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
     let odd = first.iter().filter(is_odd).count();
     // Latin-1 texts have bytes that are no UTF-8; data has many.
     let invalid: usize = first.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
-    odd * 50 <= first.len() && invalid * 10 <= first.len()
+    odd <= 1 + first.len() / 50 && invalid * 10 <= first.len()
 }
 
 /// Tells in which lines two texts differ.

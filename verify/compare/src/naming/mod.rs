@@ -220,11 +220,9 @@ fn explained<'a>(
     left: &Circumstances,
     right: &Circumstances,
 ) -> Vec<(&'a Difference, Vec<Candidate>)> {
-    let is_followed = differences.iter().any(|difference| !difference.follows());
-    let meant = differences
-        .iter()
-        .filter(|difference| !is_followed || !difference.follows());
-    let meant: Vec<&Difference> = meant.collect();
+    let known = differences.iter().zip(follow::explained(differences));
+    let meant = known.filter(|(_, is_explained)| !is_explained);
+    let meant: Vec<&Difference> = meant.map(|(difference, _)| difference).collect();
     let mut found = Vec::new();
     let mut taken = vec![false; meant.len()];
     for (at, difference) in meant.iter().enumerate() {

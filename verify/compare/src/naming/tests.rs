@@ -72,155 +72,155 @@ fn check_texts(rows: &[(&str, &str, Cause)], both: Both<'_>) {
     }
 }
 
+/// What content shows by itself.
+const ALONE: &[(&str, &str, Cause)] = &[
+    (
+        "built Nov 27 2026 10:00:00\n",
+        "built Nov 28 2026 11:30:01\n",
+        Cause::Timestamp,
+    ),
+    (
+        "# Generated on Fri Nov 27 10:00:00 UTC 2026",
+        "# Generated on Sat Jan  1 00:00:03 UTC 2028",
+        Cause::Timestamp,
+    ),
+    (
+        "date: 2026-11-27T10:00:00Z",
+        "date: 2027-12-30T10:00:00Z",
+        Cause::Timestamp,
+    ),
+    (
+        "Last-Modified: Fri, 27 Nov 2026 10:00:00 GMT",
+        "Last-Modified: Sat, 28 Nov 2026 10:00:07 GMT",
+        Cause::Timestamp,
+    ),
+    (
+        "BUILD_EPOCH=1795737600",
+        "BUILD_EPOCH=1830124800",
+        Cause::Timestamp,
+    ),
+    (
+        "\"POT-Creation-Date: 2026-11-27 10:00+0000\\n\"",
+        "\"POT-Creation-Date: 2027-12-30 10:01+0000\\n\"",
+        Cause::Timestamp,
+    ),
+    (
+        ".TH CURL 1 \"27 November 2026\" \"curl\"",
+        ".TH CURL 1 \"30 December 2027\" \"curl\"",
+        Cause::Timestamp,
+    ),
+    (
+        "Copyright 1999-2026 The people",
+        "Copyright 1999-2027 The people",
+        Cause::Timestamp,
+    ),
+    (
+        "configured in 1.31 s",
+        "configured in 2.07 s",
+        Cause::Timestamp,
+    ),
+    (
+        "src = /tmp/a/curl-7.88.1/lib/url.c",
+        "src = /home/ci/b/curl-7.88.1/lib/url.c",
+        Cause::BuildPath,
+    ),
+    (
+        "prefix-map=/build/one/src",
+        "prefix-map=/build/two/src",
+        Cause::BuildPath,
+    ),
+    (
+        "Build host: builder-17.example.org",
+        "Build host: laptop",
+        Cause::HostName,
+    ),
+    ("HOSTNAME=alpha", "HOSTNAME=omega", Cause::HostName),
+    ("built by: anna", "built by: otto", Cause::User),
+    ("USER=anna", "USER=otto", Cause::User),
+    ("LANG=C.UTF-8", "LANG=de_DE.UTF-8", Cause::Locale),
+    ("locale: en_US.UTF-8", "locale: et_EE.UTF-8", Cause::Locale),
+    ("ratio 0,75", "ratio 0.75", Cause::Locale),
+    (
+        "time 2026-11-27 10:00:00 UTC",
+        "time 2026-11-27 22:00:00 NZDT",
+        Cause::Locale,
+    ),
+    (
+        "undefined variable 'x'",
+        "undefined variable \u{2018}x\u{2019}",
+        Cause::Locale,
+    ),
+    (
+        "apple\nBanana\ncherry\n",
+        "Banana\napple\ncherry\n",
+        Cause::Locale,
+    ),
+    (
+        "id: 123e4567-e89b-42d3-a456-426614174000",
+        "id: 9f8b7c6d-1a2b-4c3d-8e4f-5a6b7c8d9e0f",
+        Cause::Random,
+    ),
+    ("seed = 8842071", "seed = 120034", Cause::Random),
+    (
+        "key: 9f86d081884c7d659a2feaa0",
+        "key: 60303ae22b998861bce3b28f",
+        Cause::Random,
+    ),
+    (
+        "cookie qL8zXw1ReBv0TgYhNmKo2A==",
+        "cookie 7Fp3sD6uJcHa9ZxQvWiEyg==",
+        Cause::Random,
+    ),
+    ("pid 4711 wrote this", "pid 815 wrote this", Cause::Random),
+    (
+        "using /tmp/tmp.kQ3xY7aB1c",
+        "using /tmp/tmp.Zz81bPq0Lm",
+        Cause::Random,
+    ),
+    (
+        "CFLAGS=-O2 -march=haswell",
+        "CFLAGS=-O2 -march=znver3",
+        Cause::Cpu,
+    ),
+    (
+        "model name: Intel Xeon Gold",
+        "model name: AMD EPYC 7763",
+        Cause::Cpu,
+    ),
+    ("number of cpus: 2", "number of cpus: 16", Cause::Cpu),
+    ("MAKEFLAGS=-j2", "MAKEFLAGS=-j16", Cause::Cpu),
+    (
+        "object at 0x7f3c5a2b1010",
+        "object at 0x7fd1e0c42010",
+        Cause::Memory,
+    ),
+    (
+        "<main.Foo object at 0x55d0c8a4f2a0>",
+        "<main.Foo object at 0x5581b32e12a0>",
+        Cause::Memory,
+    ),
+    (
+        "built on Linux 6.1.0-18-amd64",
+        "built on Linux 5.10.0-28-amd64",
+        Cause::KernelVersion,
+    ),
+    ("HOME=/root", "HOME=/home/otto", Cause::Environment),
+    (
+        "PATH=/usr/bin:/bin",
+        "PATH=/opt/x/bin:/usr/bin:/bin",
+        Cause::Environment,
+    ),
+    (
+        "frobnication level: low",
+        "frobnication level: high",
+        Cause::Unknown,
+    ),
+];
+
 #[test]
 fn causes_are_named_from_content_alone() {
     let nothing = Circumstances::default();
-    check_texts(
-        &[
-            (
-                "built Nov 27 2026 10:00:00\n",
-                "built Nov 28 2026 11:30:01\n",
-                Cause::Timestamp,
-            ),
-            (
-                "# Generated on Fri Nov 27 10:00:00 UTC 2026",
-                "# Generated on Sat Jan  1 00:00:03 UTC 2028",
-                Cause::Timestamp,
-            ),
-            (
-                "date: 2026-11-27T10:00:00Z",
-                "date: 2027-12-30T10:00:00Z",
-                Cause::Timestamp,
-            ),
-            (
-                "Last-Modified: Fri, 27 Nov 2026 10:00:00 GMT",
-                "Last-Modified: Sat, 28 Nov 2026 10:00:07 GMT",
-                Cause::Timestamp,
-            ),
-            (
-                "BUILD_EPOCH=1795737600",
-                "BUILD_EPOCH=1830124800",
-                Cause::Timestamp,
-            ),
-            (
-                "\"POT-Creation-Date: 2026-11-27 10:00+0000\\n\"",
-                "\"POT-Creation-Date: 2027-12-30 10:01+0000\\n\"",
-                Cause::Timestamp,
-            ),
-            (
-                ".TH CURL 1 \"27 November 2026\" \"curl\"",
-                ".TH CURL 1 \"30 December 2027\" \"curl\"",
-                Cause::Timestamp,
-            ),
-            (
-                "Copyright 1999-2026 The people",
-                "Copyright 1999-2027 The people",
-                Cause::Timestamp,
-            ),
-            (
-                "configured in 1.31 s",
-                "configured in 2.07 s",
-                Cause::Timestamp,
-            ),
-            (
-                "src = /tmp/a/curl-7.88.1/lib/url.c",
-                "src = /home/ci/b/curl-7.88.1/lib/url.c",
-                Cause::BuildPath,
-            ),
-            (
-                "prefix-map=/build/one/src",
-                "prefix-map=/build/two/src",
-                Cause::BuildPath,
-            ),
-            (
-                "Build host: builder-17.example.org",
-                "Build host: laptop",
-                Cause::HostName,
-            ),
-            ("HOSTNAME=alpha", "HOSTNAME=omega", Cause::HostName),
-            ("built by: anna", "built by: otto", Cause::User),
-            ("USER=anna", "USER=otto", Cause::User),
-            ("LANG=C.UTF-8", "LANG=de_DE.UTF-8", Cause::Locale),
-            ("locale: en_US.UTF-8", "locale: et_EE.UTF-8", Cause::Locale),
-            ("ratio 0,75", "ratio 0.75", Cause::Locale),
-            (
-                "time 2026-11-27 10:00:00 UTC",
-                "time 2026-11-27 22:00:00 NZDT",
-                Cause::Locale,
-            ),
-            (
-                "undefined variable 'x'",
-                "undefined variable \u{2018}x\u{2019}",
-                Cause::Locale,
-            ),
-            (
-                "apple\nBanana\ncherry\n",
-                "Banana\napple\ncherry\n",
-                Cause::Locale,
-            ),
-            (
-                "id: 123e4567-e89b-42d3-a456-426614174000",
-                "id: 9f8b7c6d-1a2b-4c3d-8e4f-5a6b7c8d9e0f",
-                Cause::Random,
-            ),
-            ("seed = 8842071", "seed = 120034", Cause::Random),
-            (
-                "key: 9f86d081884c7d659a2feaa0",
-                "key: 60303ae22b998861bce3b28f",
-                Cause::Random,
-            ),
-            (
-                "cookie qL8zXw1ReBv0TgYhNmKo2A==",
-                "cookie 7Fp3sD6uJcHa9ZxQvWiEyg==",
-                Cause::Random,
-            ),
-            ("pid 4711 wrote this", "pid 815 wrote this", Cause::Random),
-            (
-                "using /tmp/tmp.kQ3xY7aB1c",
-                "using /tmp/tmp.Zz81bPq0Lm",
-                Cause::Random,
-            ),
-            (
-                "CFLAGS=-O2 -march=haswell",
-                "CFLAGS=-O2 -march=znver3",
-                Cause::Cpu,
-            ),
-            (
-                "model name: Intel Xeon Gold",
-                "model name: AMD EPYC 7763",
-                Cause::Cpu,
-            ),
-            ("number of cpus: 2", "number of cpus: 16", Cause::Cpu),
-            ("MAKEFLAGS=-j2", "MAKEFLAGS=-j16", Cause::Cpu),
-            (
-                "object at 0x7f3c5a2b1010",
-                "object at 0x7fd1e0c42010",
-                Cause::Memory,
-            ),
-            (
-                "<main.Foo object at 0x55d0c8a4f2a0>",
-                "<main.Foo object at 0x5581b32e12a0>",
-                Cause::Memory,
-            ),
-            (
-                "built on Linux 6.1.0-18-amd64",
-                "built on Linux 5.10.0-28-amd64",
-                Cause::KernelVersion,
-            ),
-            ("HOME=/root", "HOME=/home/otto", Cause::Environment),
-            (
-                "PATH=/usr/bin:/bin",
-                "PATH=/opt/x/bin:/usr/bin:/bin",
-                Cause::Environment,
-            ),
-            (
-                "frobnication level: low",
-                "frobnication level: high",
-                Cause::Unknown,
-            ),
-        ],
-        (&nothing, &nothing),
-    );
+    check_texts(ALONE, (&nothing, &nothing));
 }
 
 #[test]
@@ -482,122 +482,137 @@ fn variation(factors: &[(Factor, Level)]) -> Variation {
     variation
 }
 
+/// What the content of a difference says.
+#[derive(Debug, Clone, Copy)]
+enum Content {
+    Order,
+    Dates,
+    Archive,
+    Random,
+    Nothing,
+}
+
+impl Content {
+    fn candidates(self) -> Vec<Candidate> {
+        let candidate = |cause, strength| Candidate::new(cause, strength, "it looks like that");
+        match self {
+            Self::Order => order::candidates(
+                &place(&[("order", "lines from 1")], value("", "")),
+                "b | a | c",
+                "c | b | a",
+            ),
+            Self::Dates => vec![candidate(Cause::Timestamp, Strength::Likely)],
+            Self::Archive => vec![
+                candidate(Cause::ArchiveMetadata, Strength::Certain),
+                candidate(Cause::Timestamp, Strength::Possible),
+            ],
+            Self::Random => vec![candidate(Cause::Random, Strength::Likely)],
+            Self::Nothing => Vec::new(),
+        }
+    }
+}
+
+use Factor::{
+    Aslr, Clock as Time, DirectoryOrder, HostPath, Jobs, Locale, Processors, TimeZone, User,
+};
+
+/// What the content says, what rebuilds varied and whether they differed, and what follows.
+type Row = (
+    Content,
+    &'static [(&'static [(Factor, Level)], bool)],
+    Cause,
+);
+
+const DECIDED: [Row; 17] = [
+    (
+        Content::Order,
+        &[(&[], false), (&[(DirectoryOrder, Level::Reversed)], true)],
+        Cause::DirectoryOrder,
+    ),
+    (
+        Content::Order,
+        &[(&[], true), (&[(Jobs, Level::One)], false)],
+        Cause::ParallelRace,
+    ),
+    (
+        Content::Order,
+        &[(&[], true), (&[(Aslr, Level::Off)], false)],
+        Cause::Memory,
+    ),
+    (
+        Content::Order,
+        &[(&[], false), (&[(Locale, Level::Other)], true)],
+        Cause::Locale,
+    ),
+    (
+        Content::Order,
+        &[
+            (&[], true),
+            (&[(Aslr, Level::Off)], true),
+            (&[(Jobs, Level::One)], true),
+        ],
+        Cause::Random,
+    ),
+    (Content::Order, &[], Cause::DirectoryOrder),
+    (
+        Content::Dates,
+        &[(&[], false), (&[(Time, Level::Past)], true)],
+        Cause::Timestamp,
+    ),
+    (Content::Dates, &[(&[], true)], Cause::Timestamp),
+    (
+        Content::Dates,
+        &[(&[], false), (&[(TimeZone, Level::Other)], true)],
+        Cause::Timestamp,
+    ),
+    (
+        Content::Archive,
+        &[(&[], false), (&[(Time, Level::Past)], true)],
+        Cause::ArchiveMetadata,
+    ),
+    (
+        Content::Archive,
+        &[(&[], false), (&[(User, Level::Other)], true)],
+        Cause::ArchiveMetadata,
+    ),
+    (
+        Content::Random,
+        &[(&[], true), (&[(Aslr, Level::Off)], true)],
+        Cause::Random,
+    ),
+    (
+        Content::Nothing,
+        &[(&[], false), (&[(HostPath, Level::Other)], true)],
+        Cause::BuildPath,
+    ),
+    (
+        Content::Nothing,
+        &[(&[], false), (&[(Processors, Level::One)], true)],
+        Cause::Cpu,
+    ),
+    (
+        Content::Nothing,
+        &[(&[], true), (&[(Processors, Level::One)], false)],
+        Cause::ParallelRace,
+    ),
+    (
+        Content::Nothing,
+        &[(&[], false), (&[(Time, Level::Past)], false)],
+        Cause::Unknown,
+    ),
+    (Content::Nothing, &[(&[], true)], Cause::Unknown),
+];
+
 #[test]
 fn isolating_rebuilds_decide() {
-    use Factor::{Aslr, Clock, DirectoryOrder, HostPath, Jobs, Locale, Processors, TimeZone, User};
-    let order: Vec<Candidate> = order::candidates(
-        &place(&[("order", "lines from 1")], value("", "")),
-        "b | a | c",
-        "c | b | a",
-    );
-    let dates = [Candidate::new(
-        Cause::Timestamp,
-        Strength::Likely,
-        "two dates",
-    )];
-    let archive = [
-        Candidate::new(
-            Cause::ArchiveMetadata,
-            Strength::Certain,
-            "times of members",
-        ),
-        Candidate::new(Cause::Timestamp, Strength::Possible, "times of members"),
-    ];
-    let random = [Candidate::new(
-        Cause::Random,
-        Strength::Likely,
-        "nothing in common",
-    )];
-    let none: [Candidate; 0] = [];
-    type Row<'a> = (&'a [Candidate], &'a [(&'a [(Factor, Level)], bool)], Cause);
-    let rows: [Row<'_>; 17] = [
-        (
-            &order,
-            &[(&[], false), (&[(DirectoryOrder, Level::Reversed)], true)],
-            Cause::DirectoryOrder,
-        ),
-        (
-            &order,
-            &[(&[], true), (&[(Jobs, Level::One)], false)],
-            Cause::ParallelRace,
-        ),
-        (
-            &order,
-            &[(&[], true), (&[(Aslr, Level::Off)], false)],
-            Cause::Memory,
-        ),
-        (
-            &order,
-            &[(&[], false), (&[(Locale, Level::Other)], true)],
-            Cause::Locale,
-        ),
-        (
-            &order,
-            &[
-                (&[], true),
-                (&[(Aslr, Level::Off)], true),
-                (&[(Jobs, Level::One)], true),
-            ],
-            Cause::Random,
-        ),
-        (&order, &[], Cause::DirectoryOrder),
-        (
-            &dates,
-            &[(&[], false), (&[(Clock, Level::Past)], true)],
-            Cause::Timestamp,
-        ),
-        (&dates, &[(&[], true)], Cause::Timestamp),
-        (
-            &dates,
-            &[(&[], false), (&[(TimeZone, Level::Other)], true)],
-            Cause::Timestamp,
-        ),
-        (
-            &archive,
-            &[(&[], false), (&[(Clock, Level::Past)], true)],
-            Cause::ArchiveMetadata,
-        ),
-        (
-            &archive,
-            &[(&[], false), (&[(User, Level::Other)], true)],
-            Cause::ArchiveMetadata,
-        ),
-        (
-            &random,
-            &[(&[], true), (&[(Aslr, Level::Off)], true)],
-            Cause::Random,
-        ),
-        (
-            &none,
-            &[(&[], false), (&[(HostPath, Level::Other)], true)],
-            Cause::BuildPath,
-        ),
-        (
-            &none,
-            &[(&[], false), (&[(Processors, Level::One)], true)],
-            Cause::Cpu,
-        ),
-        (
-            &none,
-            &[(&[], true), (&[(Processors, Level::One)], false)],
-            Cause::ParallelRace,
-        ),
-        (
-            &none,
-            &[(&[], false), (&[(Clock, Level::Past)], false)],
-            Cause::Unknown,
-        ),
-        (&none, &[(&[], true)], Cause::Unknown),
-    ];
-    for (candidates, rebuilds, expected) in rows {
-        let isolating: Vec<(Variation, bool)> = rebuilds
-            .iter()
-            .map(|(factors, differs)| (variation(factors), *differs))
-            .collect();
-        let named = decide(candidates, &isolating);
+    for (content, rebuilds, expected) in DECIDED {
+        let rebuild =
+            |(factors, differs): &(&[(Factor, Level)], bool)| (variation(factors), *differs);
+        let isolating: Vec<(Variation, bool)> = rebuilds.iter().map(rebuild).collect();
+        let named = decide(&content.candidates(), &isolating);
         assert_eq!(
             named.cause, expected,
-            "{candidates:?} {isolating:?}: {named:?}"
+            "{content:?} {isolating:?}: {named:?}"
         );
     }
 }

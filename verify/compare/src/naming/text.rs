@@ -356,14 +356,16 @@ fn pairs(left: &str, right: &str) -> Vec<(String, String, String, String)> {
         .zip(right_rest.iter().rev())
         .take_while(|(l, r)| left[(*l).clone()] == right[(*r).clone()])
         .count();
-    let whole = |rest: &[Range<usize>]| {
-        let rest = &rest[..rest.len() - same_end];
-        match (rest.first(), rest.last()) {
+    // What only one side has stands between two words of the other.
+    let whole = |text: &str, rest: &[Range<usize>]| {
+        let differing = &rest[..rest.len() - same_end];
+        let place = rest.first().map_or(text.len(), |word| word.start);
+        match (differing.first(), differing.last()) {
             (Some(first), Some(last)) => first.start..last.end,
-            _ => 0..0,
+            _ => place..place,
         }
     };
-    let (l, r) = (whole(left_rest), whole(right_rest));
+    let (l, r) = (whole(left, left_rest), whole(right, right_rest));
     let (before, after) = around(&l);
     vec![(left[l].to_owned(), right[r].to_owned(), before, after)]
 }

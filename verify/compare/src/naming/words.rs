@@ -20,88 +20,58 @@ struct Fact {
 
 /// Returns the facts in which two builds differ, longest first: a host's name may be part of a path.
 fn facts((left, right): Both<'_>) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    let mut add = |cause, what, left: Option<String>, right: Option<String>| {
-        if let (Some(left), Some(right)) = (left, right)
-            && left != right
-            && !left.is_empty()
-            && !right.is_empty()
-        {
-            facts.push(Fact {
-                cause,
-                what,
-                left,
-                right,
-            });
-        }
+    let uid = |build: &Circumstances| build.uid.map(|uid| uid.to_string());
+    let processors = |build: &Circumstances| build.processors.map(|number| number.to_string());
+    let jobs = |build: &Circumstances| build.jobs.map(|number| number.to_string());
+    type Of<'a> = &'a dyn Fn(&Circumstances) -> Option<String>;
+    let kinds: [(Cause, &'static str, Of<'_>); 8] = [
+        (Cause::HostName, "names of the two hosts", &|build| {
+            build.host_name.clone()
+        }),
+        (
+            Cause::KernelVersion,
+            "releases of the two kernels",
+            &|build| build.kernel.clone(),
+        ),
+        (Cause::User, "names of the two users", &|build| {
+            build.user_name.clone()
+        }),
+        (Cause::User, "numbers of the two users", &uid),
+        (Cause::Locale, "time zones of the two builds", &|build| {
+            build.time_zone.clone()
+        }),
+        (Cause::Locale, "locales of the two builds", &|build| {
+            build.locale.clone()
+        }),
+        (
+            Cause::Cpu,
+            "numbers of processors of the two builds",
+            &processors,
+        ),
+        (Cause::Cpu, "numbers of jobs of the two builds", &jobs),
+    ];
+    let fact = |cause, what, left: &str, right: &str| Fact {
+        cause,
+        what,
+        left: left.to_owned(),
+        right: right.to_owned(),
     };
-    for (left, right) in left.paths.iter().zip(&right.paths) {
-        add(
-            Cause::BuildPath,
-            "paths of the two builds",
-            Some(left.clone()),
-            Some(right.clone()),
-        );
+    let paths = left.paths.iter().zip(&right.paths);
+    let mut facts: Vec<Fact> = paths
+        .map(|(left, right)| fact(Cause::BuildPath, "paths of the two builds", left, right))
+        .collect();
+    for (cause, what, of) in kinds {
+        if let (Some(left), Some(right)) = (of(left), of(right)) {
+            facts.push(fact(cause, what, &left, &right));
+        }
     }
-    add(
-        Cause::HostName,
-        "names of the two hosts",
-        left.host_name.clone(),
-        right.host_name.clone(),
-    );
-    add(
-        Cause::KernelVersion,
-        "releases of the two kernels",
-        left.kernel.clone(),
-        right.kernel.clone(),
-    );
-    add(
-        Cause::User,
-        "names of the two users",
-        left.user_name.clone(),
-        right.user_name.clone(),
-    );
-    let text = |number: Option<u32>| number.map(|number| number.to_string());
-    add(
-        Cause::User,
-        "numbers of the two users",
-        text(left.uid),
-        text(right.uid),
-    );
-    add(
-        Cause::Locale,
-        "time zones of the two builds",
-        left.time_zone.clone(),
-        right.time_zone.clone(),
-    );
-    add(
-        Cause::Locale,
-        "locales of the two builds",
-        left.locale.clone(),
-        right.locale.clone(),
-    );
-    let text = |number: Option<usize>| number.map(|number| number.to_string());
-    add(
-        Cause::Cpu,
-        "numbers of processors of the two builds",
-        text(left.processors),
-        text(right.processors),
-    );
-    add(
-        Cause::Cpu,
-        "numbers of jobs of the two builds",
-        text(left.jobs),
-        text(right.jobs),
-    );
     for (name, value) in &left.environment {
-        let other = right.environment.get(name).cloned();
-        add(
-            Cause::Environment,
-            "values of a variable of the two builds",
-            Some(value.clone()),
-            other,
-        );
+        if let Some(other) = right.environment.get(name) {
+            let what = "values of a variable of the two builds";
+            facts.push(fact(Cause::Environment, what, value, other));
+        }
     }
+    facts.retain(|fact| fact.left != fact.right && !fact.left.is_empty() && !fact.right.is_empty());
     facts.sort_by_key(|fact| std::cmp::Reverse(fact.left.len().max(fact.right.len())));
     facts
 }
@@ -214,6 +184,7 @@ macro_rules! patterns {
 patterns! {
     CPU_FEATURE = r"\b(?:avx\d*\w*|sse[2-4]\w*|bmi[12]|amx_\w+|fma|neon|sve2?)\b";
     CPU_OPTION = r"^-m(?:arch|tune|cpu)";
+    CPU_OPTION_BEFORE = r"-m(?:arch|tune|cpu)=$";
     CPU_NAME = r"(?i)\b(?:intel\b|amd\b|xeon|epyc|ryzen|core i\d|znver\d|skylake|haswell|icelake\S*|sapphirerapids|x86-64-v\d|cortex|neoverse|native)";
     CPU_BEFORE = r"(?:\bcpus?\b|processor|model name|\bcores?\b|nproc|ncpu|threads|\bjobs?\b|march|makeflags|parallel|-j)\W*$|cpu";
     KERNEL = r"^\d+\.\d+(?:\.\d+)?(?:[-+.~_]\S*)?$";
@@ -226,7 +197,7 @@ patterns! {
     ZONE_BEFORE = r"(?:time ?-?_?zone|\btz)\W*$";
     RANDOM = r"random|\bseed|nonce|\bsalt|uuid|guid|\btoken|secret|private key|api_?key|\bkey\b|cookie_secret|build_?id\b";
     PROCESS_BEFORE = r"(?:\bpid|process(?: id)?)\W*$";
-    TEMPORARY = r"(?:/tmp/|tmp\.|/var/tmp/|^tmp|^cc)[A-Za-z0-9_./-]*$";
+    TEMPORARY = r"(?:/tmp/|/var/tmp/|/tmp\.|\.tmp)";
     VARIABLE = r"\b([a-z_][a-z0-9_]{1,40})=\W*$";
     DURATION_BEFORE = r"(?:took|elapsed|duration|seconds|real|user|sys|finished in|done in|built in|time)\W*$";
     DURATION_AFTER = r"^ ?(?:s|ms|us|ns|sec|secs|seconds|minutes|min)\b";
@@ -242,106 +213,26 @@ pub(super) fn speaks_of_random(text: &str) -> bool {
 
 /// What two words speak for; `before` and `after` are in lower case.
 pub(super) fn pair(left: &str, right: &str, before: &str, after: &str) -> Vec<Candidate> {
-    let likely = |cause, evidence: &str| {
-        let evidence = format!("`{}` and `{}` {evidence}", shown(left), shown(right));
-        Some(Candidate::new(cause, Strength::Likely, evidence))
-    };
-    let are = |pattern: &Regex| pattern.is_match(left) && pattern.is_match(right);
-    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-    let are_numbers = is_number(left) && is_number(right);
-    let mut found: Vec<Candidate> = Vec::new();
-    if let (Some((left_user, left_host)), Some((right_user, right_host))) =
-        (left.split_once('@'), right.split_once('@'))
-    {
-        let user = (left_user != right_user).then(|| likely(Cause::User, "name users"));
-        let host = (left_host != right_host).then(|| likely(Cause::HostName, "name hosts"));
-        found.extend(user.into_iter().chain(host).flatten());
-        return found;
+    if let (Some(left), Some(right)) = (left.split_once('@'), right.split_once('@')) {
+        return addresses(left, right);
     }
-    found
-        .extend(variable(before).and_then(|(cause, name)| {
-            likely(cause, &format!("are values of the variable {name}"))
-        }));
-    let rules: [(bool, Cause, &str); 14] = [
-        (
-            are(&CPU_OPTION) || (are(&CPU_NAME) && !are_numbers),
-            Cause::Cpu,
-            "name processors",
-        ),
-        (
-            CPU_BEFORE.is_match(before) && (are_numbers || are(&CPU_NAME)),
-            Cause::Cpu,
-            "are said of processors or jobs",
-        ),
-        (
-            CPU_BEFORE.is_match(before) && left.split('-').eq(["", "j"]),
-            Cause::Cpu,
-            "are numbers of jobs",
-        ),
-        (
-            is_jobs(left) && is_jobs(right),
-            Cause::Cpu,
-            "are numbers of jobs",
-        ),
-        (
-            are(&KERNEL) && KERNEL_BEFORE.is_match(before),
-            Cause::KernelVersion,
-            "are releases of kernels",
-        ),
-        (
-            HOST_BEFORE.is_match(before) && are_names(left, right),
-            Cause::HostName,
-            "stand where a host is named",
-        ),
-        (
-            USER_BEFORE.is_match(before),
-            Cause::User,
-            "stand where a user is named",
-        ),
-        (
-            (are(&LOCALE_NAME) || LOCALE_BEFORE.is_match(before)) && !are_numbers,
-            Cause::Locale,
-            "name locales",
-        ),
-        (
-            are(&ZONE) || (ZONE_BEFORE.is_match(before) && !are_numbers),
-            Cause::Locale,
-            "name time zones",
-        ),
-        (
-            is_same_number(left, right),
-            Cause::Locale,
-            "are one number as two locales write it",
-        ),
-        (
-            PROCESS_BEFORE.is_match(before) && are_numbers,
-            Cause::Random,
-            "are numbers of processes",
-        ),
-        (
-            are(&DURATION) && (DURATION_AFTER.is_match(after) || DURATION_BEFORE.is_match(before)),
-            Cause::Timestamp,
-            "are measured times",
-        ),
-        (
-            are(&YEAR) && YEAR_BEFORE.is_match(before),
-            Cause::Timestamp,
-            "are years",
-        ),
-        (
-            RANDOM.is_match(before) && left.len() >= 4 && right.len() >= 4,
-            Cause::Random,
-            "stand where a key or a random number is named",
-        ),
-    ];
-    found.extend(
-        rules
-            .into_iter()
-            .filter(|(holds, ..)| *holds)
-            .filter_map(|(_, cause, evidence)| likely(cause, evidence)),
-    );
+    let mut found: Vec<Candidate> = Vec::new();
+    found.extend(variable(before).map(|(cause, name)| {
+        likely(
+            cause,
+            left,
+            right,
+            &format!("are values of the variable {name}"),
+        )
+    }));
+    let rules = machine_rules(left, right, before)
+        .into_iter()
+        .chain(people_rules(left, right, before))
+        .chain(chance_rules(left, right, before, after));
+    let rules = rules.filter(|(holds, ..)| *holds);
+    found.extend(rules.map(|(_, cause, evidence)| likely(cause, left, right, evidence)));
     found.extend(paths(left, right));
-    if found.is_empty() && are_numbers && left.len() >= 4 && right.len() >= 4 {
+    if found.is_empty() && are_numbers(left, right) && left.len() >= 4 && right.len() >= 4 {
         let evidence = format!(
             "{} and {} are numbers without a pattern",
             shown(left),
@@ -350,6 +241,117 @@ pub(super) fn pair(left: &str, right: &str, before: &str, after: &str) -> Vec<Ca
         found.push(Candidate::new(Cause::Random, Strength::Possible, evidence));
     }
     found
+}
+
+fn likely(cause: Cause, left: &str, right: &str, evidence: &str) -> Candidate {
+    let evidence = format!("`{}` and `{}` {evidence}", shown(left), shown(right));
+    Candidate::new(cause, Strength::Likely, evidence)
+}
+
+/// `anna@alpha`: a user and a host.
+fn addresses(left: (&str, &str), right: (&str, &str)) -> Vec<Candidate> {
+    let user = likely(Cause::User, left.0, right.0, "name users");
+    let host = likely(Cause::HostName, left.1, right.1, "name hosts");
+    let user = (left.0 != right.0).then_some(user);
+    let host = (left.1 != right.1).then_some(host);
+    user.into_iter().chain(host).collect()
+}
+
+fn are(pattern: &Regex, left: &str, right: &str) -> bool {
+    pattern.is_match(left) && pattern.is_match(right)
+}
+
+fn are_numbers(left: &str, right: &str) -> bool {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    is_number(left) && is_number(right)
+}
+
+/// Whether it holds, and what that speaks for.
+type Rule = (bool, Cause, &'static str);
+
+fn machine_rules(left: &str, right: &str, before: &str) -> [Rule; 5] {
+    let are_numbers = are_numbers(left, right);
+    let name_processors =
+        (are(&CPU_NAME, left, right) || CPU_OPTION_BEFORE.is_match(before)) && !are_numbers;
+    [
+        (
+            are(&CPU_OPTION, left, right) || name_processors,
+            Cause::Cpu,
+            "name processors",
+        ),
+        (
+            CPU_BEFORE.is_match(before) && are_numbers,
+            Cause::Cpu,
+            "are said of processors or jobs",
+        ),
+        (
+            is_jobs(left) && is_jobs(right),
+            Cause::Cpu,
+            "are numbers of jobs",
+        ),
+        (
+            are(&KERNEL, left, right) && KERNEL_BEFORE.is_match(before),
+            Cause::KernelVersion,
+            "are releases of kernels",
+        ),
+        (
+            HOST_BEFORE.is_match(before) && are_names(left, right),
+            Cause::HostName,
+            "stand where a host is named",
+        ),
+    ]
+}
+
+fn people_rules(left: &str, right: &str, before: &str) -> [Rule; 4] {
+    let are_words = !are_numbers(left, right);
+    [
+        (
+            USER_BEFORE.is_match(before),
+            Cause::User,
+            "stand where a user is named",
+        ),
+        (
+            are(&LOCALE_NAME, left, right) || (LOCALE_BEFORE.is_match(before) && are_words),
+            Cause::Locale,
+            "name locales",
+        ),
+        (
+            are(&ZONE, left, right) || (ZONE_BEFORE.is_match(before) && are_words),
+            Cause::Locale,
+            "name time zones",
+        ),
+        (
+            is_same_number(left, right),
+            Cause::Locale,
+            "are one number as two locales write it",
+        ),
+    ]
+}
+
+fn chance_rules(left: &str, right: &str, before: &str, after: &str) -> [Rule; 4] {
+    let is_said_of_time = DURATION_AFTER.is_match(after) || DURATION_BEFORE.is_match(before);
+    [
+        (
+            PROCESS_BEFORE.is_match(before) && are_numbers(left, right),
+            Cause::Random,
+            "are numbers of processes",
+        ),
+        (
+            are(&DURATION, left, right) && is_said_of_time,
+            Cause::Timestamp,
+            "are measured times",
+        ),
+        (
+            are(&YEAR, left, right) && YEAR_BEFORE.is_match(before),
+            Cause::Timestamp,
+            "are years",
+        ),
+        (
+            RANDOM.is_match(before) && left.len() >= 4 && right.len() >= 4,
+            Cause::Random,
+            "stand where a key or a random number is named",
+        ),
+    ]
 }
 
 fn shown(word: &str) -> String {
@@ -414,6 +416,36 @@ pub(super) fn quotes(left: &str, right: &str) -> Option<Candidate> {
     })
 }
 
+/// Whether two paths differ in one part, whose letters look drawn by lot: `tmp.kQ3xY7aB1c`.
+fn are_random_names(left: &str, right: &str) -> bool {
+    const SHORTEST: usize = 5;
+    let parts = left.split('/').zip(right.split('/'));
+    let mut differing = parts.filter(|(left, right)| left != right);
+    let Some((left, right)) = differing.next() else {
+        return false;
+    };
+    let same = left
+        .bytes()
+        .zip(right.bytes())
+        .take_while(|(l, r)| l == r)
+        .count();
+    let is_random = |part: &str| {
+        let drawn = part.as_bytes().get(same..).unwrap_or_default();
+        let has = |kind: fn(&u8) -> bool| drawn.iter().any(kind);
+        drawn.len() >= SHORTEST
+            && (has(u8::is_ascii_digit) || has(u8::is_ascii_uppercase))
+            && has(u8::is_ascii_alphabetic)
+            && drawn
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    };
+    left.len() == right.len()
+        && left.matches('/').count() == right.matches('/').count()
+        && differing.next().is_none()
+        && is_random(left)
+        && is_random(right)
+}
+
 /// Two paths that end alike were built in two folders.
 fn paths(left: &str, right: &str) -> Vec<Candidate> {
     let path = |word: &'_ str| word.find('/').map(|at| word[at..].to_owned());
@@ -424,10 +456,7 @@ fn paths(left: &str, right: &str) -> Vec<Candidate> {
         return Vec::new();
     }
     let evidence = format!("`{}` and `{}` are paths", shown(&one), shown(&two));
-    if TEMPORARY.is_match(&one)
-        && TEMPORARY.is_match(&two)
-        && one.matches('/').count() == two.matches('/').count()
-    {
+    if TEMPORARY.is_match(&one) && TEMPORARY.is_match(&two) && are_random_names(&one, &two) {
         let evidence = format!("{evidence} of temporary files with random names");
         return vec![
             Candidate::new(Cause::Random, Strength::Likely, evidence.clone()),

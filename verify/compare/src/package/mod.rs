@@ -68,14 +68,20 @@ pub fn compare_packages(
     let packages = parse(left, right)?;
     let pair = Pair::new(&packages, left, right);
     let mut finder = Finder::new(effort);
-    compare(&mut finder, &pair);
-    Ok((agree(&pair), finder.finish()))
+    let agreement = match compare(&mut finder, &pair) {
+        // The members were walked to the first that differs: no need to unpack them again.
+        Payload::Differs => Agreement::Different,
+        Payload::Unknown => agree(&pair),
+    };
+    Ok((agreement, finder.finish()))
 }
 
 /// Compares two packages among other things: one that is damaged is noted and compared as bytes.
 pub(crate) fn compare_nested(finder: &mut Finder, left: &[u8], right: &[u8]) {
     match parse(left, right) {
-        Ok(packages) => compare(finder, &Pair::new(&packages, left, right)),
+        Ok(packages) => {
+            compare(finder, &Pair::new(&packages, left, right));
+        }
         Err(PackageError { side, error }) => {
             finder.note(format!(
                 "the {} package is compared as bytes: {error}",
@@ -160,7 +166,15 @@ fn agree(pair: &Pair<'_>) -> Agreement {
     }
 }
 
-fn compare(finder: &mut Finder, pair: &Pair<'_>) {
+/// What a walk says of the payload.
+enum Payload {
+    /// Some member differs.
+    Differs,
+    /// It was not looked at, or what differs is around its members.
+    Unknown,
+}
+
+fn compare(finder: &mut Finder, pair: &Pair<'_>) -> Payload {
     let (left, right) = (&pair.left, &pair.right);
     section(
         finder,
@@ -197,13 +211,15 @@ fn compare(finder: &mut Finder, pair: &Pair<'_>) {
         });
     }
     let before = finder.count();
-    if left.payload() != right.payload() {
-        payload::compare(finder, pair, &told);
-        // Equal content, compressed to other bytes; or bytes behind the archive.
-        if finder.count() == before && told.is_empty() && !finder.is_done() {
-            payload::compare_compression(finder, left, right);
-        }
+    if left.payload() == right.payload() {
+        return Payload::Unknown;
     }
+    let payload = payload::compare(finder, pair, &told);
+    // Equal content, compressed to other bytes; or bytes behind the archive.
+    if finder.count() == before && told.is_empty() && !finder.is_done() {
+        payload::compare_compression(finder, left, right);
+    }
+    payload
 }
 
 /// Compares a part whose own comparison may not look at every byte.

@@ -3,7 +3,7 @@
 use kiln_rpm::{PackagedFile, RpmFile};
 
 use super::files::{COUNTED, Told};
-use super::{Package, Pair};
+use super::{Package, Pair, Payload};
 use crate::content::{self, CpioMember, CpioName, CpioReader, same_stream, unpacked, walk};
 use crate::difference::Change;
 use crate::finder::{Finder, Side};
@@ -13,7 +13,7 @@ use crate::printable::text_of;
 const REPEATED: [&str; 3] = ["mode", "mtime", "inode"];
 
 /// Compares the members of two payloads.
-pub(super) fn compare(finder: &mut Finder, pair: &Pair<'_>, told: &Told) {
+pub(super) fn compare(finder: &mut Finder, pair: &Pair<'_>, told: &Told) -> Payload {
     let sizes =
         |package: &RpmFile| -> Vec<u64> { package.files().iter().map(|file| file.size).collect() };
     let (left_sizes, right_sizes) = (sizes(pair.left.file), sizes(pair.right.file));
@@ -32,15 +32,18 @@ pub(super) fn compare(finder: &mut Finder, pair: &Pair<'_>, told: &Told) {
                     ));
                 }
             }
-            return;
+            return Payload::Unknown;
         }
     };
     let left = CpioReader::new(left, &left_sizes, limit);
     let right = CpioReader::new(right, &right_sizes, limit);
     let files = (pair.left.file.files(), pair.right.file.files());
+    let mut payload = Payload::Unknown;
     walk(finder, left, right, &mut |finder, left, right| {
+        payload = Payload::Differs;
         compare_member(finder, files, told, (left, right));
     });
+    payload
 }
 
 fn compare_member(
@@ -75,7 +78,7 @@ fn compare_pair(
 ) {
     let is_told = |field: &'static str| told.contains(&(path.to_owned(), field));
     let is_same_list = !told.iter().any(|(_, field)| field.is_empty());
-    finder.within("file", &path, |finder| {
+    finder.within("file", path, |finder| {
         for ((field, one), (_, two)) in left.fields.iter().zip(&right.fields) {
             let is_counted = COUNTED.contains(field) && !is_same_list;
             let is_repeated = REPEATED.contains(field) && is_told(field);

@@ -8,7 +8,7 @@ use super::{Pair, tags};
 use crate::content::{compare_texts, order_of};
 use crate::difference::Change;
 use crate::finder::{Finder, Side};
-use crate::printable::{clean, hex, time};
+use crate::printable::{common_prefix, hex, time};
 use crate::sequence::{Edit, Relation as Related, relate};
 
 /// Tags that are told in words elsewhere: relations, scriptlets, files.
@@ -73,14 +73,30 @@ fn compare_values(finder: &mut Finder, tag: u32, left: &TagValue, right: &TagVal
             };
             compare_lists(finder, &shown(left), &shown(right));
         }
+        (TagValue::Bytes(left), TagValue::Bytes(right)) => tell_bytes(finder, left, right),
         (left, right) => tell(finder, &shown(tag, left), &shown(tag, right)),
     }
 }
 
+/// Tells bytes from where they differ.
+fn tell_bytes(finder: &mut Finder, left: &[u8], right: &[u8]) {
+    let at = common_prefix(left, right);
+    let told = |bytes: &[u8]| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let first = hex(&rest[..rest.len().min(24)]);
+        match bytes.len() {
+            0..=24 => hex(bytes),
+            length if at == 0 => format!("{length} bytes: {first}"),
+            length => format!("{length} bytes, from {at:#x}: {first}"),
+        }
+    };
+    tell(finder, &told(left), &told(right));
+}
+
 fn tell(finder: &mut Finder, left: &str, right: &str) {
     finder.add(Change::Value {
-        left: crate::printable::cut(&clean(left), crate::printable::VALUE_LENGTH),
-        right: crate::printable::cut(&clean(right), crate::printable::VALUE_LENGTH),
+        left: left.to_owned(),
+        right: right.to_owned(),
     });
 }
 
@@ -90,10 +106,7 @@ pub(super) fn compare_lists(finder: &mut Finder, left: &[String], right: &[Strin
     match relate(left, right) {
         Related::Order { start, end } => {
             let (left, right) = order_of(&left[start..end], &right[start..end]);
-            finder.add(Change::Order {
-                left: clean(&left),
-                right: clean(&right),
-            });
+            finder.add(Change::Order { left, right });
         }
         Related::Edits(edits) => {
             for edit in edits.iter().take(most) {
@@ -178,7 +191,7 @@ fn compare_kind(finder: &mut Finder, kind: &str, left: &[Relation], right: &[Rel
     };
     let (left_names, right_names) = (by_name(left), by_name(right));
     let before = finder.count();
-    let joined = |texts: Option<&Vec<String>>| texts.map(|texts| clean(&texts.join(" | ")));
+    let joined = |texts: Option<&Vec<String>>| texts.map(|texts| texts.join(" | "));
     finder.within("relations", kind, |finder| {
         for (name, texts) in &left_names {
             match (joined(Some(texts)), joined(right_names.get(name))) {
@@ -193,7 +206,7 @@ fn compare_kind(finder: &mut Finder, kind: &str, left: &[Relation], right: &[Rel
             .iter()
             .filter(|(name, _)| !left_names.contains_key(*name))
         {
-            finder.add(Change::OnlyRight(clean(&texts.join(" | "))));
+            finder.add(Change::OnlyRight(texts.join(" | ")));
         }
     });
     if finder.count() == before && !finder.is_done() {

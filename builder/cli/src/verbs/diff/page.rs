@@ -56,16 +56,9 @@ fn lines(sides: &[PathBuf; 2], outcome: &Outcome) -> Vec<Line> {
             .with(Style::Plain, &sides[1].display().to_string()),
     );
     lines.push(Line::new());
-    let meant: Vec<&Difference> = found
-        .differences
-        .iter()
-        .filter(|difference| !difference.follows())
-        .collect();
-    let follows = found.differences.len() - meant.len();
-    let shown: Vec<&Difference> = match meant.is_empty() {
-        true => found.differences.iter().collect(),
-        false => meant,
-    };
+    let shown = found.explained().filter(|(_, is_explained)| !is_explained);
+    let shown: Vec<&Difference> = shown.map(|(difference, _)| difference).collect();
+    let follows = found.differences.len() - shown.len();
     tree(&mut lines, &shown);
     lines.push(Line::new());
     lines.extend(outcome.remarks.iter().map(|text| note(text)));
@@ -107,7 +100,6 @@ fn note(text: &str) -> Line {
 fn totals(outcome: &Outcome, shown: usize, follows: usize) -> String {
     let follows = match follows {
         0 => String::new(),
-        _ if shown == follows => String::new(),
         follows => format!(", and {follows} that follow from them (digests, sizes, build-ids)"),
     };
     let more = match outcome.found.is_cut {
