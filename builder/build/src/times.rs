@@ -1,17 +1,19 @@
 //! Times of files that steps see through another clock.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, statat, utimensat};
+use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, UTIME_OMIT, statat, utimensat};
 use walkdir::WalkDir;
 
 use crate::workshop::Workshop;
 
-/// Makes all times in a folder be seen as they are now, whatever clock the next step has.
+/// Makes all times in a folder be seen as they are now, whatever clock the next step has. Where the clock
+/// is behind, packaging has the host's.
 pub(crate) fn shift_all(shop: &Workshop<'_>, folder: &Path) -> std::io::Result<()> {
     match shop.circumstances.clock_offset {
-        0 => Ok(()),
-        offset => shift_times(folder, -offset),
+        offset @ 1.. => shift_times(folder, -offset),
+        _ => Ok(()),
     }
 }
 
@@ -20,9 +22,17 @@ pub(crate) fn shift_times(folder: &Path, seconds: i64) -> std::io::Result<()> {
     let walk = WalkDir::new(folder)
         .contents_first(true)
         .sort_by_file_name();
+    let mut linked = BTreeSet::new();
     for entry in walk {
         let entry = entry.map_err(std::io::Error::from)?;
         let found = statat(CWD, entry.path(), AtFlags::SYMLINK_NOFOLLOW)?;
+        // A file with several names moves once.
+        if found.st_nlink > 1
+            && FileType::from_raw_mode(found.st_mode) != FileType::Directory
+            && !linked.insert((found.st_dev, found.st_ino))
+        {
+            continue;
+        }
         let times = Timestamps {
             last_access: Timespec {
                 tv_sec: 0,
@@ -50,6 +60,7 @@ mod tests {
         let root = folder.path();
         fs_err::create_dir(root.join("d")).unwrap();
         fs_err::write(root.join("d/f"), "x").unwrap();
+        fs_err::hard_link(root.join("d/f"), root.join("h")).unwrap();
         fs_err::os::unix::fs::symlink("nowhere", root.join("l")).unwrap();
         let times = || {
             let of = |path: &str| root.join(path).symlink_metadata().unwrap();

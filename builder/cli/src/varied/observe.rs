@@ -110,6 +110,9 @@ impl Sight<'_> {
             (Effect::NotVaried, Some(reason)) => reason.clone(),
             (Effect::NotVaried, None) => format!("no difference was seen ({how})"),
             (_, Some(reason)) => format!("{how}; not as asked for: {reason}"),
+            (Effect::Seen, None) if level == Level::Past => {
+                format!("{how}; packaging has the host's clock, as it refuses one that is behind")
+            }
             (_, None) => match self.applied.done.get(&factor) {
                 Some(done) => format!("{done}; {how}"),
                 None => how.to_owned(),

@@ -1,6 +1,6 @@
 //! `kiln vary`, which no help shows: one rebuild under variation, for tests and for looking closely.
 
-use kiln_build::Checks;
+use kiln_build::{BuildError, Checks};
 use kiln_model::{Factor, Level, Observation, Variation};
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::interrupt::FirstSignal;
 use crate::print::{line, note};
 use crate::session::Session;
-use crate::varied::{Answer, RebuildOrder, control_facts, rebuild_varied};
+use crate::varied::{Answer, RebuildError, RebuildOrder, control_facts, rebuild_varied};
 
 /// What is printed, as JSON.
 #[derive(Serialize)]
@@ -45,8 +45,15 @@ pub fn run(common: &Common, vary: &Vary) -> Result<u8, Failure> {
         control: &control,
         cancel: session.cancel(),
     };
-    let mut hear = |text: &str| note(&format!("{variation}: {text}"));
-    let rebuilt = rebuild_varied(&order, &mut hear).map_err(|error| Failure::host(error.into()))?;
+    let mut hear = |text: &str| {
+        if !common.quiet {
+            note(&format!("{variation}: {text}"));
+        }
+    };
+    let rebuilt = rebuild_varied(&order, &mut hear).map_err(|error| match error {
+        RebuildError::Cancelled => Failure::build(&session.project, &BuildError::Cancelled),
+        error => Failure::host(error.into()),
+    })?;
     let printed = Printed {
         answer: &rebuilt.answer,
         observations: &rebuilt.observations,

@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kiln_model::Level;
+use kiln_model::{Level, StepUser};
 
 /// The library, in C; `OFFSET` is the seconds that clocks are ahead.
 pub const CLOCK_SOURCE: &str = include_str!("clock.c");
@@ -31,6 +31,13 @@ pub struct ClockFiles {
 }
 
 impl ClockFiles {
+    /// Returns whether steps of a user get the clock. Packaging never gets one that is behind: rpm only
+    /// lowers times to `SOURCE_DATE_EPOCH`, so kiln refuses to package by such a clock.
+    #[must_use]
+    pub fn reaches(&self, user: StepUser) -> bool {
+        self.offset >= 0 || user == StepUser::Build
+    }
+
     /// Writes a library, and the file that leads a step to it, into a folder.
     ///
     /// # Errors
@@ -190,6 +197,23 @@ mod tests {
         }
         // A host whose clock is after 2038 already.
         assert!(AFTER_2038 + clock_offset(Level::After2038, AFTER_2038) > AFTER_2038);
+    }
+
+    #[test]
+    fn packaging_is_never_behind() {
+        for (offset, user, expected) in [
+            (-5, StepUser::Build, true),
+            (-5, StepUser::Root, false),
+            (5, StepUser::Build, true),
+            (5, StepUser::Root, true),
+        ] {
+            let files = ClockFiles {
+                library: PathBuf::new(),
+                preload: PathBuf::new(),
+                offset,
+            };
+            assert_eq!(files.reaches(user), expected, "{offset} {user:?}");
+        }
     }
 
     fn elf(kind: u16, headers: &[u32]) -> Vec<u8> {

@@ -76,7 +76,8 @@ impl DisturbedEngine {
             }
         }
         let base = step.rootfs.last();
-        if let Some(clock) = base.and_then(|base| self.disturbance.clocks.get(base)) {
+        let clock = base.and_then(|base| self.disturbance.clocks.get(base));
+        if let Some(clock) = clock.filter(|clock| clock.reaches(step.user)) {
             let files = [(&clock.library, LIBRARY), (&clock.preload, PRELOAD)];
             step.mounts.extend(files.map(|(source, target)| Mount {
                 source: source.clone(),
@@ -192,19 +193,19 @@ mod tests {
             ]
         );
         assert_eq!(view.rootfs, step().rootfs);
-        let clock = |base: &str| {
+        let clock = |base: &str, offset: i64| {
             let files = ClockFiles {
                 library: "/l".into(),
                 preload: "/p".into(),
-                offset: 5,
+                offset,
             };
             disturbed(Disturbance {
                 clocks: BTreeMap::from([(base.into(), files)]),
                 ..Disturbance::default()
             })
         };
-        assert_eq!(clock("/store/trees/other"), step());
-        let clock = clock("/store/trees/a");
+        assert_eq!(clock("/store/trees/other", 5), step());
+        let clock = clock("/store/trees/a", 5);
         assert_eq!(clock.mounts[..2], step().mounts[..]);
         let targets: Vec<_> = clock.mounts[2..]
             .iter()
