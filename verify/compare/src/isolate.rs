@@ -4,9 +4,9 @@
 //! the factors that the differences speak for are tried alone, and when none of them is it, the rest by
 //! halves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_model::{Factor, Level, Variation};
+use kiln_model::{Digest, Factor, Level, Variation};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, NamedCause};
@@ -25,6 +25,8 @@ pub struct Trial {
     pub variation: Variation,
     /// What came of it.
     pub outcome: TrialOutcome,
+    /// Whether it gave the same bytes as the trial before it, which varied the same.
+    pub repeats: bool,
 }
 
 /// What came of a trial.
@@ -55,7 +57,9 @@ impl TrialOutcome {
 #[derive(Debug)]
 pub(crate) struct TrialBuild {
     variation: Variation,
-    differing: Option<BTreeSet<Subject>>,
+    differing: Option<BTreeMap<Subject, Digest>>,
+    /// Subjects that are as in the trial before, which varied the same.
+    repeated: BTreeSet<Subject>,
 }
 
 impl TrialBuild {
@@ -63,12 +67,13 @@ impl TrialBuild {
     pub(crate) fn of(&self, subject: &Subject) -> Trial {
         let outcome = match &self.differing {
             None => TrialOutcome::Failed,
-            Some(differing) if differing.contains(subject) => TrialOutcome::Differs,
+            Some(differing) if differing.contains_key(subject) => TrialOutcome::Differs,
             Some(_) => TrialOutcome::Same,
         };
         Trial {
             variation: self.variation.clone(),
             outcome,
+            repeats: self.repeated.contains(subject),
         }
     }
 
@@ -79,9 +84,13 @@ impl TrialBuild {
     }
 }
 
-/// Builds a recipe and returns what of it differs; `None` when the build failed.
+/// Builds a recipe, for the n-th time under this variation, and returns what of it differs, with the
+/// digests; `None` when the build failed.
 pub(crate) type TryOut<'a> =
-    dyn FnMut(&Variation) -> Result<Option<BTreeSet<Subject>>, RebuildError> + 'a;
+    dyn FnMut(&Variation, usize) -> Result<Option<BTreeMap<Subject, Digest>>, RebuildError> + 'a;
+
+/// What has no company to race with.
+const SERIAL: [(Factor, Level); 2] = [(Factor::Processors, Level::One), (Factor::Jobs, Level::One)];
 
 /// Tries what could be the cause of a difference that was seen under `variation`.
 pub(crate) fn isolate(
@@ -89,24 +98,28 @@ pub(crate) fn isolate(
     variation: &Variation,
     try_out: &mut TryOut<'_>,
 ) -> Result<Vec<TrialBuild>, RebuildError> {
-    let mut trials = Vec::new();
+    let mut trials: Vec<TrialBuild> = Vec::new();
     let mut attempt = |changes: &[(Factor, Level)]| -> Result<bool, RebuildError> {
-        let mut variation = Variation::default();
-        for (factor, level) in changes {
-            variation.set(*factor, *level);
-        }
-        let differing = try_out(&variation)?;
+        let variation = of_changes(changes);
+        let earlier = trials.iter().filter(|trial| trial.variation == variation);
+        let (number, before) = (earlier.clone().count(), earlier.last());
+        let differing = try_out(&variation, number)?;
+        let repeated = repeated(before, differing.as_ref());
         let trial = TrialBuild {
             variation,
             differing,
+            repeated,
         };
         let differs = trial.differs();
         trials.push(trial);
         Ok(differs)
     };
     if attempt(&[])? {
-        attempt(&[(Factor::Aslr, Level::Off)])?;
-        attempt(&[(Factor::Processors, Level::One), (Factor::Jobs, Level::One)])?;
+        // Whatever differs by itself is steady once what makes it differ is taken away.
+        for changes in [&[(Factor::Aslr, Level::Off)][..], &SERIAL] {
+            attempt(changes)?;
+            attempt(changes)?;
+        }
         return Ok(trials);
     }
     let (likely, mut rest) = sorted_by_likelihood(candidates, variation);
@@ -127,24 +140,33 @@ pub(crate) fn isolate(
             rest = rest[half..].to_vec();
         }
     }
-    if let [last] = rest.as_slice()
-        && !trials_hold(&trials, *last)
-    {
-        let mut attempt_last = Variation::default();
-        attempt_last.set(last.0, last.1);
-        let differing = try_out(&attempt_last)?;
-        trials.push(TrialBuild {
-            variation: attempt_last,
-            differing,
-        });
+    if let [last] = rest.as_slice() {
+        attempt(&[*last])?;
     }
     Ok(trials)
 }
 
-fn trials_hold(trials: &[TrialBuild], change: (Factor, Level)) -> bool {
-    let mut alone = Variation::default();
-    alone.set(change.0, change.1);
-    trials.iter().any(|trial| trial.variation == alone)
+fn of_changes(changes: &[(Factor, Level)]) -> Variation {
+    let mut variation = Variation::default();
+    for (factor, level) in changes {
+        variation.set(*factor, *level);
+    }
+    variation
+}
+
+/// Returns the subjects that differ from the original in both trials, and not from each other.
+fn repeated(
+    before: Option<&TrialBuild>,
+    now: Option<&BTreeMap<Subject, Digest>>,
+) -> BTreeSet<Subject> {
+    let before = before.and_then(|trial| trial.differing.as_ref());
+    let (Some(before), Some(now)) = (before, now) else {
+        return BTreeSet::new();
+    };
+    now.iter()
+        .filter(|(subject, digest)| before.get(*subject) == Some(digest))
+        .map(|(subject, _)| subject.clone())
+        .collect()
 }
 
 /// Returns the changes that candidates speak for, and the others, both in a fixed order.
@@ -197,16 +219,22 @@ const fn factors_of(cause: Cause) -> &'static [Factor] {
 
 /// Returns the causes that are left after the trials, the surest first.
 pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedCause> {
-    let outcomes: Vec<(Variation, bool)> = trials
-        .iter()
-        .filter(|trial| trial.outcome != TrialOutcome::Failed)
-        .map(|trial| {
-            (
-                trial.variation.clone(),
-                trial.outcome == TrialOutcome::Differs,
-            )
-        })
-        .collect();
+    let mut outcomes: Vec<(Variation, bool)> = Vec::new();
+    for trial in trials {
+        let differs = match trial.outcome {
+            TrialOutcome::Failed => continue,
+            TrialOutcome::Differs => !trial.repeats,
+            TrialOutcome::Same => false,
+        };
+        // One job on one processor is what "one at a time" means.
+        let variation = match trial.variation == of_changes(&SERIAL) {
+            true => of_changes(&SERIAL[1..]),
+            false => trial.variation.clone(),
+        };
+        // The second of two that vary the same has the last word: it knows both.
+        outcomes.retain(|(known, _)| *known != variation);
+        outcomes.push((variation, differs));
+    }
     let alone = |variation: &Variation| variation.changed().count() == 1;
     let guilty: Vec<&(Variation, bool)> = outcomes
         .iter()
@@ -261,8 +289,12 @@ mod tests {
             strength: Strength::Likely,
             evidence: String::new(),
         }];
-        let mut try_out = |variation: &Variation| {
-            let differing = is_guilty(variation).then(subject);
+        let mut build = 0;
+        let mut try_out = |variation: &Variation, _: usize| {
+            build += 1;
+            let guilty = is_guilty(variation);
+            let digest = guilty.then(|| Digest::of(format!("{build}").as_bytes()));
+            let differing = digest.map(|digest| (subject(), digest));
             Ok(Some(differing.into_iter().collect()))
         };
         let found = isolate(&candidates, &everything_varied(), &mut try_out).unwrap();
@@ -286,21 +318,40 @@ mod tests {
         }
     }
 
+    /// Returns the cause of a recipe whose result each time is what `build` makes of the variation and
+    /// the number of the build, and is never the original's.
+    fn cause_of(suspected: Cause, build: impl Fn(&Variation, usize) -> String) -> Cause {
+        let candidates = [Candidate {
+            cause: suspected,
+            strength: Strength::Possible,
+            evidence: String::new(),
+        }];
+        let mut count = 0;
+        let mut try_out = |variation: &Variation, _: usize| {
+            count += 1;
+            let digest = Digest::of(build(variation, count).as_bytes());
+            Ok(Some(BTreeMap::from([(subject(), digest)])))
+        };
+        let found = isolate(&candidates, &everything_varied(), &mut try_out).unwrap();
+        assert_eq!(found.len(), 5);
+        let found: Vec<Trial> = found.iter().map(|trial| trial.of(&subject())).collect();
+        conclude(&candidates, &found)[0].cause
+    }
+
     #[test]
-    fn what_differs_by_itself_is_tried_without_chance_and_without_company() {
-        let found = trials(Cause::Random, |_| true);
-        assert_eq!(found.len(), 3);
-        assert!(
-            found
-                .iter()
-                .all(|trial| trial.outcome == TrialOutcome::Differs)
-        );
-        let found = trials(Cause::Memory, |v| v.level(Factor::Aslr) == Level::AsHost);
-        let same: Vec<_> = found
-            .iter()
-            .filter(|trial| trial.outcome == TrialOutcome::Same)
-            .collect();
-        assert_eq!(same.len(), 1);
-        assert_eq!(same[0].variation.level(Factor::Aslr), Level::Off);
+    fn what_differs_by_itself_is_tried_twice_without_chance_and_without_company() {
+        let each_time = |_: &Variation, count: usize| count.to_string();
+        assert_eq!(cause_of(Cause::ParallelRace, each_time), Cause::Random);
+        assert_eq!(cause_of(Cause::Timestamp, each_time), Cause::Timestamp);
+        let address = |variation: &Variation, count: usize| match variation.level(Factor::Aslr) {
+            Level::Off => "always".to_owned(),
+            _ => count.to_string(),
+        };
+        assert_eq!(cause_of(Cause::ParallelRace, address), Cause::Memory);
+        let race = |variation: &Variation, count: usize| match variation.level(Factor::Jobs) {
+            Level::One => "always".to_owned(),
+            _ => count.to_string(),
+        };
+        assert_eq!(cause_of(Cause::Random, race), Cause::ParallelRace);
     }
 }

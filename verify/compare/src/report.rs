@@ -283,7 +283,13 @@ fn entry(report: &SubjectReport) -> Entry {
         trials: report
             .trials
             .iter()
-            .map(|trial| (trial.variation.to_string(), trial.outcome.name()))
+            .map(|trial| {
+                let outcome = match trial.repeats {
+                    true => "differs, as the time before",
+                    false => trial.outcome.name(),
+                };
+                (trial.variation.to_string(), outcome)
+            })
             .collect(),
     }
 }

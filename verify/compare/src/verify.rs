@@ -339,6 +339,12 @@ impl Pair<'_> {
                 Ok(Some(true))
             }
             Sight::NoOriginal => Ok(None),
+            // Files of the repository are named by their digests.
+            Sight::NoRebuilt if subject.kind == SubjectKind::Repository => {
+                let variation = self.variation.clone();
+                gathered.differing.get_or_insert(variation);
+                Ok(Some(false))
+            }
             Sight::NoRebuilt => {
                 gathered.has_failed = true;
                 gathered
@@ -389,7 +395,10 @@ fn mark_derived(subjects: &[Subject], gathered: &mut [Gathered]) {
     let is_root = |subject: &Subject, gathered: &Gathered| {
         let names_others = matches!(
             subject.kind,
-            SubjectKind::Sbom | SubjectKind::Provenance | SubjectKind::Destdir
+            SubjectKind::Sbom
+                | SubjectKind::Provenance
+                | SubjectKind::Destdir
+                | SubjectKind::Repository
         );
         let differences = &gathered.comparison.differences;
         !names_others && differences.iter().any(|difference| !difference.follows())
@@ -399,8 +408,12 @@ fn mark_derived(subjects: &[Subject], gathered: &mut [Gathered]) {
         .filter(|(subject, gathered)| is_root(subject, gathered))
         .map(|(subject, _)| subject.recipe.clone())
         .collect();
+    let has_roots = !rooted.is_empty();
     for (subject, gathered) in subjects.iter().zip(gathered) {
-        let is_alone = !rooted.contains(&subject.recipe) || is_root(subject, gathered);
+        let is_alone = match subject.kind {
+            SubjectKind::Repository => !has_roots,
+            _ => !rooted.contains(&subject.recipe) || is_root(subject, gathered),
+        };
         gathered.is_derived = gathered.differing.is_some() && !is_alone;
         if gathered.is_derived {
             gathered.candidates.clear();
@@ -411,7 +424,7 @@ fn mark_derived(subjects: &[Subject], gathered: &mut [Gathered]) {
 
 /// What one trial gave for all recipes that differ: they are tried together, since most are tried alike.
 struct Tried {
-    differing: BTreeSet<Subject>,
+    differing: BTreeMap<Subject, Digest>,
     failed: BTreeSet<RecipeName>,
 }
 
@@ -424,27 +437,32 @@ struct Trials<'a, 'b> {
     recipes: Vec<RecipeName>,
     /// What of them differs.
     subjects: Vec<&'b Subject>,
-    tried: BTreeMap<Variation, Tried>,
+    /// By variation, and how often it was built before.
+    tried: BTreeMap<(Variation, usize), Tried>,
 }
 
 impl Trials<'_, '_> {
-    /// Returns what of a recipe differs under a variation; `None` when its build failed.
+    /// Returns what of a recipe differs under a variation, with the digests; `None` when its build
+    /// failed.
     fn of(
         &mut self,
         recipe: &RecipeName,
         variation: &Variation,
-    ) -> Result<Option<BTreeSet<Subject>>, RebuildError> {
-        if !self.tried.contains_key(variation) {
+        number: usize,
+    ) -> Result<Option<BTreeMap<Subject, Digest>>, RebuildError> {
+        let key = (variation.clone(), number);
+        if !self.tried.contains_key(&key) {
             let tried = self.build(variation)?;
-            self.tried.insert(variation.clone(), tried);
+            self.tried.insert(key.clone(), tried);
         }
-        let tried = &self.tried[variation];
+        let tried = &self.tried[&key];
         if tried.failed.contains(recipe) {
             return Ok(None);
         }
         let differing = tried.differing.iter();
-        let of_recipe = differing.filter(|subject| subject.recipe.as_ref() == Some(recipe));
-        Ok(Some(of_recipe.cloned().collect()))
+        let of_recipe = differing.filter(|(subject, _)| subject.recipe.as_ref() == Some(recipe));
+        let of_recipe = of_recipe.map(|(subject, digest)| (subject.clone(), *digest));
+        Ok(Some(of_recipe.collect()))
     }
 
     fn build(&mut self, variation: &Variation) -> Result<Tried, RebuildError> {
@@ -457,10 +475,11 @@ impl Trials<'_, '_> {
             variation,
             checks: Checks::Skipped,
         })?;
-        let mut differing = BTreeSet::new();
+        let mut differing = BTreeMap::new();
         for subject in &self.subjects {
             if is_other(self.order.original, &*rebuilt.outputs, subject)? {
-                differing.insert((*subject).clone());
+                let digest = Digest::of(&whole(&*rebuilt.outputs, subject)?);
+                differing.insert((*subject).clone(), digest);
             }
         }
         Ok(Tried {
@@ -507,7 +526,8 @@ fn name_all_causes(
         let Some(variation) = of_recipe[0].1.differing.clone() else {
             continue;
         };
-        let mut try_out = |variation: &Variation| trials.of(recipe, variation);
+        let mut try_out =
+            |variation: &Variation, number: usize| trials.of(recipe, variation, number);
         let builds = isolate(&candidates, &variation, &mut try_out)?;
         for (subject, gathered) in of_recipe {
             if !gathered.is_derived {

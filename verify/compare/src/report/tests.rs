@@ -72,6 +72,7 @@ fn everything() -> Verification {
     bad.trials = vec![Trial {
         variation: variation.clone(),
         outcome: TrialOutcome::Differs,
+        repeats: true,
     }];
     let mut failed = report(
         SubjectKind::Spec,

@@ -128,7 +128,7 @@ fn what_differs_each_time_is_no_factors_doing() {
     );
     assert_eq!(report.verdict, Verdict::Unreproducible);
     assert_eq!(report.causes[0].cause, Cause::Random);
-    assert_eq!(builds, 6);
+    assert_eq!(builds, 8);
 }
 
 #[test]
