@@ -131,16 +131,17 @@ pub(crate) fn isolate(
         return Ok(trials);
     }
     // What the likely ones did not do, one of the others did, or several together.
+    let mut is_tried = false;
     while rest.len() > 1 {
         let half = rest.len() / 2;
         let first = rest[..half].to_vec();
-        if attempt(&first)? {
-            rest = first;
-        } else {
-            rest = rest[half..].to_vec();
-        }
+        is_tried = attempt(&first)?;
+        rest = match is_tried {
+            true => first,
+            false => rest[half..].to_vec(),
+        };
     }
-    if let [last] = rest.as_slice() {
+    if let ([last], false) = (rest.as_slice(), is_tried) {
         attempt(&[*last])?;
     }
     Ok(trials)
@@ -219,11 +220,14 @@ const fn factors_of(cause: Cause) -> &'static [Factor] {
 
 /// Returns the causes that are left after the trials, the surest first.
 pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedCause> {
+    let is_control = |trial: &&Trial| trial.variation == Variation::default();
+    let control = trials.iter().find(is_control);
+    let is_unsteady = control.is_some_and(|trial| trial.outcome == TrialOutcome::Differs);
     let mut outcomes: Vec<(Variation, bool)> = Vec::new();
     for trial in trials {
         let differs = match trial.outcome {
             TrialOutcome::Failed => continue,
-            TrialOutcome::Differs => !trial.repeats,
+            TrialOutcome::Differs => !(is_unsteady && trial.repeats),
             TrialOutcome::Same => false,
         };
         // One job on one processor is what "one at a time" means.

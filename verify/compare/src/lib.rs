@@ -23,6 +23,7 @@ mod sequence;
 mod subject;
 mod tree;
 mod verdict;
+mod verification;
 mod verify;
 
 pub use cause::{Cause, NamedCause};
@@ -44,9 +45,8 @@ pub use tree::{
     LARGEST_FILE, Tree, TreeEntry, TreeError, TreeKind, compare_trees, first_difference,
 };
 pub use verdict::{Agreement, Verdict};
-pub use verify::{
-    BuildReport, Isolation, Progress, SubjectReport, Verification, VerifyOrder, verify,
-};
+pub use verification::{BuildReport, SubjectReport, Verification};
+pub use verify::{Isolation, Progress, VerifyOrder, verify};
 
 /// Compares two pieces of content of any kind: what they are is told from their first bytes.
 #[must_use]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::rebuild::Checks;
 use crate::subject::SubjectKind;
 use crate::verdict::Verdict;
-use crate::verify::{SubjectReport, Verification};
+use crate::verification::{SubjectReport, Verification};
 
 /// The format of the JSON report.
 pub const REPORT_FORMAT: u32 = 1;

@@ -5,7 +5,7 @@ use kiln_model::{Digest, Effect, Factor, Level, Observation, Variation};
 use super::*;
 use crate::isolate::{Trial, TrialOutcome};
 use crate::subject::{Finding, Subject};
-use crate::verify::BuildReport;
+use crate::verification::BuildReport;
 use crate::{Agreement, Cause, Change, Comparison, Difference, NamedCause, Note, Segment};
 
 fn everything() -> Verification {
@@ -128,7 +128,7 @@ fn the_page_shows_everything_and_runs_nothing() {
         "upstream&#x27;s tests left out",
         "seen by steps",
         "100 of 200",
-        "rpms/repodata was not compared",
+        "repodata was not compared",
         "rebuild 1 failed",
         "built again to be sure, 1 times",
         "1.2.3",
