@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kiln_model::{BaseLock, BaseName, Digest};
+use kiln_model::{BaseLock, BaseName, BuildInfo, Digest};
 use kiln_rpm::{
-    BaseEvidence, BasePackage, BasePackageInput, ElfEvidence, base_package, packaging_step,
-    write_spec,
+    BaseEvidence, BasePackage, BasePackageInput, ElfEvidence, FileKind, FileLine, SpecTextError,
+    base_package, packaging_step, write_spec,
 };
 use walkdir::WalkDir;
 
+use crate::buildinfo::info_text;
+use crate::buildinfo::{base_package_info, build_info_path};
 use crate::error::BuildError;
 use crate::folder::write_file;
 use crate::key::{KeyInputs, canonical_json};
@@ -78,7 +80,9 @@ pub(crate) fn package_base(
         packages: versions(lock),
         evidence: gather(root, lock)?,
     };
-    let package = base_package(&input).map_err(|error| unusable(error.to_string()))?;
+    let mut package = base_package(&input).map_err(|error| unusable(error.to_string()))?;
+    let info = base_package_info(shop, base, rootfs, package.spec.name.clone())?;
+    add_info(shop, &mut package, &info).map_err(|error| unusable(error.to_string()))?;
     let spec = write_spec(&package.spec).map_err(|error| unusable(error.to_string()))?;
     let step = packaging_step(&package.spec.name, shop.architecture, source_date);
     let files = serde_json::json!(
@@ -125,6 +129,30 @@ pub(crate) fn package_base(
     };
     let rpms = run_rpmbuild(shop, &run)?;
     finish(shop, &inputs, &spec, rpms).map(|packaged| Some((packaged, false)))
+}
+
+/// Adds build information to the package, with the folders that it is in.
+fn add_info(
+    shop: &Workshop<'_>,
+    package: &mut BasePackage,
+    info: &BuildInfo,
+) -> Result<(), SpecTextError> {
+    let name = package.spec.name.clone();
+    let path = build_info_path(name.as_str(), shop.architecture.rpm());
+    let text = String::from_utf8_lossy(&info_text(info, name)).into_owned();
+    for files in package
+        .spec
+        .packages
+        .iter_mut()
+        .map(|package| &mut package.files)
+    {
+        for folder in ["/usr/share/kiln", "/usr/share/kiln/buildinfo"] {
+            files.push(FileLine::new(folder.parse()?, FileKind::Directory));
+        }
+        files.push(FileLine::new(path.parse()?, FileKind::File));
+    }
+    package.files.insert(path.parse()?, text);
+    Ok(())
 }
 
 fn versions(lock: &BaseLock) -> BTreeMap<kiln_model::DistributionPackage, String> {

@@ -39,6 +39,7 @@ mod publish;
 mod release;
 mod repo_file;
 mod repository;
+mod restore;
 mod rhel;
 mod rootfs;
 mod rpmbuild;
@@ -60,7 +61,6 @@ mod varied;
 mod work;
 mod workshop;
 
-pub use buildinfo::BUILDINFO_FORMAT;
 pub use check::{Checked, check};
 pub use claim::Rule;
 pub use compile::{Built, StepRecord};
@@ -81,6 +81,7 @@ pub use plan::Plan;
 pub use project::{LoadedRecipe, Project, ProjectError, Survey};
 pub use publish::{Publication, publish};
 pub use release::{InputChange, ReleasedOtherwise};
+pub use restore::{MissingInput, RestoreError, restore_project};
 pub use script::{
     BUILD_ROOT, DESTDIR, SOURCE_ROOT, StepName, environment, fixed_environment, step_script,
 };

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Digest, ManifestDigest, Sha512, SourceDateEpoch};
-use kiln_rpm::{PackagingStep, packaging_step, write_spec};
+use kiln_model::{Digest, ManifestDigest, PackageName, Recipe, Sha512, SourceDateEpoch};
+use kiln_rpm::{DebugFiles, PackagingStep, SpecInput, packaging_step, write_spec};
 use kiln_store::RecordKind;
 use serde::{Deserialize, Serialize};
 
-use crate::buildinfo::build_info;
+use crate::buildinfo::{build_info_path, info_text, product_info};
 use crate::compile::StepRecord;
 use crate::error::BuildError;
 use crate::evidence::Evidence;
@@ -17,7 +17,7 @@ use crate::rootfs::Rootfs;
 use crate::rpmbuild::{RpmbuildPackages, RpmbuildRun, on_host, run_rpmbuild, source_mounts};
 use crate::service::{check_syntax, check_units, place_files};
 use crate::source_package::Sources;
-use crate::spec::{expected_rpms, expected_source_rpm, rpm_architecture, spec_input};
+use crate::spec::{added_lines, expected_rpms, expected_source_rpm, rpm_architecture, spec_input};
 use crate::stage::{Product, Stage, path_taken};
 use crate::work::Work;
 use crate::workshop::{KILN_VERSION, Workshop};
@@ -88,18 +88,7 @@ pub(crate) fn package(
     let evidence = Evidence::collect(&stage)?;
     evidence.check(shop, product)?;
     inspect(recipe, &stage, &evidence)?;
-    for package in &recipe.packages {
-        let path = format!(
-            "/usr/share/kiln/buildinfo/{}-{}.json",
-            package.name,
-            rpm_architecture(shop, package.architecture)
-        );
-        let text = build_info(shop, product, rootfs, &package.name)?;
-        stage
-            .add(&package.name, &path, text)
-            .map_err(|path| path_taken(recipe, path))?;
-    }
-    let mut input = spec_input(shop, product, &stage, &evidence)?;
+    let mut input = spec_input_with_info(shop, product, rootfs, (&mut stage, &evidence))?;
     let sources = Sources::new(shop, product, &stage, &input)?;
     input.source = sources.package.clone();
     let spec = write_spec(&input).map_err(|error| BuildError::Spec {
@@ -129,6 +118,58 @@ pub(crate) fn package(
         evidence,
         is_cached,
     })
+}
+
+/// Adds build information to every package, the debug packages included, and describes them all.
+fn spec_input_with_info(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+    rootfs: &Rootfs,
+    (stage, evidence): (&mut Stage, &Evidence),
+) -> Result<SpecInput, BuildError> {
+    let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+    let declared = recipe.packages.iter();
+    let mut packages: Vec<(PackageName, &str)> = declared
+        .map(|package| {
+            let architecture = rpm_architecture(shop, package.architecture);
+            (package.name.clone(), architecture)
+        })
+        .collect();
+    let debug = debug_packages(recipe)?;
+    if evidence.has_debug_information() {
+        let native = shop.architecture.rpm();
+        packages.extend(debug.iter().map(|name| (name.clone(), native)));
+    }
+    let Some((first, _)) = packages.first() else {
+        return spec_input(shop, product, stage, evidence);
+    };
+    let info = product_info(shop, product, rootfs, first.clone())?;
+    for (name, architecture) in packages {
+        let path = build_info_path(name.as_str(), architecture);
+        let text = info_text(&info, name.clone());
+        stage
+            .add(&name, &path, text)
+            .map_err(|path| path_taken(recipe, path))?;
+    }
+    let mut input = spec_input(shop, product, stage, evidence)?;
+    let [debuginfo, debugsource] = &debug;
+    input.debug_files = DebugFiles {
+        debuginfo: added_lines(recipe, stage, debuginfo)?,
+        debugsource: added_lines(recipe, stage, debugsource)?,
+    };
+    Ok(input)
+}
+
+/// Returns the names of a product's debug packages.
+fn debug_packages(recipe: &Recipe) -> Result<[PackageName; 2], BuildError> {
+    let name = |kind: &str| {
+        let name = format!("{}-{kind}", recipe.name).parse();
+        name.map_err(|error: kiln_model::NameError| BuildError::Spec {
+            recipe: recipe.name.clone(),
+            reason: error.to_string(),
+        })
+    };
+    Ok([name("debuginfo")?, name("debugsource")?])
 }
 
 /// What rpmbuild is called with.

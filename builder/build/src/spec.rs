@@ -9,8 +9,8 @@ use kiln_model::{
     Recipe,
 };
 use kiln_rpm::{
-    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileOwner,
-    PackageInput, PackagedPath, SourcePackage, SpecInput,
+    BundledLibrary, ChangelogEntry, DebugFiles, DebugInformation, Dependency, FileKind, FileLine,
+    FileOwner, PackageInput, PackagedPath, SourcePackage, SpecInput,
 };
 
 use crate::attribute::Attribution;
@@ -152,6 +152,7 @@ pub(crate) fn spec_input(
                 reason: "no ELF file with debug information".to_owned(),
             }
         },
+        debug_files: DebugFiles::default(),
         source: SourcePackage::empty(),
     };
     Ok(input)
@@ -275,6 +276,24 @@ fn file_lines(
     }
     lines.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(lines)
+}
+
+/// Returns the lines of files that kiln alone adds to a package that no recipe declares.
+pub(crate) fn added_lines(
+    recipe: &Recipe,
+    stage: &Stage,
+    package: &PackageName,
+) -> Result<Vec<FileLine>, BuildError> {
+    let Some(owned) = stage.owned.get(package) else {
+        return Ok(Vec::new());
+    };
+    let directories = owned.directories.iter();
+    let directories = directories.map(|path| (path, FileKind::Directory));
+    let files = owned.files.iter().map(|path| (path, FileKind::File));
+    directories
+        .chain(files)
+        .map(|(path, kind)| Ok(FileLine::new(packaged_path(recipe, path)?, kind)))
+        .collect()
 }
 
 fn packaged_path(recipe: &Recipe, path: &str) -> Result<PackagedPath, BuildError> {

@@ -110,9 +110,30 @@ impl Failure {
         Self::trouble(text)
     }
 
+    /// Why a file or folder can not be compared.
+    pub fn compared(error: &(dyn std::error::Error + 'static), path: &Path) -> Self {
+        Self::trouble(format!("{}  --> {}\n", chain(error), path.display()))
+    }
+
     /// A command line that lacks something.
     pub fn usage(text: &str, hint: &str) -> Self {
         Self::trouble(format!("error: {text}\n\nhint: {hint}\n"))
+    }
+
+    /// Somebody stopped it.
+    pub fn interrupted() -> Self {
+        Self {
+            texts: vec!["interrupted\n".to_owned()],
+            code: INTERRUPTED,
+            is_finding: false,
+        }
+    }
+
+    /// Why a file that was named on the command line can not be used.
+    pub fn named_file(file: &Path, problem: &str, hint: Option<&str>) -> Self {
+        let mut text = format!("error: {problem}\n  --> {}\n", file.display());
+        add_hint(&mut text, hint.map(str::to_owned));
+        Self::trouble(text)
     }
 
     fn trouble(text: String) -> Self {

@@ -19,6 +19,7 @@ mod table;
 mod text;
 mod varied;
 mod verbs;
+mod verify;
 
 use clap::Parser as _;
 
@@ -74,7 +75,9 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
         Verb::Build(build) => verbs::build::run(&arguments.common, build),
         Verb::Shell(shell) => verbs::shell::run(&arguments.common, shell),
+        Verb::Verify(verify) => verbs::verify::run(&arguments.common, verify),
         Verb::Sign(sign) => verbs::sign::run(&arguments.common, sign),
+        Verb::Diff(diff) => verbs::diff::run(&arguments.common, diff),
         Verb::New(new) => verbs::new::run(&arguments.common, new),
         Verb::Fmt(fmt) => verbs::fmt::run(&arguments.common, fmt),
         Verb::Doctor => verbs::doctor::run(&arguments.common),

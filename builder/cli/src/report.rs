@@ -11,7 +11,10 @@ use std::io::IsTerminal as _;
 
 use kiln_build::{Event, Report};
 
-pub use event_line::{DoctorFinding, EventLine, PlannedNode, event_schema, print_event};
+pub use event_line::{
+    CauseLine, DoctorFinding, EventLine, NoteLine, PlaceSegment, PlannedNode, event_schema,
+    print_event,
+};
 pub use json::milliseconds;
 
 use crate::arguments::{Common, Format};

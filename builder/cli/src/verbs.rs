@@ -3,6 +3,7 @@
 pub mod build;
 pub mod check;
 pub mod completions;
+pub mod diff;
 pub mod doctor;
 pub mod fetch;
 pub mod fmt;
@@ -15,6 +16,8 @@ pub mod schema;
 pub mod shell;
 pub mod sign;
 pub mod vary;
+pub mod verify;
+pub mod verify_file;
 
 use kiln_build::{Project, default_recipes};
 use kiln_model::RecipeName;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::ManifestDigest;
 use crate::name::{BaseName, DistributionPackage};
 use crate::path::{FilePattern, SandboxPath};
-use crate::recipe::{At, Cause, FormatError, Number, YamlError, format, read};
+use crate::recipe::{At, Cause, FormatError, Number, YamlError, document, format, read};
 use crate::text::Line;
 
 /// The base image format that this kiln reads.
@@ -145,6 +145,16 @@ impl BaseImage {
             name: shape.name.parse()?,
             origin,
         })
+    }
+
+    /// Returns a base image file's content without comments and layout. Written as JSON it is such a
+    /// file again, with the same meaning.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn document(bytes: &[u8], stem: &str) -> Result<serde_json::Value, YamlError> {
+        Self::parse(bytes, stem)?;
+        Ok(document(&String::from_utf8_lossy(bytes)).unwrap_or_default())
     }
 
     /// Returns a base image file's text in the one layout, with every value and every comment.

@@ -4,6 +4,7 @@
 //! types that can not be wrong; what holds such a value never checks it again.
 
 mod base_image;
+mod buildinfo;
 mod capability;
 mod config;
 mod dependency;
@@ -24,6 +25,10 @@ mod time;
 mod variation;
 
 pub use base_image::{ArchiveBase, BASE_IMAGE_SCHEMA, BaseImage, BaseOrigin};
+pub use buildinfo::{
+    BUILDINFO_FOLDER, BUILDINFO_FORMAT, BaseInfo, BuildInfo, BuildInfoError, MAX_BUILDINFO,
+    RecipeInfo,
+};
 pub use capability::{CapabilityError, FileCapabilities};
 pub use config::{
     AddressPrefix, AddressPrefixError, Config, ConfigError, ConfigLimits, ConfigNetwork, Mirrors,

@@ -38,6 +38,7 @@ pub use format::FormatError;
 pub(crate) use format::format;
 pub use hardening::{HardeningException, Protection};
 pub use lint::LintException;
+pub(crate) use node::document;
 pub use node::places_of;
 pub use package::{
     Attributes, ChangelogEntry, FileMode, FilePatterns, FileRule, Ghost, GhostKind, ModeError,
@@ -299,6 +300,16 @@ impl Recipe {
     /// The first thing that is wrong, with its line and column.
     pub fn parse(bytes: &[u8], folder: &str) -> Result<Self, YamlError> {
         parse::recipe(bytes, folder)
+    }
+
+    /// Returns a recipe file's content without comments and layout. Written as JSON it is a recipe
+    /// file again, with the same meaning.
+    ///
+    /// # Errors
+    /// What is wrong with the recipe.
+    pub fn document(bytes: &[u8], folder: &str) -> Result<serde_json::Value, YamlError> {
+        Self::parse(bytes, folder)?;
+        Ok(document(&String::from_utf8_lossy(bytes)).unwrap_or_default())
     }
 
     /// Returns a recipe file's text in the one layout, with every value and every comment.

@@ -17,8 +17,8 @@ use kiln_model::{
 
 use crate::elf::ElfEvidence;
 use crate::spec::{
-    DebugInformation, Dependency, FileKind, FileLine, PackageInput, PackagedPath, Scriptlet,
-    ScriptletTime, SourcePackage, SpecInput, SpecTextError, made_archive,
+    DebugFiles, DebugInformation, Dependency, FileKind, FileLine, PackageInput, PackagedPath,
+    Scriptlet, ScriptletTime, SourcePackage, SpecInput, SpecTextError, made_archive,
 };
 
 /// Says why a base has no package.
@@ -273,6 +273,7 @@ pub fn base_package(input: &BasePackageInput) -> Result<BasePackage, BasePackage
         debug_information: DebugInformation::Off {
             reason: "no ELF file in it".to_owned(),
         },
+        debug_files: DebugFiles::default(),
         source: SourcePackage {
             made: Some(made),
             ..SourcePackage::empty()

@@ -33,9 +33,9 @@ pub use signing::{
     SigningKeyError, signed_package, unsigned_package,
 };
 pub use spec::{
-    BuildRequirement, BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind,
-    FileLine, FileOwner, OrderingHint, PACKAGING_DESTDIR, PACKAGING_SOURCES, PackageInput,
-    PackagedPath, PackagingStep, PatchFile, PrivateFiles, RebuildNode, RebuildSteps, Scriptlet,
-    ScriptletTime, SourceFile, SourcePackage, SpecError, SpecInput, SpecTextError, UnpackedSource,
-    made_archive, packaging_step, write_spec,
+    BuildRequirement, BundledLibrary, ChangelogEntry, DebugFiles, DebugInformation, Dependency,
+    FileKind, FileLine, FileOwner, OrderingHint, PACKAGING_DESTDIR, PACKAGING_SOURCES,
+    PackageInput, PackagedPath, PackagingStep, PatchFile, PrivateFiles, RebuildNode, RebuildSteps,
+    Scriptlet, ScriptletTime, SourceFile, SourcePackage, SpecError, SpecInput, SpecTextError,
+    UnpackedSource, made_archive, packaging_step, write_spec,
 };

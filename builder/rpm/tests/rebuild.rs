@@ -11,9 +11,9 @@ use std::process::Command;
 
 use kiln_model::{Digest, SourceDateEpoch};
 use kiln_rpm::{
-    BuildRequirement, DebugInformation, FileKind, FileLine, PackageInput, PackagedFileKind,
-    PatchFile, PrivateFiles, RebuildNode, RebuildSteps, RpmFile, SourceFile, SourcePackage,
-    SpecInput, UnpackedSource, write_spec,
+    BuildRequirement, DebugFiles, DebugInformation, FileKind, FileLine, PackageInput,
+    PackagedFileKind, PatchFile, PrivateFiles, RebuildNode, RebuildSteps, RpmFile, SourceFile,
+    SourcePackage, SpecInput, UnpackedSource, write_spec,
 };
 
 const SOURCE_DATE: SourceDateEpoch = SourceDateEpoch::from_seconds(1_676_851_200);
@@ -233,6 +233,7 @@ fn input(product: RebuildNode) -> SpecInput {
             sonames: vec!["libpriv.so.2".to_owned()],
         }),
         debug_information: DebugInformation::Split,
+        debug_files: DebugFiles::default(),
         source: SourcePackage {
             sources: vec![
                 source(

@@ -46,6 +46,36 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Changes its texts.
+    pub(crate) fn map(self, change: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::OnlyLeft(text) => Self::OnlyLeft(change(text)),
+            Self::OnlyRight(text) => Self::OnlyRight(change(text)),
+            Self::Value { left, right } => Self::Value {
+                left: change(left),
+                right: change(right),
+            },
+            Self::Order { left, right } => Self::Order {
+                left: change(left),
+                right: change(right),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnlyLeft(text) => write!(f, "only left: {text}"),
+            Self::OnlyRight(text) => write!(f, "only right: {text}"),
+            Self::Value { left, right } | Self::Order { left, right } => {
+                write!(f, "{left} -> {right}")
+            }
+        }
+    }
+}
+
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -54,4 +84,11 @@ pub struct Difference {
     pub place: Vec<Segment>,
     /// What.
     pub change: Change,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place: Vec<String> = self.place.iter().map(ToString::to_string).collect();
+        write!(f, "{}: {}", place.join(", "), self.change)
+    }
 }

@@ -2,6 +2,8 @@
 
 mod base;
 mod cold;
+mod compare;
+mod diff;
 mod null;
 mod package;
 mod sandbox;
@@ -21,7 +23,7 @@ pub struct Row {
 }
 
 /// Every row, quick ones first.
-pub const ROWS: [Row; 6] = [
+pub const ROWS: [Row; 8] = [
     Row {
         name: "sandbox",
         measure: sandbox::measure,
@@ -29,6 +31,14 @@ pub const ROWS: [Row; 6] = [
     Row {
         name: "null",
         measure: null::measure,
+    },
+    Row {
+        name: "compare",
+        measure: compare::measure,
+    },
+    Row {
+        name: "diff",
+        measure: diff::measure,
     },
     Row {
         name: "trivial",
@@ -81,7 +91,7 @@ mod tests {
         let error = names(&["nul"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no row `nul`; there are sandbox, null, trivial, base, package, cold"
+            "no row `nul`; there are sandbox, null, compare, diff, trivial, base, package, cold"
         );
     }
 }

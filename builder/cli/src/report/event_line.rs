@@ -93,6 +93,61 @@ pub enum EventLine {
         /// Whether it had to be written.
         is_written: bool,
     },
+    /// `kiln verify` begins to build again.
+    Rebuilding {
+        /// Number of the rebuild, from 1.
+        build: usize,
+        /// How many there will be.
+        of: usize,
+        /// What is varied: `clock past, umask another`.
+        varied: String,
+    },
+    /// A rebuild was compared with what is in `out/`.
+    RebuildCompared {
+        /// Number of the rebuild, from 1.
+        build: usize,
+        /// Results that are the same.
+        same: usize,
+        /// Results that are not.
+        differing: usize,
+    },
+    /// Recipes that differ are built again to find out why.
+    Isolating {
+        /// Which.
+        recipes: Vec<String>,
+        /// What is varied.
+        varied: String,
+    },
+    /// What is said of one result.
+    Verdict {
+        /// Its path below `out/`; for a destdir the recipe and where its files go.
+        name: String,
+        /// `package`, `source package`, `destdir`, `spec`, `SBOM`, `provenance` or `repository`.
+        kind: String,
+        /// The recipe that it comes of; none for what comes of all of them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recipe: Option<String>,
+        /// `reproducible`, `unreproducible`, `failed-to-build` or `not-tested`.
+        verdict: String,
+        /// `bit-identical`, `but-for-signature`, `payload-identical` or `different`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agreement: Option<String>,
+        /// Why it differs, the surest cause first.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        causes: Vec<String>,
+        /// Why there is no other verdict.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A verification is over.
+    Verified {
+        /// The worst of all verdicts.
+        verdict: String,
+        /// How often everything was built again.
+        rebuilds: usize,
+        /// The page with all details.
+        report: String,
+    },
     /// A piece of work begins.
     WorkStarted {
         /// Which.
@@ -217,6 +272,42 @@ pub enum EventLine {
         /// Whether builds can run.
         is_fit: bool,
     },
+    /// One place at which the two that `kiln diff` compares differ.
+    Difference {
+        /// Where, outermost first.
+        place: Vec<PlaceSegment>,
+        /// `value`, `order`, `only-left` or `only-right`.
+        change: String,
+        /// What stands there on the left; not for `only-right`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        left: Option<String>,
+        /// What stands there on the right; not for `only-left`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        right: Option<String>,
+        /// Whether it comes with any other difference: a digest, a size, a build-id.
+        follows: bool,
+    },
+    /// What `kiln diff` came to.
+    Diff {
+        /// The first path.
+        left: String,
+        /// The second path.
+        right: String,
+        /// Whether nothing differs.
+        is_identical: bool,
+        /// How far two packages agree: `bit-identical`, `but-for-signature`, `payload-identical`,
+        /// `different`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agreement: Option<String>,
+        /// How many `difference` lines there are.
+        differences: usize,
+        /// Whether it stopped there, so that there may be more.
+        is_cut: bool,
+        /// Why they differ, as the content tells; what explains most comes first.
+        causes: Vec<CauseLine>,
+        /// What was not looked into or not told in full.
+        notes: Vec<NoteLine>,
+    },
     /// Why the command did not do what was asked.
     Error {
         /// The first line.
@@ -335,6 +426,38 @@ pub struct PlannedNode {
     /// The digest of what it installs, if the store has it: the diff id of its destdir.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destdir: Option<String>,
+}
+
+/// One step on the way to a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlaceSegment {
+    /// What kind of thing it is: `tag`, `file`, `section`, `member`, `line`.
+    pub kind: String,
+    /// Which one.
+    pub name: String,
+}
+
+/// A cause of differences.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct CauseLine {
+    /// Which: `timestamp`, `build-path`, `host-name`, `user`, `locale`, `directory-order`,
+    /// `parallel-race`, `random`, `cpu`, `memory`, `archive-metadata`, `compression`, `kernel-version`,
+    /// `environment`, `signature` or `unknown`.
+    pub cause: String,
+    /// What speaks for it.
+    pub evidence: String,
+}
+
+/// Something about a place that is no difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct NoteLine {
+    /// Where; empty for all of it.
+    pub place: Vec<PlaceSegment>,
+    /// What.
+    pub text: String,
 }
 
 /// One thing that `kiln doctor` looked at.

@@ -1,6 +1,7 @@
 //! A YAML text as nodes with places, for what serde does not tell: where things stand, in which order.
 
-use granit_parser::{Event, Parser, Span, StructureStyle};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
+use serde_json::Value;
 
 use super::error::Place;
 
@@ -10,6 +11,8 @@ pub(super) struct Node {
     pub(super) content: Content,
     /// Whether it is a list or map in block style: one entry per line.
     pub(super) is_block: bool,
+    /// Whether it is a text without quotes, on one line.
+    pub(super) is_plain: bool,
 }
 
 /// What a value holds.
@@ -20,12 +23,41 @@ pub(super) enum Content {
 }
 
 impl Node {
+    /// Depth is bounded by whoever read the text before.
+    fn as_json(&self) -> Value {
+        match &self.content {
+            Content::Text(text) if self.is_plain => plain_value(text),
+            Content::Text(text) => Value::from(text.as_str()),
+            Content::List(items) => items.iter().map(Self::as_json).collect(),
+            Content::Map(entries) => {
+                let entry = |(key, value): &(Self, Self)| {
+                    (key.text().unwrap_or_default().to_owned(), value.as_json())
+                };
+                Value::Object(entries.iter().map(entry).collect())
+            }
+        }
+    }
+
     /// Returns the text of a value that is one.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Text(text) => Some(text),
             _ => None,
         }
+    }
+}
+
+/// Only what JSON writes with the same characters is a number.
+fn plain_value(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" => return Value::Null,
+        "true" => return Value::Bool(true),
+        "false" => return Value::Bool(false),
+        _ => {}
+    }
+    match text.parse::<u64>() {
+        Ok(number) if number.to_string() == text => Value::from(number),
+        _ => Value::from(text),
     }
 }
 
@@ -59,8 +91,9 @@ pub(super) fn tree(text: &str) -> Option<Node> {
         };
         let node = match event {
             // A value that is not there is reported as `~`.
-            Event::Scalar(text, ..) => Node {
+            Event::Scalar(text, style, ..) => Node {
                 place,
+                is_plain: style == ScalarStyle::Plain,
                 content: Content::Text(if span.start.index() < span.end.index() {
                     text.into_owned()
                 } else {
@@ -85,6 +118,12 @@ pub(super) fn tree(text: &str) -> Option<Node> {
         }
     }
     None
+}
+
+/// Returns a text's values without comments and layout, as JSON that reads the same: plain numbers,
+/// `true`, `false` and nothing stay what they are, everything else is a text.
+pub(crate) fn document(text: &str) -> Option<Value> {
+    tree(text).map(|node| node.as_json())
 }
 
 /// Returns where the map starts that has a key at `place`.
@@ -138,6 +177,7 @@ impl Open {
             place: self.place,
             content,
             is_block: self.is_block,
+            is_plain: false,
         }
     }
 }

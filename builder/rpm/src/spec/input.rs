@@ -45,8 +45,19 @@ pub struct SpecInput {
     pub private: Option<PrivateFiles>,
     /// Whether debuginfo and debugsource packages are made.
     pub debug_information: DebugInformation,
+    /// What kiln itself adds to the debug packages, where they are made.
+    pub debug_files: DebugFiles,
     /// What the source package carries.
     pub source: SourcePackage,
+}
+
+/// Files of the debug packages besides those that find-debuginfo lists.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DebugFiles {
+    /// Of `NAME-debuginfo`.
+    pub debuginfo: Vec<FileLine>,
+    /// Of `NAME-debugsource`.
+    pub debugsource: Vec<FileLine>,
 }
 
 /// One changelog entry.

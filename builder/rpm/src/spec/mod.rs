@@ -15,9 +15,9 @@ mod source_package;
 mod text;
 
 pub use input::{
-    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, FileOwner,
-    OrderingHint, PackageInput, PackagedPath, PrivateFiles, Scriptlet, ScriptletTime, SpecInput,
-    SpecTextError,
+    BundledLibrary, ChangelogEntry, DebugFiles, DebugInformation, Dependency, FileKind, FileLine,
+    FileOwner, OrderingHint, PackageInput, PackagedPath, PrivateFiles, Scriptlet, ScriptletTime,
+    SpecInput, SpecTextError,
 };
 pub use packaging::{PACKAGING_DESTDIR, PACKAGING_SOURCES, PackagingStep, packaging_step};
 pub use source_package::{

@@ -182,24 +182,35 @@ pub(super) fn write_files(
         .is_some_and(|last| last.name == package.name)
         && input.debug_information == DebugInformation::Split
     {
-        write_debug_files(spec, &input.name);
+        write_debug_files(spec, input)?;
     }
     Ok(())
 }
 
 /// Modes are given: those of the source tree are upstream's, or the unpacker's.
-fn write_debug_files(spec: &mut String, name: &PackageName) {
-    let _ = write!(
-        spec,
-        "%files -n {name}-debuginfo -f {}\n\
-         %defattr(-,root,root,0755)\n\
-         \n\
-         %files -n {name}-debugsource -f {}\n\
-         %defattr(0644,root,root,0755)\n\
-         \n",
-        install::DEBUG_FILES,
-        install::DEBUG_SOURCES,
-    );
+fn write_debug_files(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
+    let added = &input.debug_files;
+    let packages = [
+        ("debuginfo", install::DEBUG_FILES, "-", &added.debuginfo),
+        (
+            "debugsource",
+            install::DEBUG_SOURCES,
+            "0644",
+            &added.debugsource,
+        ),
+    ];
+    for (kind, list, mode, lines) in packages {
+        let _ = write!(
+            spec,
+            "%files -n {}-{kind} -f {list}\n%defattr({mode},root,root,0755)\n",
+            input.name
+        );
+        for line in lines {
+            write_file(spec, line)?;
+        }
+        spec.push('\n');
+    }
+    Ok(())
 }
 
 fn write_file(spec: &mut String, file: &FileLine) -> Result<(), SpecError> {

@@ -49,6 +49,7 @@ fn input() -> SpecInput {
         ],
         private: None,
         debug_information: DebugInformation::Split,
+        debug_files: DebugFiles::default(),
         source: SourcePackage::empty(),
     }
 }

@@ -14,9 +14,9 @@ use std::process::{Command, Output};
 use kiln_model::recipe::{FileMode, PackageArchitecture};
 use kiln_model::{Architecture, SourceDateEpoch};
 use kiln_rpm::{
-    BundledLibrary, ChangelogEntry, DebugInformation, Dependency, FileKind, FileLine, PackageInput,
-    PackagedPath, PrivateFiles, Scriptlet, ScriptletTime, SourcePackage, SpecInput, packaging_step,
-    write_spec,
+    BundledLibrary, ChangelogEntry, DebugFiles, DebugInformation, Dependency, FileKind, FileLine,
+    PackageInput, PackagedPath, PrivateFiles, Scriptlet, ScriptletTime, SourcePackage, SpecInput,
+    packaging_step, write_spec,
 };
 
 /// 2023-02-20, the date of the demo.
@@ -409,6 +409,7 @@ pub fn input() -> SpecInput {
             sonames: vec!["libpriv.so.2".to_owned()],
         }),
         debug_information: DebugInformation::Split,
+        debug_files: DebugFiles::default(),
         source: SourcePackage::empty(),
     }
 }

@@ -72,6 +72,8 @@ fn check_place(bytes: &[u8], place: Place) {
 fn check(bytes: &[u8]) {
     match Recipe::parse(bytes, "demo") {
         Ok(recipe) => {
+            let json = Recipe::document(bytes, "demo").unwrap().to_string();
+            assert_eq!(Recipe::parse(json.as_bytes(), "demo"), Ok(recipe.clone()));
             if let Ok(formatted) = Recipe::format(bytes, "demo") {
                 assert_eq!(Recipe::parse(formatted.as_bytes(), "demo"), Ok(recipe));
                 assert_eq!(Recipe::format(formatted.as_bytes(), "demo"), Ok(formatted));
