@@ -158,6 +158,14 @@ pub(super) fn one_sided(text: &str, own: &Circumstances, other: &Circumstances) 
             evidence,
         ));
     }
+    if text.starts_with("rpmlib(PayloadIs") {
+        let evidence = "one payload needs an rpm that knows its compression";
+        found.push(Candidate::new(
+            Cause::Compression,
+            Strength::Certain,
+            evidence,
+        ));
+    }
     for fact in facts((own, other)) {
         if fact.left.len() >= 3 && places(text, &fact.left) > 0 {
             let evidence = format!("`{}` is one of the {}", fact.left, fact.what);
