@@ -205,17 +205,17 @@ pub(crate) fn walk(
     while !(finder.is_done() || left_ended && right_ended) {
         let left = next(finder, "left", &mut left, &mut left_ended);
         let right = next(finder, "right", &mut right, &mut right_ended);
-        if let (Some(left), Some(right)) = (&left, &right)
-            && left.name == right.name
-        {
-            let name = left.name.clone();
-            if left != right {
-                compare(finder, Some(left.clone()), Some(right.clone()));
+        let (left, right) = match (left, right) {
+            (Some(left), Some(right)) if left.name == right.name => {
+                left_waiting.order.push(left.name.clone());
+                right_waiting.order.push(right.name.clone());
+                if left != right {
+                    compare(finder, Some(left), Some(right));
+                }
+                continue;
             }
-            left_waiting.order.push(name.clone());
-            right_waiting.order.push(name);
-            continue;
-        }
+            members => members,
+        };
         if let Some(member) = left {
             left_waiting.order.push(member.name.clone());
             match right_waiting.take(&member.name) {

@@ -204,6 +204,21 @@ const ALONE: &[(&str, &str, Cause)] = &[
         "built on Linux 5.10.0-28-amd64",
         Cause::KernelVersion,
     ),
+    (
+        "{\"hostname\":\"alpha\"}",
+        "{\"hostname\":\"omega\"}",
+        Cause::HostName,
+    ),
+    (
+        "a greeting built Nov 27 2026 on alpha",
+        "a greeting built Nov 27 2026 on omega",
+        Cause::HostName,
+    ),
+    (
+        "GNU C17 -march=x86-64 -O2",
+        "GNU C17 -march=haswell -O2",
+        Cause::Cpu,
+    ),
     ("HOME=/root", "HOME=/home/otto", Cause::Environment),
     (
         "PATH=/usr/bin:/bin",
@@ -458,6 +473,20 @@ fn what_is_no_cause_is_not_taken_for_one() {
         ("Hello, world", "Hello, there"),
         ("enable-foo", "disable-foo"),
         ("12:34", "12:34 and more"),
+        ("depends on foo", "depends on bar"),
+        ("divided by two", "divided by four"),
+        ("the user guide", "the user manual"),
+        ("timeout 30 s", "timeout 60 s"),
+        ("key: left", "key: right"),
+        ("port 8080", "port 8443"),
+        ("mask 0x0123456789abcdef", "mask 0x0123456789abcdee"),
+        ("language C", "language D"),
+        ("time zone data", "time zone names"),
+        ("host names are", "host addresses are"),
+        (
+            "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "sha256 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+        ),
     ] {
         for both in [(&nothing, &nothing), (&one, &two)] {
             check(left.as_bytes(), right.as_bytes(), &[Cause::Unknown], both);
