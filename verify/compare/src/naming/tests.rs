@@ -110,6 +110,39 @@ const ALONE: &[(&str, &str, Cause)] = &[
         Cause::Timestamp,
     ),
     (
+        ".TH DEMO 1 \"November 2026\" \"demo 1.0\"",
+        ".TH DEMO 1 \"December 2027\" \"demo 1.0\"",
+        Cause::Timestamp,
+    ),
+    (
+        "/tmp/demo.kQ3xY7aB\n",
+        "/tmp/demo.Zz81bPq0\n",
+        Cause::Random,
+    ),
+    (
+        "uid=1000(build) gid=1000\n",
+        "uid=4711(build) gid=1000\n",
+        Cause::User,
+    ),
+    ("#define THREADS 2\n", "#define THREADS 1\n", Cause::Cpu),
+    ("built with -j4\n", "built with -j16\n", Cause::Cpu),
+    (
+        "Thu Jan  1 00:00:00 UTC 1970\n",
+        "Thu Jan  1 12:00:00 NZST 1970\n",
+        Cause::Locale,
+    ),
+    ("0x7ffd10a2c8e4\n", "0x7ffe5513f2b4\n", Cause::Memory),
+    (
+        "{\"build\": \"6a0f3c1e-58f2-4c7b-9a59-0d6a2c1b7e11\"}\n",
+        "{\"build\": \"b1d7e2aa-3f0c-4b18-8e37-5c9d1f2a6b43\"}\n",
+        Cause::Random,
+    ),
+    (
+        "3ll9QvXn2Yt0bW5sKfR8dPzJ1hGm7cUa4xEoTiLqV6wSyBNrAeDMuFkC+gHpZO/I\n",
+        "Jx8Wq2Lr5Tn1vY7sBd0fKc3hMz6pGa9uXeRoVi4tSwQyUlEkZbHjNmCPDgFA+I/O\n",
+        Cause::Random,
+    ),
+    (
         "Copyright 1999-2026 The people",
         "Copyright 1999-2027 The people",
         Cause::Timestamp,
@@ -334,6 +367,22 @@ fn gzip(content: &[u8], mtime: u32, level: u32) -> Vec<u8> {
 }
 
 #[test]
+fn padding_that_nobody_wrote_is_memory() {
+    // struct { char kind; long value; } from a stack that held addresses.
+    let records = |address: u64| -> Vec<u8> {
+        let record = |n: u64| {
+            let mut word = (address + n * 8).to_le_bytes();
+            word[0] = b'k';
+            [word, n.to_le_bytes()].concat()
+        };
+        (0..8).flat_map(record).collect()
+    };
+    let nothing = Circumstances::default();
+    let (left, right) = (records(0x7ffd_10a2_c8e0), records(0x7ffe_5513_f2b0));
+    check(&left, &right, &[Cause::Memory], (&nothing, &nothing));
+}
+
+#[test]
 fn archives_and_streams_name_their_causes() {
     let nothing = Circumstances::default();
     let both = (&nothing, &nothing);
@@ -518,6 +567,7 @@ enum Content {
     Dates,
     Archive,
     Random,
+    Compression,
     Nothing,
 }
 
@@ -536,6 +586,7 @@ impl Content {
                 candidate(Cause::Timestamp, Strength::Possible),
             ],
             Self::Random => vec![candidate(Cause::Random, Strength::Likely)],
+            Self::Compression => vec![candidate(Cause::Compression, Strength::Certain)],
             Self::Nothing => Vec::new(),
         }
     }
@@ -552,7 +603,17 @@ type Row = (
     Cause,
 );
 
-const DECIDED: [Row; 17] = [
+const DECIDED: [Row; 19] = [
+    (
+        Content::Compression,
+        &[(&[], false), (&[(Processors, Level::One)], true)],
+        Cause::Compression,
+    ),
+    (
+        Content::Dates,
+        &[(&[], true), (&[(Aslr, Level::Off)], false)],
+        Cause::Timestamp,
+    ),
     (
         Content::Order,
         &[(&[], false), (&[(DirectoryOrder, Level::Reversed)], true)],
