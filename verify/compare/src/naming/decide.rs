@@ -67,6 +67,17 @@ fn by_itself(candidates: &[Candidate], single: &BTreeMap<(Factor, Level), bool>)
         cause,
         evidence: format!("it differs with nothing varied{how}"),
     };
+    // Equal once may be luck; two dates are not.
+    let is_shown = |candidate: &&Candidate| {
+        candidate.strength >= Strength::Likely
+            && matches!(
+                candidate.cause,
+                Cause::Timestamp | Cause::Random | Cause::Memory
+            )
+    };
+    if let Some(best) = candidates.first().filter(is_shown) {
+        return named(best.cause, &format!("; {}", best.evidence));
+    }
     if is_equal(Factor::Aslr, Level::Off) {
         return named(
             Cause::Memory,
@@ -114,13 +125,23 @@ fn by_factor(candidates: &[Candidate], single: &BTreeMap<(Factor, Level), bool>)
         .flat_map(|factor| shown_by(*factor))
         .copied()
         .collect();
-    // The content chooses among what the factors can show; it is asked for a strong word where the
+    // What an archive keeps and how something is compressed is what it is, whatever brought it about.
+    // Otherwise the content chooses among what the factors can show; it is asked for a strong word where the
     // factor's usual cause is another.
     let usual = shown_by(*first).first().copied().unwrap_or(Cause::Unknown);
     let agreed = candidates
         .iter()
         .find(|candidate| shown.contains(&candidate.cause));
-    let cause = match agreed {
+    let is_settled = |candidate: &&Candidate| {
+        candidate.strength == Strength::Certain
+            && matches!(
+                candidate.cause,
+                Cause::ArchiveMetadata | Cause::Compression | Cause::Signature
+            )
+    };
+    let settled = candidates.first().filter(is_settled);
+    let cause = match settled.or(agreed) {
+        Some(candidate) if settled.is_some() => candidate.cause,
         Some(candidate) if candidate.cause == usual || candidate.strength >= Strength::Likely => {
             candidate.cause
         }

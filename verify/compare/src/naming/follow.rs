@@ -9,11 +9,16 @@ use crate::difference::{Difference, Segment};
 use crate::finder::Comparison;
 
 /// Tags that are computed from the rest of the package.
-const TAGS: [&str; 17] = [
+const TAGS: [&str; 22] = [
     "PAYLOADDIGEST",
     "PAYLOADDIGESTALT",
     "PAYLOADSIZE",
     "PAYLOADSIZEALT",
+    "PAYLOAD_SHA512",
+    "PAYLOAD_SHA512_ALT",
+    "PAYLOAD_SHA3_256",
+    "PAYLOAD_SHA3_256_ALT",
+    "PACKAGEDIGESTS",
     "SIZE",
     "LONGSIZE",
     "ARCHIVESIZE",
