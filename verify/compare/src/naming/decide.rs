@@ -92,7 +92,8 @@ fn by_itself(candidates: &[Candidate], single: &BTreeMap<(Factor, Level), bool>)
     }
     let is_possible = |cause: Cause| match cause {
         Cause::Memory => !is_tested(Factor::Aslr, Level::Off),
-        Cause::ParallelRace => !is_tested(Factor::Jobs, Level::One),
+        // What a step starts by itself, with `&` or `make -j8`, races on one processor too.
+        Cause::ParallelRace => true,
         Cause::Timestamp | Cause::Random | Cause::ArchiveMetadata => true,
         _ => false,
     };

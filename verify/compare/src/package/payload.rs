@@ -90,7 +90,7 @@ fn compare_pair(
 }
 
 /// Returns the header's files as a payload that names its members names them.
-fn listed(package: &RpmFile) -> Vec<CpioFile> {
+pub(super) fn listed(package: &RpmFile) -> Vec<CpioFile> {
     let listed = |file: &PackagedFile| {
         let dot = if file.path.starts_with('/') { "." } else { "" };
         CpioFile {
