@@ -25,7 +25,8 @@ pub use difference::{Change, Difference, Segment};
 pub use effort::Effort;
 pub use finder::{Comparison, Note, Side};
 pub use naming::{
-    Candidate, Circumstances, Clock, Strength, all_candidates, candidates, decide, name_causes,
+    Candidate, Circumstances, Clock, Strength, all_candidates, candidates, decide,
+    decide_with_pairs, name_causes,
 };
 pub use package::{PackageError, agreement, compare_packages, is_package};
 pub use plan::VariationPlan;
