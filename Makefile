@@ -1,7 +1,7 @@
 # Kiln's front door. `make help` lists the targets.
 #
 # KILN=/path/to/kiln  uses that binary instead of building one (air-gapped sites).
-# KILN_ARGS, TEST_ARGS, BENCH_ARGS   are passed on.
+# KILN_ARGS, VERIFY_ARGS, TEST_ARGS, BENCH_ARGS   are passed on.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-.PHONY: help rpms fetch lock plan check test test-slow test-srpm test-judges bench verify-twice doctor schema clean $(BUILT_KILN)
+.PHONY: help rpms fetch lock plan check test test-slow test-srpm test-judges bench verify verify-corpus doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,8 +66,13 @@ bench: rpms ## measure kiln beside its peers (docs/benchmarks.md); ROWS="null sa
 	@$(CARGO) build --quiet --release --locked -p kiln-bench
 	@target/release/kiln-bench --kiln $(kiln) $(BENCH_ARGS) $(ROWS)
 
-verify-twice: $(needs_kiln) ## build everything twice from nothing, as two users, and compare the bytes
-	@KILN=$(kiln) scripts/verify-twice
+verify: rpms ## build everything again under other circumstances, and compare (VERIFY_ARGS="--builds pairs")
+	@scripts/install-verify-tools
+	@$(kiln) verify $(VERIFY_ARGS)
+
+verify-corpus: rpms ## verify recipes that are unreproducible on purpose: is every cause named?
+	@scripts/install-test-tools
+	@scripts/run-tests corpus $(TEST_ARGS)
 
 schema: $(needs_kiln) ## write docs/schema/ and docs/reference/ anew from the types
 	@scripts/write-schemas $(kiln)

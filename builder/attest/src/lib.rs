@@ -4,6 +4,7 @@
 //!   it can be rendered in.
 //! * [`Provenance`] is the reproducible half of how the RPMs came to be (in-toto Statement v1, SLSA
 //!   provenance v1), [`RunRecord`] the half that differs from run to run.
+//! * [`VerificationStatement`] says what came of building them again.
 //!
 //! Every document is UTF-8 JSON with a fixed key order, sorted arrays, two spaces of indentation and
 //! one final newline. Nothing here reads a clock, a random source, a file or the environment, and the
@@ -24,6 +25,7 @@ mod run_record;
 mod sbom;
 mod spdx;
 mod uri;
+mod verification;
 
 pub use self::spdx::Spdx23;
 pub use bill::{
@@ -42,3 +44,4 @@ pub use run_record::{
     Host, RUN_RECORD_FORMAT, RunRecord, RunTime, RunTimeError, StepOrigin, StepRecord,
 };
 pub use sbom::{SbomFormat, sbom_formats};
+pub use verification::{VERIFICATION_TYPE, VerificationBuild, VerificationStatement, VerifiedFile};

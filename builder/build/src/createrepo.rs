@@ -22,6 +22,7 @@ use crate::packaging::run_packaging;
 use crate::repository::{INDEX, lay_out, location};
 use crate::rootfs::Rootfs;
 use crate::script::{BUILD_ROOT, StepName};
+use crate::times::shift_all;
 use crate::work::Work;
 use crate::workshop::{Running, Workshop};
 
@@ -162,6 +163,7 @@ fn run(
     for folder in ["rpms", "repository"] {
         fs_err::create_dir_all(build.join(folder))?;
     }
+    shift_all(shop, build)?;
     let mut command = vec![PROGRAM.to_owned()];
     command.extend(OPTIONS.split_whitespace().map(str::to_owned));
     command.extend(["--revision".to_owned(), revision.to_string()]);

@@ -103,6 +103,14 @@ pub enum BuildError {
         /// Of what.
         node: NodeId,
     },
+    /// A look from inside a sandbox did not come to its end.
+    #[error("a sandbox could not be looked at from inside ({})\n{said}", describe_end(end, &[]))]
+    Probe {
+        /// How it ended.
+        end: StepEnd,
+        /// What it printed until then.
+        said: String,
+    },
     /// The run was cancelled.
     #[error("interrupted")]
     Cancelled,

@@ -55,7 +55,9 @@ mod source_package;
 mod spec;
 mod split;
 mod stage;
+mod times;
 mod told;
+mod varied;
 mod work;
 mod workshop;
 
@@ -88,5 +90,8 @@ pub use shell::{ShellRequest, ShellRoom, ShellState, open_shell};
 pub use sign::{PublicKeys, SignError, SignSummary, SignatureSource, ToSign, sign};
 pub use site::{Site, Spot};
 pub use split::{DoubleClaim, Proposal};
+pub use varied::{
+    Given, Probed, SealedProbe, base_trees, destdirs, run_probe, seed_inputs, static_programs_of,
+};
 pub use work::{OnFailure, Outcome, Row, RpmTotals, Work};
-pub use workshop::{Event, Host, KILN_VERSION, Report, Workshop};
+pub use workshop::{Checks, Circumstances, Event, Host, KILN_VERSION, Report, Workshop};

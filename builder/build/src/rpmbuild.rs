@@ -16,6 +16,7 @@ use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, SOURCE_ROOT, StepName};
 use crate::spec::NOARCH;
 use crate::stage::set_time;
+use crate::times::shift_all;
 use crate::work::Work;
 use crate::workshop::{Running, Workshop};
 
@@ -101,6 +102,7 @@ pub(crate) fn run_rpmbuild(
     // The source package tells both.
     set_mode(&spec, 0o644)?;
     set_time(&spec, run.source_date)?;
+    shift_all(shop, run.build)?;
     let mut mounts = vec![Mount {
         source: run.build.to_owned(),
         target: BUILD_ROOT.parse().expect("a constant path"),

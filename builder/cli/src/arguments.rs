@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
 use kiln_build::StepName;
+use kiln_compare::VariationPlan;
 use kiln_model::RecipeName;
 
 use crate::completion::recipe_candidates;
@@ -159,6 +160,15 @@ pub enum Verb {
     /// failed, the files are as the failed step left them. With a command after `--`, or a script on
     /// standard input, runs that instead; exits with 1 if it fails.
     Shell(Shell),
+    /// Build again under other circumstances, and compare
+    ///
+    /// Builds recipes anew, in fresh sandboxes, from nothing but pinned inputs, with another clock, time
+    /// zone, locale, umask, user, host name, path, number of processors, order of directories and more, and
+    /// compares the results with what is in out/. Where something differs, says where and why. Given an
+    /// RPM file, builds it again from what it says of itself. Writes out/verify/index.html and a
+    /// statement for each recipe. Exits with 0 if everything is reproducible, 1 if something is not, 2 if
+    /// it can not be said.
+    Verify(Verify),
     /// Sign the packages in out/ and their repository
     ///
     /// With the key that kiln.toml pins: from a file, or elsewhere, by a request that goes there and
@@ -204,6 +214,26 @@ pub enum Verb {
     /// Prints kiln's own page; with --to, writes it and one for each verb. `kiln man | man -l -`
     /// shows it.
     Man(Man),
+    /// Rebuild once under variation
+    #[command(hide = true)]
+    Vary(Vary),
+}
+
+/// How to rebuild once.
+#[derive(Debug, Args)]
+pub struct Vary {
+    /// Which recipes.
+    #[command(flatten)]
+    pub names: Names,
+    /// What is to be different: `clock=past`
+    #[arg(long, value_name = "FACTOR=LEVEL")]
+    pub with: Vec<String>,
+    /// Run tests
+    #[arg(long)]
+    pub checks: bool,
+    /// Where the rebuild's `out/` is copied to
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
 }
 
 /// Which recipes.
@@ -273,6 +303,57 @@ impl From<ShellStep> for StepName {
             ShellStep::Build => Self::Build,
             ShellStep::Install => Self::Install,
             ShellStep::Check => Self::Check,
+        }
+    }
+}
+
+/// What to verify.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Recipes, or RPM files to build again from what they say of themselves; default: all recipes that
+    /// `kiln build` builds
+    #[arg(value_name = "RECIPE|FILE.rpm", add = ArgValueCandidates::new(recipe_candidates))]
+    pub what: Vec<OsString>,
+    /// How often to build again: a number, `levels` (3: every level of every factor once) or `pairs`
+    /// (until every pair of levels stood together)
+    #[arg(long, value_name = "N", default_value = "levels")]
+    pub builds: Builds,
+    /// Do not build again what differs to find out which single factor does it
+    #[arg(long)]
+    pub no_isolation: bool,
+}
+
+/// How often to build again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Builds {
+    /// So often.
+    Number(usize),
+    /// As often as every level of every factor needs.
+    Levels,
+    /// As often as every pair of levels needs.
+    Pairs,
+}
+
+impl Builds {
+    /// Returns which variations are tried.
+    pub fn plan(self) -> VariationPlan {
+        match self {
+            Self::Number(most) => VariationPlan::new(most),
+            Self::Levels => VariationPlan::each_level(),
+            Self::Pairs => VariationPlan::every_pair(),
+        }
+    }
+}
+
+impl std::str::FromStr for Builds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("levels", _) => Ok(Self::Levels),
+            ("pairs", _) => Ok(Self::Pairs),
+            (_, Ok(number)) if number > 0 => Ok(Self::Number(number)),
+            _ => Err("expected a number from 1 on, `levels` or `pairs`".to_owned()),
         }
     }
 }

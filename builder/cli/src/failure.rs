@@ -120,6 +120,22 @@ impl Failure {
         Self::trouble(format!("error: {text}\n\nhint: {hint}\n"))
     }
 
+    /// Somebody stopped it.
+    pub fn interrupted() -> Self {
+        Self {
+            texts: vec!["interrupted\n".to_owned()],
+            code: INTERRUPTED,
+            is_finding: false,
+        }
+    }
+
+    /// Why a file that was named on the command line can not be used.
+    pub fn named_file(file: &Path, problem: &str, hint: Option<&str>) -> Self {
+        let mut text = format!("error: {problem}\n  --> {}\n", file.display());
+        add_hint(&mut text, hint.map(str::to_owned));
+        Self::trouble(text)
+    }
+
     fn trouble(text: String) -> Self {
         Self {
             texts: vec![text],
@@ -188,6 +204,11 @@ impl Failure {
     /// Prints the failure to standard error.
     pub fn print(&self) {
         crate::print::note(self.texts.join("\n").trim_end());
+    }
+
+    /// Returns all that is wrong as one text.
+    pub fn text(&self) -> String {
+        self.texts.join("\n").trim_end().to_owned()
     }
 
     /// Returns the failure for programs.

@@ -17,7 +17,9 @@ mod snippet;
 mod style;
 mod table;
 mod text;
+mod varied;
 mod verbs;
+mod verify;
 
 use clap::Parser as _;
 
@@ -29,11 +31,15 @@ use report::{EventLine, print_event};
 const SANDBOX_INIT: &str = "sandbox-init";
 
 fn main() -> std::process::ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == SANDBOX_INIT)
-    {
-        kiln_sandbox::sandbox_init();
+    let mut hidden = std::env::args_os().skip(1);
+    match hidden.next() {
+        Some(word) if word == SANDBOX_INIT => kiln_sandbox::sandbox_init(),
+        Some(word) if word == varied::VARIED_INIT => kiln_sandbox::varied_init(),
+        Some(word) if word == varied::VARIED_BUILD => {
+            let exchange = hidden.next().unwrap_or_default();
+            return varied::child::run(exchange.as_ref()).into();
+        }
+        _ => {}
     }
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -69,6 +75,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
         Verb::Build(build) => verbs::build::run(&arguments.common, build),
         Verb::Shell(shell) => verbs::shell::run(&arguments.common, shell),
+        Verb::Verify(verify) => verbs::verify::run(&arguments.common, verify),
         Verb::Sign(sign) => verbs::sign::run(&arguments.common, sign),
         Verb::Diff(diff) => verbs::diff::run(&arguments.common, diff),
         Verb::New(new) => verbs::new::run(&arguments.common, new),
@@ -78,5 +85,6 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Schema(schema) => verbs::schema::run(schema),
         Verb::Completions(completions) => verbs::completions::run(completions),
         Verb::Man(man) => verbs::man::run(man),
+        Verb::Vary(vary) => verbs::vary::run(&arguments.common, vary),
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use kiln_build::{Project, Workshop};
+use kiln_build::{Circumstances, Project, Workshop};
 use kiln_model::Architecture;
 use kiln_sandbox::{Cancel, EmbeddedEngine, InitProgram};
 use kiln_store::{Fetcher, Network, Store};
@@ -58,6 +58,11 @@ impl Session {
         })
     }
 
+    /// Returns what stops everything.
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
     /// Takes away what progress drew, before something else is printed.
     pub fn finish_report(&mut self) {
         self.report.finish();
@@ -78,6 +83,7 @@ impl Session {
             program: host::program(),
             host: &host::facts,
             clock: &host::now,
+            circumstances: Circumstances::USUAL,
         }
     }
 }

@@ -15,6 +15,9 @@ pub mod plan;
 pub mod schema;
 pub mod shell;
 pub mod sign;
+pub mod vary;
+pub mod verify;
+pub mod verify_file;
 
 use kiln_build::{Project, default_recipes};
 use kiln_model::RecipeName;

@@ -244,6 +244,18 @@ pub enum Effect {
     NotVaried,
 }
 
+impl Effect {
+    /// Returns its name for people: `seen by steps`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Seen => "seen by steps",
+            Self::Neutralised => "kept from steps",
+            Self::NotVaried => "not varied",
+        }
+    }
+}
+
 /// How one factor was found to be in one verification build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -86,13 +86,26 @@ pub struct InitProgram {
 #[derive(Debug, Clone)]
 pub struct EmbeddedEngine {
     init: InitProgram,
+    /// `personality(2)` of every step; 0 is the usual one.
+    personality: u32,
 }
 
 impl EmbeddedEngine {
     /// Returns an engine that starts `init` for every step.
     #[must_use]
     pub fn new(init: InitProgram) -> Self {
-        Self { init }
+        Self {
+            init,
+            personality: 0,
+        }
+    }
+
+    /// Gives every step another `personality(2)`, as verification does.
+    pub(crate) fn with_personality(self, personality: u32) -> Self {
+        Self {
+            personality,
+            ..self
+        }
     }
 
     /// Does the same as [`Engine::probe`] with `tree` below the sandbox's root, as a root file
@@ -203,6 +216,7 @@ impl EmbeddedEngine {
             namespaces,
             cgroups: cgroup.as_ref().map(Cgroup::joins).unwrap_or_default(),
             step: step.clone(),
+            personality: self.personality,
             purpose,
         };
         let order = frame(&handover).map_err(|error| SandboxError::InvalidStep {

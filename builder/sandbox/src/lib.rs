@@ -26,6 +26,7 @@ mod init;
 mod log;
 mod protocol;
 mod terminal;
+mod varied;
 mod watch;
 
 pub use cancel::Cancel;
@@ -33,3 +34,8 @@ pub use engine::{EmbeddedEngine, Engine, InitProgram};
 pub use error::SandboxError;
 pub use host::{OLDEST_KERNEL, is_kernel_new_enough, kernel, namespace_settings};
 pub use init::sandbox_init;
+pub use varied::{
+    APPLIED, Applied, CLOCK_SOURCE, ClockFiles, Disturbance, DisturbedEngine, Places, ProcessFacts,
+    ProcessOrder, VariedEnd, VariedError, View, clock_offset, process_facts, run_varied,
+    static_programs, varied_init,
+};

@@ -32,6 +32,8 @@ pub(crate) struct Handover {
     pub cgroups: Vec<PathBuf>,
     /// The run.
     pub step: SealedStep,
+    /// `personality(2)` of everything in the sandbox.
+    pub personality: u32,
     /// What to do once sealed.
     pub purpose: Purpose,
 }

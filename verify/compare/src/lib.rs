@@ -12,28 +12,42 @@ mod content;
 mod difference;
 mod effort;
 mod finder;
+mod isolate;
 mod naming;
 mod package;
 mod plan;
 mod printable;
+mod rebuild;
+mod report;
 mod sequence;
+mod subject;
 mod tree;
 mod verdict;
+mod verification;
+mod verify;
 
 pub use cause::{Cause, NamedCause};
 pub use difference::{Change, Difference, Segment};
 pub use effort::Effort;
 pub use finder::{Comparison, Note, Side};
+pub use isolate::{Trial, TrialOutcome};
 pub use naming::{
     Candidate, Circumstances, Clock, Strength, all_candidates, candidates, decide,
     decide_with_pairs, name_causes,
 };
-pub use package::{PackageError, agreement, compare_packages, is_package};
+pub use package::{
+    PackageError, PackagedFileError, agreement, compare_packages, is_package, packaged_file,
+};
 pub use plan::VariationPlan;
+pub use rebuild::{Checks, RebuildError, RebuildOrder, Rebuilder, Rebuilt};
+pub use report::{REPORT_FORMAT, render_html, render_json, telling};
+pub use subject::{Finding, Outputs, Sight, Subject, SubjectKind, sight};
 pub use tree::{
     LARGEST_FILE, Tree, TreeEntry, TreeError, TreeKind, compare_trees, first_difference,
 };
 pub use verdict::{Agreement, Verdict};
+pub use verification::{BuildReport, SubjectReport, Verification};
+pub use verify::{Isolation, Progress, VerifyOrder, verify};
 
 /// Compares two pieces of content of any kind: what they are is told from their first bytes.
 #[must_use]

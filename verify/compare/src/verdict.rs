@@ -19,6 +19,17 @@ pub enum Agreement {
 }
 
 impl Agreement {
+    /// Returns its word in reports and statements: `bit-identical`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::BitIdentical => "bit-identical",
+            Self::ButForSignature => "but-for-signature",
+            Self::PayloadIdentical => "payload-identical",
+            Self::Different => "different",
+        }
+    }
+
     /// Returns its name for people: `bit-identical`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -52,6 +63,17 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Returns its word in reports and statements: `reproducible`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Reproducible => "reproducible",
+            Self::Unreproducible => "unreproducible",
+            Self::FailedToBuild => "failed-to-build",
+            Self::NotTested => "not-tested",
+        }
+    }
+
     /// Returns its name for people: `failed to build`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -60,6 +82,18 @@ impl Verdict {
             Self::Unreproducible => "unreproducible",
             Self::FailedToBuild => "failed to build",
             Self::NotTested => "not tested",
+        }
+    }
+
+    /// Returns how bad it is, from 0. Not tested is worse than reproducible, and better than a known
+    /// failure.
+    #[must_use]
+    pub const fn severity(self) -> u8 {
+        match self {
+            Self::Reproducible => 0,
+            Self::NotTested => 1,
+            Self::FailedToBuild => 2,
+            Self::Unreproducible => 3,
         }
     }
 }

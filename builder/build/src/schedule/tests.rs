@@ -188,6 +188,7 @@ fn build_with(
             kiln_digest: Digest::of(b""),
         },
         clock: &|| "2026-01-01T00:00:00Z".to_owned(),
+        circumstances: crate::workshop::Circumstances::USUAL,
     };
     let wanted: Vec<RecipeName> = wanted.iter().map(|name| name.parse().unwrap()).collect();
     let graph = Graph::new(&project, &wanted).unwrap();

@@ -93,6 +93,61 @@ pub enum EventLine {
         /// Whether it had to be written.
         is_written: bool,
     },
+    /// `kiln verify` begins to build again.
+    Rebuilding {
+        /// Number of the rebuild, from 1.
+        build: usize,
+        /// How many there will be.
+        of: usize,
+        /// What is varied: `clock past, umask another`.
+        varied: String,
+    },
+    /// A rebuild was compared with what is in `out/`.
+    RebuildCompared {
+        /// Number of the rebuild, from 1.
+        build: usize,
+        /// Results that are the same.
+        same: usize,
+        /// Results that are not.
+        differing: usize,
+    },
+    /// Recipes that differ are built again to find out why.
+    Isolating {
+        /// Which.
+        recipes: Vec<String>,
+        /// What is varied.
+        varied: String,
+    },
+    /// What is said of one result.
+    Verdict {
+        /// Its path below `out/`; for a destdir the recipe and where its files go.
+        name: String,
+        /// `package`, `source package`, `destdir`, `spec`, `SBOM`, `provenance` or `repository`.
+        kind: String,
+        /// The recipe that it comes of; none for what comes of all of them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recipe: Option<String>,
+        /// `reproducible`, `unreproducible`, `failed-to-build` or `not-tested`.
+        verdict: String,
+        /// `bit-identical`, `but-for-signature`, `payload-identical` or `different`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agreement: Option<String>,
+        /// Why it differs, the surest cause first.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        causes: Vec<String>,
+        /// Why there is no other verdict.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A verification is over.
+    Verified {
+        /// The worst of all verdicts.
+        verdict: String,
+        /// How often everything was built again.
+        rebuilds: usize,
+        /// The page with all details.
+        report: String,
+    },
     /// A piece of work begins.
     WorkStarted {
         /// Which.

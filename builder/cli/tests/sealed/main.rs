@@ -28,3 +28,4 @@ mod signing;
 mod terminal;
 mod tools;
 mod upstream;
+mod varied;

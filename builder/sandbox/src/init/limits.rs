@@ -56,7 +56,7 @@ fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     unsafe_code,
     reason = "signal dispositions and personality have no safe form"
 )]
-pub(super) fn reset_process() {
+pub(super) fn reset_process(personality: u32) {
     /// Signals of the kernel, 1 to 64, and the size of a set of them.
     const LAST_SIGNAL: libc::c_long = 64;
     const SET_SIZE: usize = 8;
@@ -84,7 +84,7 @@ pub(super) fn reset_process() {
             std::ptr::null_mut::<u64>(),
             SET_SIZE,
         );
-        libc::personality(0);
+        libc::personality(libc::c_ulong::from(personality));
     }
 }
 

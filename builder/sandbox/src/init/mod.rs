@@ -52,7 +52,7 @@ fn give_up(control: &Control, fault: Fault) -> ! {
 
 /// Ends this process without running exit handlers: they belong to the image that was forked.
 #[expect(unsafe_code, reason = "no safe wrapper of _exit")]
-fn leave(status: i32) -> ! {
+pub(crate) fn leave(status: i32) -> ! {
     // SAFETY: `_exit` takes a number and does not return; no memory is involved.
     unsafe { nix::libc::_exit(status) }
 }

@@ -47,7 +47,7 @@ pub(super) fn run(control: &Control, handover: &Handover, life: BorrowedFd<'_>) 
 
 /// Closes the sandbox around this process; returns the places of all mounts.
 fn seal(handover: &Handover) -> Act<Vec<String>> {
-    limits::reset_process();
+    limits::reset_process(handover.personality);
     let mounted = root::enter(&handover.step, handover.purpose)?;
     network::bring_loopback_up()?;
     rustix::system::sethostname(identity::HOST_NAME.as_bytes()).map_err(call("sethostname"))?;

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use kiln_model::BUILDINFO_FOLDER;
+
 use crate::difference::{Difference, Segment};
 use crate::finder::Comparison;
 
@@ -90,7 +92,14 @@ impl Difference {
         }
         let is_build_id =
             |segment: &Segment| segment.kind == "file" && segment.name.contains("/.build-id");
-        if self.place.iter().any(is_build_id) {
+        // Build information names what the build came to: destdirs by their digests.
+        let is_build_information = |segment: &Segment| {
+            matches!(segment.kind.as_str(), "file" | "member")
+                && segment.name.contains(&BUILDINFO_FOLDER[1..])
+        };
+        let is_told_elsewhere =
+            |segment: &Segment| is_build_id(segment) || is_build_information(segment);
+        if self.place.iter().any(is_told_elsewhere) {
             return Some(&[]);
         }
         let is_elf = |segment: &Segment| match segment.kind.as_str() {

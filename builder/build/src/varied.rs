@@ -1,0 +1,287 @@
+//! What a rebuild elsewhere needs: the inputs of some recipes in a store of their own, a look from
+//! inside a sandbox, and what came out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use kiln_image::image_layers;
+use kiln_model::{
+    Architecture, BaseOrigin, DiffId, Digest, LockedPackage, Mount, MountAccess, RecipeName,
+    StepEnd, StepUser,
+};
+use kiln_store::Store;
+
+use crate::error::BuildError;
+use crate::folder::{create_folders, write_file};
+use crate::graph::{Graph, NodeId};
+use crate::lock::{checked_base_lock, checked_lock};
+use crate::plan::Plan;
+use crate::project::Project;
+use crate::script::{BUILD_ROOT, fixed_environment};
+use crate::workshop::Workshop;
+
+/// What a store was given, and what could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Given {
+    /// Blobs that are there now, with their bytes together.
+    pub blobs: usize,
+    /// See `blobs`.
+    pub bytes: u64,
+    /// What the other store lacks: what it is, and its digest.
+    pub missing: BTreeMap<Digest, String>,
+}
+
+/// Gives the store in the folder `to` every input of `names`: sources, and the layers of root file
+/// systems or the packages that they are made of. What was built is not among them.
+///
+/// A blob that can have another name gets one; otherwise it is copied. It is verified when it is used,
+/// as every blob is.
+///
+/// # Errors
+/// Missing or stale lockfiles, or as the system refuses. A missing blob is none.
+pub fn seed_inputs(
+    project: &Project,
+    names: &[RecipeName],
+    architecture: Architecture,
+    (from, to): (&Store, &Path),
+) -> Result<Given, BuildError> {
+    let target = Store::open(to)?;
+    let mut given = Given::default();
+    for (digest, what) in inputs(project, names, architecture, from)? {
+        if !from.contains(&digest) {
+            given.missing.insert(digest, what);
+            continue;
+        }
+        let (source, place) = (from.blob_path(&digest), target.blob_path(&digest));
+        if !target.contains(&digest) && fs_err::hard_link(&source, &place).is_err() {
+            fs_err::copy(&source, &place)?;
+        }
+        given.blobs += 1;
+        given.bytes += fs_err::metadata(&place)?.len();
+    }
+    Ok(given)
+}
+
+/// Returns every input, with what it is.
+fn inputs(
+    project: &Project,
+    names: &[RecipeName],
+    architecture: Architecture,
+    from: &Store,
+) -> Result<BTreeMap<Digest, String>, BuildError> {
+    let graph = Graph::new(project, names)?;
+    let recipes: BTreeSet<&RecipeName> = graph.order.iter().map(|node| &node.recipe).collect();
+    let mut inputs = BTreeMap::new();
+    // What is assembled of packages is one blob, or as many as there are packages.
+    let layer = |layer: &DiffId, packages: &[LockedPackage], inputs: &mut BTreeMap<_, _>| {
+        if from.contains(&layer.0) {
+            inputs.insert(layer.0, "layer of a root file system".to_owned());
+            return;
+        }
+        for package in packages {
+            let what = format!("package {} {}", package.name, package.version);
+            inputs.insert(package.sha256, what);
+        }
+    };
+    for name in recipes {
+        let loaded = &project.recipes[name];
+        let lock = checked_lock(project, loaded, architecture)?;
+        for source in &loaded.recipe.sources {
+            let what = format!("source {} of {name}", source.url.file_name());
+            inputs.insert(source.sha256, what);
+        }
+        if let Some(tools) = &lock.tools {
+            layer(&tools.layer, &tools.packages, &mut inputs);
+        }
+        let base = &project.bases[&loaded.recipe.base];
+        match (
+            &base.origin,
+            checked_base_lock(project, base, architecture)?,
+        ) {
+            (_, Some(lock)) => layer(&lock.layer, &lock.packages, &mut inputs),
+            (BaseOrigin::Layout { digest, .. }, None) => {
+                inputs.insert(digest.0, format!("manifest of base image {}", base.name));
+                inputs.extend(image_blobs(from, digest, base.name.as_str())?);
+            }
+            (BaseOrigin::Archive(_), None) => {}
+        }
+    }
+    Ok(inputs)
+}
+
+/// Returns the blobs of an image whose manifest is in the store.
+fn image_blobs(
+    from: &Store,
+    manifest: &kiln_model::ManifestDigest,
+    base: &str,
+) -> Result<Vec<(Digest, String)>, BuildError> {
+    if !from.contains(&manifest.0) {
+        return Ok(Vec::new());
+    }
+    let bytes = from.read_blob(&manifest.0)?;
+    let text: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let named = text["config"]["digest"]
+        .as_str()
+        .and_then(|text| text.parse().ok());
+    let config =
+        named.map(|digest: Digest| (digest, format!("configuration of base image {base}")));
+    let layers = image_layers(from, manifest).map_err(|e| BuildError::image(base)(e.into()))?;
+    let layers = layers.into_iter();
+    let layers = layers.map(|layer| (layer.0, format!("layer of base image {base}")));
+    Ok(layers.chain(config).collect())
+}
+
+/// A script in a sandbox, as the steps of a recipe are sealed.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedProbe<'a> {
+    /// On whose root file system.
+    pub recipe: &'a RecipeName,
+    /// A script of `/bin/sh`; it starts in `/build`.
+    pub script: &'a str,
+    /// A file that it finds in `/build`: name and content.
+    pub given: Option<(&'a str, &'a str)>,
+    /// The file that it leaves in `/build`.
+    pub wanted: Option<&'a str>,
+}
+
+/// What a script in a sandbox came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// What it printed.
+    pub said: String,
+    /// The wanted file, if it is there and no larger than a few MiB.
+    pub file: Option<Vec<u8>>,
+}
+
+/// Largest file that a probe may leave, in bytes.
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// Runs a script as the steps of a recipe are run.
+///
+/// # Errors
+/// As building fails; `Cancelled`.
+pub fn run_probe(shop: &Workshop<'_>, probe: SealedProbe<'_>) -> Result<Probed, BuildError> {
+    let recipe = &shop.project.recipes[probe.recipe].recipe;
+    let lower = lower_of(shop, probe.recipe)?;
+    let scratch = shop.store.scratch()?;
+    let build = scratch.path().join("build");
+    create_folders(&build, "home")?;
+    if let Some((name, content)) = probe.given {
+        write_file(&build, name, content.as_bytes())?;
+    }
+    let mut environment = fixed_environment(recipe.source_date, StepUser::Build.home());
+    environment.insert("KILN_JOBS".to_owned(), shop.jobs.to_string());
+    let root = || BUILD_ROOT.parse().expect("a constant path");
+    let step = kiln_model::SealedStep {
+        label: format!("{}: probe", probe.recipe),
+        rootfs: lower,
+        mounts: vec![Mount {
+            source: build.clone(),
+            target: root(),
+            access: MountAccess::ReadWrite,
+        }],
+        command: ["/bin/sh", "-c", probe.script].map(str::to_owned).to_vec(),
+        environment,
+        working_directory: root(),
+        user: StepUser::Build,
+        limits: shop.limits(),
+    };
+    let mut said = Vec::new();
+    let outcome = shop.engine.run(&step, &mut said, shop.cancel)?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    match outcome.end {
+        StepEnd::Exited(_) => Ok(Probed {
+            said,
+            file: probe.wanted.and_then(|name| small_file(&build.join(name))),
+        }),
+        StepEnd::Cancelled => Err(BuildError::Cancelled),
+        end => Err(BuildError::Probe { end, said }),
+    }
+}
+
+/// Reads what a step left, if it is a plain file of bearable size.
+fn small_file(path: &Path) -> Option<Vec<u8>> {
+    let found = path.symlink_metadata().ok()?;
+    let is_fit = found.is_file() && found.len() <= LARGEST_FILE;
+    is_fit.then(|| fs_err::read(path).ok()).flatten()
+}
+
+/// Returns the trees of a recipe's root file system, the base image's last.
+fn lower_of(shop: &Workshop<'_>, recipe: &RecipeName) -> Result<Vec<PathBuf>, BuildError> {
+    let plan = Plan::new(
+        shop,
+        Graph::new(shop.project, std::slice::from_ref(recipe))?,
+    )?;
+    let mut rootfs = plan.rootfs.iter();
+    let own = rootfs.find(|(node, _)| node.recipe == *recipe);
+    Ok(own
+        .map(|(_, rootfs)| rootfs.lower(shop))
+        .transpose()?
+        .unwrap_or_default())
+}
+
+/// Returns the trees of the base images of some recipes and of what they bundle, each with a recipe
+/// that is built on it.
+///
+/// # Errors
+/// As the root file systems can not be had.
+pub fn base_trees(
+    shop: &Workshop<'_>,
+    names: &[RecipeName],
+) -> Result<BTreeMap<PathBuf, RecipeName>, BuildError> {
+    let graph = Graph::new(shop.project, names)?;
+    let mut trees = BTreeMap::new();
+    let mut bases = BTreeSet::new();
+    for node in &graph.order {
+        if bases.insert(&shop.project.recipes[&node.recipe].recipe.base)
+            && let Some(tree) = lower_of(shop, &node.recipe)?.pop()
+        {
+            trees.insert(tree, node.recipe.clone());
+        }
+    }
+    Ok(trees)
+}
+
+/// Returns the programs of a recipe's root file system that nothing can be preloaded into.
+///
+/// # Errors
+/// As the root file system can not be had.
+pub fn static_programs_of(
+    shop: &Workshop<'_>,
+    recipe: &RecipeName,
+) -> Result<Vec<String>, BuildError> {
+    let plan = Plan::new(
+        shop,
+        Graph::new(shop.project, std::slice::from_ref(recipe))?,
+    )?;
+    let mut trees: Vec<PathBuf> = Vec::new();
+    for rootfs in plan.rootfs.values() {
+        trees.extend(rootfs.lower(shop)?);
+    }
+    Ok(kiln_sandbox::static_programs(&trees))
+}
+
+/// Returns what each node of `names` installs, as far as the store has it.
+///
+/// # Errors
+/// Missing or stale lockfiles, or a store that can not be read.
+pub fn destdirs(
+    shop: &Workshop<'_>,
+    names: &[RecipeName],
+) -> Result<BTreeMap<NodeId, DiffId>, BuildError> {
+    let plan = Plan::new(shop, Graph::new(shop.project, names)?)?;
+    let found = plan.graph.order.iter();
+    let found = found.filter_map(|node| Some((node.clone(), plan.destdir(node)?)));
+    Ok(found.collect())
+}
+
+impl Given {
+    /// Says what is missing, one line each.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let lines = self.missing.iter();
+        lines
+            .map(|(digest, what)| format!("{what}  {digest}"))
+            .collect()
+    }
+}
