@@ -32,7 +32,8 @@ pub use effort::Effort;
 pub use finder::{Comparison, Note, Side};
 pub use isolate::{Trial, TrialOutcome};
 pub use naming::{
-    Candidate, Circumstances, Clock, Strength, all_candidates, candidates, decide, name_causes,
+    Candidate, Circumstances, Clock, Strength, all_candidates, candidates, decide,
+    decide_with_pairs, name_causes,
 };
 pub use package::{
     DescribedPackage, DescribedPackageError, PackageError, PackagedFileError, agreement,

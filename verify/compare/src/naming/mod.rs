@@ -15,7 +15,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-pub use decide::decide;
+pub use decide::{decide, decide_with_pairs};
 
 use crate::cause::{Cause, NamedCause};
 use crate::difference::{Change, Difference};

@@ -310,6 +310,17 @@ fn what_is_known_of_the_builds_names_causes_for_certain() {
     check(&left, &right, &[Cause::Timestamp], (&one, &two));
     let nothing = Circumstances::default();
     check(&left, &right, &[Cause::Unknown], (&nothing, &nothing));
+    // As 64 bits it is one by itself: what is random fills all of them.
+    let (left, right) = (
+        (START + 3).to_le_bytes(),
+        (START + 34_387_210).to_le_bytes(),
+    );
+    check(&left, &right, &[Cause::Timestamp], (&nothing, &nothing));
+    let (left, right) = (
+        5_000_000_000_u64.to_le_bytes(),
+        6_000_000_000_u64.to_le_bytes(),
+    );
+    check(&left, &right, &[Cause::Unknown], (&nothing, &nothing));
 }
 
 #[test]
@@ -530,6 +541,14 @@ fn what_is_no_cause_is_not_taken_for_one() {
         ("port 8080", "port 8443"),
         ("mask 0x0123456789abcdef", "mask 0x0123456789abcdee"),
         ("language C", "language D"),
+        (
+            "see https://kiln.invalid/x",
+            "see https://localhost.invalid/x",
+        ),
+        (
+            "mail kiln@localhost.invalid",
+            "mail maintainers@kiln.invalid",
+        ),
         ("time zone data", "time zone names"),
         ("host names are", "host addresses are"),
         (
@@ -641,7 +660,7 @@ const DECIDED: [Row; 19] = [
             (&[(Aslr, Level::Off)], true),
             (&[(Jobs, Level::One)], true),
         ],
-        Cause::Random,
+        Cause::ParallelRace,
     ),
     (Content::Order, &[], Cause::DirectoryOrder),
     (
@@ -704,5 +723,60 @@ fn isolating_rebuilds_decide() {
             named.cause, expected,
             "{content:?} {isolating:?}: {named:?}"
         );
+    }
+}
+
+/// What the content says, what pairs of rebuilds varied alike and whether they differed from each other.
+const DECIDED_BY_PAIRS: [Row; 6] = [
+    (
+        Content::Order,
+        &[(&[(Aslr, Level::Off)], false)],
+        Cause::Memory,
+    ),
+    (
+        Content::Order,
+        &[(&[(Processors, Level::One), (Jobs, Level::One)], false)],
+        Cause::ParallelRace,
+    ),
+    (
+        Content::Order,
+        &[
+            (&[(Aslr, Level::Off)], true),
+            (&[(Processors, Level::One), (Jobs, Level::One)], true),
+        ],
+        Cause::Random,
+    ),
+    (
+        Content::Order,
+        &[(&[(Jobs, Level::One)], true)],
+        Cause::Random,
+    ),
+    (
+        Content::Nothing,
+        &[(&[(Aslr, Level::Off)], true), (&[(Jobs, Level::One)], true)],
+        Cause::Random,
+    ),
+    (
+        Content::Dates,
+        &[(&[(Aslr, Level::Off)], false)],
+        Cause::Timestamp,
+    ),
+];
+
+#[test]
+fn pairs_of_rebuilds_tell_memory_races_and_chance_apart() {
+    for (content, rebuilds, expected) in DECIDED_BY_PAIRS {
+        let pairs: Vec<(Variation, bool)> = rebuilds
+            .iter()
+            .map(|(factors, differs)| (variation(factors), *differs))
+            .collect();
+        // From the first build all of them differ.
+        let mut isolating: Vec<(Variation, bool)> = pairs
+            .iter()
+            .map(|(variation, _)| (variation.clone(), true))
+            .collect();
+        isolating.push((Variation::default(), true));
+        let named = decide_with_pairs(&content.candidates(), &isolating, &pairs);
+        assert_eq!(named.cause, expected, "{content:?} {pairs:?}: {named:?}");
     }
 }

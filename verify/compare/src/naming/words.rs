@@ -199,6 +199,7 @@ patterns! {
     KERNEL_BEFORE = r"linux|kernel|uname|osrelease|build_os";
     HOST_BEFORE = r"(?:host ?[_-]?name|\bhost|build ?[_-]?host|node ?[_-]?name)\W{0,3}[:=]\W*$|(?:built|build|compiled|generated|created|configured|made|packaged)\b.{0,40}\bon\W*$";
     USER_BEFORE = r"(?:\buser(?: ?[_-]?name)?|\blogin|logname|\bowner|packager|\bbuilder|maintainer|\buid|\bgid)\W{0,3}[:=]\W*$|(?:built|build|compiled|generated|created|configured|made|packaged)\b.{0,40}\bby\W*$";
+    MADE_BEFORE = r"(?:built|build|compiled|generated|created|configured|made|packaged)\b.{0,40}$";
     LOCALE_NAME = r"^(?:[a-z]{2,3}_[A-Z]{2}(?:[.@]\S+)?|C|POSIX|C\.(?:UTF-8|utf8))$";
     LOCALE_BEFORE = r"(?:\blang(?:uage)?|\blc_[a-z]+|locale|charset|charmap|collat\w*)\W{0,3}[:=]\W*$";
     ZONE = r"^(?:UTC|GMT|Z|[A-Z]{3,4}T|[A-Z][a-z]+/[A-Za-z_/]+|[+-]\d{2}:?\d{2}|GMT[+-]\d{1,2})$";
@@ -222,7 +223,7 @@ pub(super) fn speaks_of_random(text: &str) -> bool {
 /// What two words speak for; `before` and `after` are in lower case.
 pub(super) fn pair(left: &str, right: &str, before: &str, after: &str) -> Vec<Candidate> {
     if let (Some(left), Some(right)) = (left.split_once('@'), right.split_once('@')) {
-        return addresses(left, right);
+        return addresses(left, right, before);
     }
     let mut found: Vec<Candidate> = Vec::new();
     found.extend(variable(before).map(|(cause, name)| {
@@ -256,8 +257,15 @@ fn likely(cause: Cause, left: &str, right: &str, evidence: &str) -> Candidate {
     Candidate::new(cause, Strength::Likely, evidence)
 }
 
-/// `anna@alpha`: a user and a host.
-fn addresses(left: (&str, &str), right: (&str, &str)) -> Vec<Candidate> {
+/// `anna@alpha`: a user and a host, where it says so or the host has no domain; otherwise it is mail's.
+fn addresses(left: (&str, &str), right: (&str, &str), before: &str) -> Vec<Candidate> {
+    let is_mail = left.1.contains('.') || right.1.contains('.');
+    let is_said = MADE_BEFORE.is_match(before)
+        || HOST_BEFORE.is_match(before)
+        || USER_BEFORE.is_match(before);
+    if is_mail && !is_said {
+        return Vec::new();
+    }
     let user = likely(Cause::User, left.0, right.0, "name users");
     let host = likely(Cause::HostName, left.1, right.1, "name hosts");
     let user = (left.0 != right.0).then_some(user);
@@ -470,7 +478,8 @@ fn paths(left: &str, right: &str) -> Vec<Candidate> {
     let (Some(one), Some(two)) = (path(left), path(right)) else {
         return Vec::new();
     };
-    if one == two || !one.starts_with('/') || !two.starts_with('/') {
+    // `//example.org/` is what follows `https:`.
+    if one == two || one.starts_with("//") || two.starts_with("//") {
         return Vec::new();
     }
     let evidence = format!("`{}` and `{}` are paths", shown(&one), shown(&two));
