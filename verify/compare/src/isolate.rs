@@ -10,7 +10,7 @@ use kiln_model::{Digest, Factor, Level, Variation};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, NamedCause};
-use crate::naming::{Candidate, decide};
+use crate::naming::{Candidate, decide, decide_with_pairs};
 use crate::rebuild::RebuildError;
 use crate::subject::Subject;
 
@@ -230,11 +230,7 @@ pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedC
             TrialOutcome::Differs => !(is_unsteady && trial.repeats),
             TrialOutcome::Same => false,
         };
-        // One job on one processor is what "one at a time" means.
-        let variation = match trial.variation == of_changes(&SERIAL) {
-            true => of_changes(&SERIAL[1..]),
-            false => trial.variation.clone(),
-        };
+        let variation = trial.variation.clone();
         // The second of two that vary the same has the last word: it knows both.
         outcomes.retain(|(known, _)| *known != variation);
         outcomes.push((variation, differs));
@@ -248,7 +244,12 @@ pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedC
         .iter()
         .any(|(variation, differs)| variation.changed().next().is_none() && !differs);
     if !is_steady || guilty.len() < 2 {
-        return vec![decide(candidates, &outcomes)];
+        let is_pair = |(variation, _): &&(Variation, bool)| {
+            let alike = trials.iter().filter(|trial| trial.variation == *variation);
+            is_unsteady && alike.count() > 1
+        };
+        let pairs: Vec<(Variation, bool)> = outcomes.iter().filter(is_pair).cloned().collect();
+        return vec![decide_with_pairs(candidates, &outcomes, &pairs)];
     }
     let mut causes = Vec::new();
     for one in guilty {
