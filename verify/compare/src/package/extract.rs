@@ -4,7 +4,7 @@ use std::io::{Cursor, Read};
 
 use kiln_rpm::RpmFile;
 
-use super::payload::listed;
+use super::payload::{listed, path_of};
 use crate::content::{CpioReader, unpacked};
 use crate::effort::Effort;
 
@@ -58,8 +58,8 @@ pub(super) fn packaged_file(
     let stream = stream.map_err(|error| damaged(error.to_string()))?;
     let mut reader = CpioReader::new(stream, &files, Effort::USUAL.member_bytes);
     while let Some(member) = reader.next().map_err(|error| damaged(error.to_string()))? {
-        let path = String::from_utf8_lossy(&member.name).into_owned();
-        let path = path.strip_prefix('.').unwrap_or(&path);
+        let path = path_of(&member.name);
+        let path = path.as_str();
         if !is_wanted(path) || member.content.is_empty() {
             continue;
         }

@@ -50,13 +50,13 @@ fn compare_member(
 ) {
     let (side, only) = match members {
         (Some(left), Some(right)) => {
-            return compare_pair(finder, &path(&left.name), told, &left, &right);
+            return compare_pair(finder, &path_of(&left.name), told, &left, &right);
         }
         (Some(left), None) => (Side::Left, left),
         (None, Some(right)) => (Side::Right, right),
         (None, None) => return,
     };
-    let path = path(&only.name);
+    let path = path_of(&only.name);
     if !told.contains(&(path.clone(), "")) {
         let what = format!("{} bytes in the payload", only.content.len());
         finder.only(side, "file", &path, &what);
@@ -102,7 +102,7 @@ pub(super) fn listed(package: &RpmFile) -> Vec<CpioFile> {
 }
 
 /// Returns where a member is installed.
-fn path(name: &[u8]) -> String {
+pub(super) fn path_of(name: &[u8]) -> String {
     let path = name
         .strip_prefix(b".")
         .filter(|path| path.starts_with(b"/"));
