@@ -9,7 +9,8 @@ use std::path::Path;
 
 use kiln_image::base_request;
 use kiln_model::{
-    BaseImage, BaseLock, BaseOrigin, BuildInfo, Digest, LOCK_FORMAT, Lock, LockedArchive, Recipe,
+    BaseImage, BaseLock, BaseOrigin, BuildInfo, DiffId, Digest, LOCK_FORMAT, Lock, LockedArchive,
+    LockedPackage, Recipe,
 };
 use kiln_store::Store;
 
@@ -77,13 +78,10 @@ pub enum RestoreError {
 pub fn restore_project(info: &BuildInfo, store: &Store, folder: &Path) -> Result<(), RestoreError> {
     let base = restore_base(info, folder)?;
     let mut missing = Vec::new();
-    let packages = info.base.packages.iter();
-    let mut needed: Vec<MissingInput> = packages
-        .map(|package| MissingInput {
-            what: format!("{DEBIAN_PACKAGE} {} {}", package.name, package.version),
-            digest: package.sha256,
-        })
-        .collect();
+    let mut needed = Vec::new();
+    if let Some(layer) = info.base.layer {
+        needed.extend(layer_inputs(store, layer, &info.base.packages));
+    }
     if let BaseOrigin::Layout { digest, .. } = &base.origin {
         needed.push(MissingInput {
             what: format!("manifest of base image {}", base.name),
@@ -102,11 +100,9 @@ pub fn restore_project(info: &BuildInfo, store: &Store, folder: &Path) -> Result
         if let Some(lock) = &recipe_info.lock {
             let file = format!("lockfiles/{name}-{}.lock", info.architecture);
             write(folder, &file, lock.encode().as_bytes())?;
-            let tools = lock.tools.iter().flat_map(|tools| &tools.packages);
-            needed.extend(tools.map(|package| MissingInput {
-                what: format!("{DEBIAN_PACKAGE} {} {}", package.name, package.version),
-                digest: package.sha256,
-            }));
+            if let Some(tools) = &lock.tools {
+                needed.extend(layer_inputs(store, tools.layer, &tools.packages));
+            }
         }
         needed.extend(recipe.sources.iter().map(|source| MissingInput {
             what: format!("source {} of recipe {name}", source.url.file_name()),
@@ -144,6 +140,18 @@ pub fn restore_project(info: &BuildInfo, store: &Store, folder: &Path) -> Result
     missing.sort();
     missing.dedup();
     Err(RestoreError::Missing { missing })
+}
+
+/// A layer is one blob, or as many as there are packages that it is assembled of.
+fn layer_inputs(store: &Store, layer: DiffId, packages: &[LockedPackage]) -> Vec<MissingInput> {
+    if store.contains(&layer.0) {
+        return Vec::new();
+    }
+    let package = |package: &LockedPackage| MissingInput {
+        what: format!("{DEBIAN_PACKAGE} {} {}", package.name, package.version),
+        digest: package.sha256,
+    };
+    packages.iter().map(package).collect()
 }
 
 /// Writes the base image's file, its lock and `kiln.toml`.

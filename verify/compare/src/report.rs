@@ -233,7 +233,7 @@ fn groups(verification: &Verification) -> Vec<Group> {
         .max_by_key(|v| v.severity())
     {
         groups.push(Group {
-            name: "everything together".to_owned(),
+            name: "base image and repository".to_owned(),
             verdict: worst.name(),
             class: class(worst),
             subjects: others.into_iter().map(entry).collect(),

@@ -57,7 +57,7 @@ pub fn lines(verification: &Verification, report: &Path) -> Vec<Line> {
         .iter()
         .filter(|report| report.subject.recipe.is_none())
         .collect();
-    add_group(&mut lines, "everything together", &shared);
+    add_group(&mut lines, "base image and repository", &shared);
     lines.push(Line::new());
     lines.extend(verification.notes.iter().map(|note| Line::plain(note)));
     lines.extend(not_varied(verification));

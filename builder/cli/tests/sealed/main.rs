@@ -29,3 +29,4 @@ mod terminal;
 mod tools;
 mod upstream;
 mod varied;
+mod verification;

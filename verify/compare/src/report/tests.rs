@@ -123,7 +123,7 @@ fn the_page_shows_everything_and_runs_nothing() {
         "unreproducible",
         "failed to build",
         "not tested",
-        "everything together",
+        "base image and repository",
         "timestamps</strong>: two dates",
         "only in the original",
         "right only",
