@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 use kiln_model::{Factor, Level};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, mount, mount_bind_recursive};
+use rustix::thread::{
+    CapabilitySet, capabilities, configure_capability_in_ambient_set, set_capabilities,
+};
 
 use super::host::open_fuse;
 use super::{Applied, Places, ProcessOrder};
@@ -321,6 +324,18 @@ fn give(folder: &Path, owner: u32) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Lets programs that this process executes mount in its namespaces, or not any more: whoever is not root
+/// loses the right to by executing. Returns whether it worked.
+fn lend_mounting(may_mount: bool) -> bool {
+    let admin = CapabilitySet::SYS_ADMIN;
+    let Ok(mut sets) = capabilities(None) else {
+        return false;
+    };
+    sets.inheritable.set(admin, may_mount);
+    set_capabilities(None, sets).is_ok()
+        && configure_capability_in_ambient_set(admin, may_mount).is_ok()
+}
+
 /// Shows the store once more, with directories in another order, for as long as this process lives.
 #[expect(clippy::disallowed_methods, reason = "sandbox is the room that spawns")]
 pub(super) fn show_disordered(
@@ -346,15 +361,20 @@ pub(super) fn show_disordered(
         .map_err(|error| error.to_string())?;
     let log = log.into_file();
     let errors = log.try_clone().map_err(|error| error.to_string())?;
-    let mut daemon = Command::new(&program)
+    let is_lent = lend_mounting(true);
+    let daemon = Command::new(&program)
         .args(["-f", "--quiet", many, "--pad-blocks=0"])
         .args(order)
         .args([store, &face])
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors)
-        .spawn()
-        .map_err(|error| format!("`{}` can not be run: {error}", program.display()))?;
+        .spawn();
+    if is_lent {
+        lend_mounting(false);
+    }
+    let mut daemon =
+        daemon.map_err(|error| format!("`{}` can not be run: {error}", program.display()))?;
     let device = |path: &Path| path.symlink_metadata().map(|found| found.dev()).ok();
     let before = device(&stand.root);
     let began = Instant::now();
