@@ -101,8 +101,8 @@ pub(crate) fn isolate(
     let mut trials: Vec<TrialBuild> = Vec::new();
     let mut attempt = |changes: &[(Factor, Level)]| -> Result<bool, RebuildError> {
         let variation = of_changes(changes);
-        let earlier = trials.iter().filter(|trial| trial.variation == variation);
-        let (number, before) = (earlier.clone().count(), earlier.last());
+        let mut earlier = trials.iter().filter(|trial| trial.variation == variation);
+        let (number, before) = (earlier.clone().count(), earlier.next_back());
         let differing = try_out(&variation, number)?;
         let repeated = repeated(before, differing.as_ref());
         let trial = TrialBuild {
@@ -170,11 +170,11 @@ fn repeated(
         .collect()
 }
 
+/// What is varied.
+type Changes = Vec<(Factor, Level)>;
+
 /// Returns the changes that candidates speak for, and the others, both in a fixed order.
-fn sorted_by_likelihood(
-    candidates: &[Candidate],
-    variation: &Variation,
-) -> (Vec<(Factor, Level)>, Vec<(Factor, Level)>) {
+fn sorted_by_likelihood(candidates: &[Candidate], variation: &Variation) -> (Changes, Changes) {
     let changed: Vec<(Factor, Level)> = variation.changed().collect();
     let mut likely = Vec::new();
     for candidate in candidates {

@@ -18,7 +18,7 @@ use super::tell_order;
 use super::text::compare_items;
 use crate::difference::Change;
 use crate::finder::{Finder, Side};
-use crate::printable::{common_prefix, plain_hex, text_of};
+use crate::printable::{common_prefix, hex, plain_hex, text_of};
 
 /// Sections that hold texts with a NUL behind each.
 const STRINGS: [&str; 9] = [
@@ -397,6 +397,16 @@ fn compare_data(
     let sizes = [left, right].map(|data| format!("{} bytes", data.len()));
     finder.value("field", "size", &sizes[0], &sizes[1]);
     let at = common_prefix(left, right);
+    if at == left.len() || at == right.len() {
+        let (side, more) = match at == left.len() {
+            true => (Side::Right, &right[at..]),
+            false => (Side::Left, &left[at..]),
+        };
+        let shown = hex(&more[..more.len().min(24)]);
+        let what = format!("{} bytes: {shown}", more.len());
+        finder.only(side, "byte", &format!("{at:#x}"), &what);
+        return;
+    }
     let of = |parts: &Parts<'_>, section: &Section<'_>| {
         let symbol = parts
             .symbols
