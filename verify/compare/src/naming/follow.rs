@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kiln_model::BUILDINFO_FOLDER;
 
-use crate::difference::{Difference, Segment};
+use crate::difference::{Change, Difference, Segment};
 use crate::finder::Comparison;
 
 /// Tags that are computed from the rest of the package.
@@ -77,19 +77,23 @@ impl Difference {
         self.neighbourhood().is_some()
     }
 
+    /// Whether a debuginfo package provides other build-ids.
+    fn is_build_id_relation(&self) -> bool {
+        let is_about = |text: &String| text.starts_with("debuginfo(build-id) = ");
+        match &self.change {
+            Change::OnlyLeft(text) | Change::OnlyRight(text) => is_about(text),
+            Change::Value { left, right } | Change::Order { left, right } => {
+                is_about(left) && is_about(right)
+            }
+        }
+    }
+
     /// Returns the place within which another difference explains this one; `None` for one that stands
     /// for itself.
     fn neighbourhood(&self) -> Option<&[Segment]> {
         let last = self.place.last()?;
         let (kind, name) = (last.kind.as_str(), last.name.as_str());
         let parent = &self.place[..self.place.len() - 1];
-        match kind {
-            "tag" | "signature tag" if TAGS.contains(&name) => return Some(&[]),
-            // Where a file has another digest, so has the package; what differs in it is told beside it.
-            "field" if matches!(name, "class" | "digest" | "size") => return Some(parent),
-            "table" => return Some(parent),
-            _ => {}
-        }
         let is_build_id =
             |segment: &Segment| segment.kind == "file" && segment.name.contains("/.build-id");
         // Build information names what the build came to: destdirs by their digests.
@@ -99,8 +103,15 @@ impl Difference {
         };
         let is_told_elsewhere =
             |segment: &Segment| is_build_id(segment) || is_build_information(segment);
-        if self.place.iter().any(is_told_elsewhere) {
+        if self.place.iter().any(is_told_elsewhere) || self.is_build_id_relation() {
             return Some(&[]);
+        }
+        match kind {
+            "tag" | "signature tag" if TAGS.contains(&name) => return Some(&[]),
+            // Where a file has another digest, so has the package; what differs in it is told beside it.
+            "field" if matches!(name, "class" | "digest" | "size") => return Some(parent),
+            "table" => return Some(parent),
+            _ => {}
         }
         let is_elf = |segment: &Segment| match segment.kind.as_str() {
             "section" => SECTIONS.contains(&segment.name.as_str()),
@@ -151,7 +162,6 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::difference::Change;
 
     fn difference(place: &str) -> Difference {
         let segment = |text: &str| {
