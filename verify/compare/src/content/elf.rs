@@ -54,6 +54,9 @@ const TABLES: [&str; 14] = [
 /// A compressed section's flag (gABI `SHF_COMPRESSED`).
 const COMPRESSED: u64 = 0x800;
 
+/// Most texts of a section that is compared by texts.
+const MOST_TEXTS: usize = 4_000_000;
+
 /// Fewest characters of a text in a section of constants.
 const SHORTEST_TEXT: usize = 4;
 
@@ -256,7 +259,9 @@ fn compare_section(finder: &mut Finder, left: Within<'_>, right: Within<'_>) {
         // Symbols are told by their names, below.
         ".symtab" | ".dynsym" => return,
         // The names of symbols are told with them; what else is in the table is told as texts.
-        name if STRINGS.contains(&name) => compare_strings(finder, &one.data, &two.data),
+        name if STRINGS.contains(&name) && !has_many_texts(&one.data, &two.data) => {
+            compare_strings(finder, &one.data, &two.data)
+        }
         name if TABLES.contains(&name) => tell_table(finder, &one.data, &two.data),
         // The symbols of what was stripped, as another ELF file in xz.
         ".gnu_debugdata" => super::compare(finder, &one.data, &two.data),
@@ -345,6 +350,11 @@ fn tell_table(finder: &mut Finder, left: &[u8], right: &[u8]) {
     } else {
         finder.value("table", "places", &left_told, &right_told);
     }
+}
+
+fn has_many_texts(left: &[u8], right: &[u8]) -> bool {
+    let texts = |data: &[u8]| memchr::memchr_iter(0, data).count();
+    texts(left).max(texts(right)) > MOST_TEXTS
 }
 
 fn compare_strings(finder: &mut Finder, left: &[u8], right: &[u8]) {
@@ -466,5 +476,8 @@ fn readable(data: &[u8]) -> Vec<&[u8]> {
                 .iter()
                 .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n'))
     };
-    data.split(|byte| *byte == 0).filter(is_text).collect()
+    data.split(|byte| *byte == 0)
+        .filter(is_text)
+        .take(MOST_TEXTS)
+        .collect()
 }
