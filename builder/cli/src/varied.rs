@@ -92,6 +92,12 @@ pub enum RebuildError {
         /// The last lines that it wrote.
         said: Vec<String>,
     },
+    /// Nothing can be sealed on this host.
+    #[error("the rebuild can not be sealed: {reason}")]
+    Unsealed {
+        /// Why.
+        reason: String,
+    },
     /// The run was cancelled.
     #[error("interrupted")]
     Cancelled,
@@ -133,6 +139,8 @@ pub struct Answer {
     pub facts: Facts,
     /// Seconds since 1970 that steps saw at the beginning and at the end.
     pub clock: (i64, i64),
+    /// Why nothing could be sealed as the child's user; then nothing else was done.
+    pub unsealed: Option<String>,
     /// Why the clock could not be varied.
     pub no_clock: Option<String>,
     /// Programs of the root file system that the clock does not reach.
@@ -154,7 +162,6 @@ struct ChildOrder {
     variation: Variation,
     checks: Checks,
     jobs: NonZeroUsize,
-    environment: BTreeMap<String, String>,
 }
 
 /// Rebuilds under variation; `hear` gets each line that the child writes for people.
@@ -169,7 +176,7 @@ pub fn rebuild_varied(
     let (inputs, exchange) = (files.path().join("inputs"), files.path().join("exchange"));
     fs_err::create_dir_all(inputs.join("store"))?;
     fs_err::create_dir_all(exchange.join("out"))?;
-    copy_project(&order.project.root, &inputs.join("project"))?;
+    copy_project(order.project, &inputs.join("project"))?;
     let stores = (order.store, inputs.join("store"));
     let architecture = kiln_model::Architecture::X86_64;
     let given = seed_inputs(
@@ -187,10 +194,9 @@ pub fn rebuild_varied(
         variation: order.variation.clone(),
         checks: order.checks,
         jobs: jobs(order.variation.level(Factor::Jobs), order.jobs),
-        environment: environment::varied(order.variation, &environment::own()),
     };
     write_json(&exchange.join(ORDER), &child)?;
-    let process = ProcessOrder {
+    let mut process = ProcessOrder {
         variation: order.variation.clone(),
         inputs,
         exchange: exchange.clone(),
@@ -198,36 +204,20 @@ pub fn rebuild_varied(
             project: order.project.root.clone(),
             store: order.store.root().to_owned(),
         },
-        environment: child.environment,
+        environment: environment::varied(order.variation, &environment::own()),
         arguments: vec![VARIED_BUILD.to_owned()],
     };
-    let init = InitProgram {
-        program: PathBuf::from("/proc/self/exe"),
-        arguments: vec![VARIED_INIT.to_owned()],
-    };
-    let mut said = Vec::new();
-    let mut heard = |line: &str| {
-        if said.len() == KEPT_LINES {
-            said.remove(0);
-        }
-        said.push(line.to_owned());
-        hear(line);
-    };
-    let end = run_varied(&init, &process, &mut heard, order.cancel)?;
-    let answer = match end {
-        VariedEnd::Cancelled => return Err(RebuildError::Cancelled),
-        VariedEnd::Exited(0) => read_json::<Answer>(&exchange.join(ANSWER)),
-        VariedEnd::Exited(_) | VariedEnd::Signaled(_) => None,
-    };
-    let applied = read_json::<Applied>(&exchange.join(APPLIED));
-    let (Some(mut answer), Some(applied)) = (answer, applied) else {
-        let end = match end {
-            VariedEnd::Signaled(signal) => format!("signal {signal}"),
-            VariedEnd::Exited(status) => format!("status {status}"),
-            VariedEnd::Cancelled => "cancelled".to_owned(),
-        };
-        return Err(RebuildError::NoAnswer { end, said });
-    };
+    let (mut answer, mut applied) = attempt(&process, hear, order.cancel)?;
+    let is_other_user = order.variation.level(Factor::User) != Level::AsHost;
+    if let (true, Some(reason)) = (is_other_user, answer.unsealed.take()) {
+        // Some hosts have namespaces for root and for nobody else.
+        process.variation.set(Factor::User, Level::AsHost);
+        (answer, applied) = attempt(&process, hear, order.cancel)?;
+        applied.refused.insert(Factor::User, reason);
+    }
+    if let Some(reason) = answer.unsealed {
+        return Err(RebuildError::Unsealed { reason });
+    }
     answer.environment = environment::changed(order.variation, &environment::own());
     let observations = observe::observations(order.variation, order.control, &answer, &applied);
     Ok(Rebuilt {
@@ -236,6 +226,42 @@ pub fn rebuild_varied(
         observations,
         _files: files,
     })
+}
+
+/// Runs the child once.
+fn attempt(
+    process: &ProcessOrder,
+    hear: &mut dyn FnMut(&str),
+    cancel: &Cancel,
+) -> Result<(Answer, Applied), RebuildError> {
+    let init = InitProgram {
+        program: PathBuf::from("/proc/self/exe"),
+        arguments: vec![VARIED_INIT.to_owned()],
+    };
+    for file in [ANSWER, APPLIED] {
+        // An earlier attempt's.
+        let _ = fs_err::remove_file(process.exchange.join(file));
+    }
+    let mut said = Vec::new();
+    let mut heard = |line: &str| {
+        if said.len() == KEPT_LINES {
+            said.remove(0);
+        }
+        said.push(line.to_owned());
+        hear(line);
+    };
+    let end = match run_varied(&init, process, &mut heard, cancel)? {
+        VariedEnd::Cancelled => return Err(RebuildError::Cancelled),
+        VariedEnd::Exited(0) => "without a word".to_owned(),
+        VariedEnd::Exited(status) => format!("status {status}"),
+        VariedEnd::Signaled(signal) => format!("signal {signal}"),
+    };
+    let answer = read_json(&process.exchange.join(ANSWER));
+    let applied = read_json(&process.exchange.join(APPLIED));
+    match (answer, applied) {
+        (Some(answer), Some(applied)) => Ok((answer, applied)),
+        _ => Err(RebuildError::NoAnswer { end, said }),
+    }
 }
 
 /// Lines of a child that are kept for the case that it ends without an answer.
@@ -254,10 +280,13 @@ fn jobs(level: Level, usual: NonZeroUsize) -> NonZeroUsize {
 }
 
 /// Copies what a rebuild needs of a project, with modes of its own: the caller's umask is no input.
-fn copy_project(from: &Path, to: &Path) -> std::io::Result<()> {
+fn copy_project(project: &Project, to: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
+    let from = project.root.as_path();
     fs_err::create_dir_all(to)?;
-    for part in PROJECT_PARTS {
+    let authorities = project.config.network.ca.as_deref();
+    let authorities = authorities.filter(|file| Path::new(file).is_relative());
+    for part in PROJECT_PARTS.iter().copied().chain(authorities) {
         let walk = WalkDir::new(from.join(part))
             .follow_links(true)
             .sort_by_file_name();
@@ -271,6 +300,9 @@ fn copy_project(from: &Path, to: &Path) -> std::io::Result<()> {
                 fs_err::create_dir_all(&target)?;
                 0o755
             } else if entry.file_type().is_file() {
+                if let Some(folder) = target.parent() {
+                    fs_err::create_dir_all(folder)?;
+                }
                 fs_err::copy(entry.path(), &target)?;
                 0o644
             } else {

@@ -14,6 +14,7 @@
 
 mod clock;
 mod engine;
+mod host;
 mod load;
 mod places;
 mod process;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use clock::{CLOCK_SOURCE, ClockFiles, clock_offset, static_programs};
 pub use engine::{Disturbance, DisturbedEngine, View};
+pub use host::{Unvaried, unvaried};
 pub use process::{ProcessFacts, process_facts, varied_init};
 pub use start::{VariedEnd, VariedError, run_varied};
 

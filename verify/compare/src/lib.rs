@@ -36,7 +36,8 @@ pub use naming::{
     decide_with_pairs, name_causes,
 };
 pub use package::{
-    PackageError, PackagedFileError, agreement, compare_packages, is_package, packaged_file,
+    DescribedPackage, DescribedPackageError, PackageError, PackagedFileError, agreement,
+    compare_packages, is_package,
 };
 pub use plan::VariationPlan;
 pub use rebuild::{Checks, RebuildError, RebuildOrder, Rebuilder, Rebuilt};

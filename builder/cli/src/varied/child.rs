@@ -15,7 +15,8 @@ use kiln_sandbox::{
 };
 
 use super::{
-    ANSWER, Answer, ChildOrder, ORDER, RecipeFailure, clock, facts, read_json, write_json,
+    ANSWER, Answer, ChildOrder, ORDER, RecipeFailure, clock, environment, facts, read_json,
+    write_json,
 };
 use crate::SANDBOX_INIT;
 use crate::arguments::Arguments;
@@ -52,6 +53,12 @@ fn answer(exchange: &Path) -> Result<Answer, Failure> {
         program: PathBuf::from("/proc/self/exe"),
         arguments: vec![SANDBOX_INIT.to_owned()],
     };
+    if let Err(error) = session.workshop().engine.probe() {
+        return Ok(Answer {
+            unsealed: Some(error.to_string()),
+            ..Answer::default()
+        });
+    }
     let is = |factor, level| order.variation.level(factor) == level;
     let wanted = (
         order.variation.level(Factor::Clock),
@@ -126,7 +133,7 @@ fn rebuild(
 ) -> Result<Answer, BuildError> {
     let inside = facts::inside(shop, &order.recipes)?;
     let summary = kiln_build::build(shop, &order.recipes, OnFailure::KeepGoing)?;
-    let mut outside = facts::outside(shop, &order.environment);
+    let mut outside = facts::outside(shop, &environment::own());
     let busy = process_facts(shop.store.root(), &applied.busy);
     let seen = |facts: &BTreeMap<String, String>| {
         let text = facts.get("clock").and_then(|text| text.parse().ok());
@@ -149,6 +156,7 @@ fn rebuild(
             .collect(),
         facts: facts::Facts { outside, inside },
         clock: (started, ended),
+        unsealed: None,
         no_clock: None,
         not_covered,
         // The caller knows it.

@@ -21,6 +21,9 @@ pub struct Facts {
     pub inside: BTreeMap<String, String>,
 }
 
+/// The time that the script gives a file.
+pub const SET_TIME: i64 = 1_000_000_000;
+
 /// Asks from inside; prints `name=value`, one a line.
 const SCRIPT: &str = r#"
 exec 2>&1

@@ -39,7 +39,10 @@ struct Sight<'a> {
 /// Under which name a factor's facts stand, and what they are found out by.
 fn question(factor: Factor) -> (&'static str, &'static str) {
     match factor {
-        Factor::Clock => ("clock", "date +%s, stat of a new file"),
+        Factor::Clock => (
+            "clock",
+            "date +%s; stat of a new file, and of one that was given a time",
+        ),
         Factor::TimeZone => ("time-zone", "TZ, date +%z"),
         Factor::Locale => ("locale", "LC_ALL, LANG, the order of sort"),
         Factor::Umask => ("umask", "umask"),
@@ -128,17 +131,20 @@ impl Sight<'_> {
         }
     }
 
-    /// A step's clock is another one when it is more than a day from the child's, and a new file's time
-    /// is by it.
+    /// A step's clock is another one when it is more than a day from the child's, a new file's time is by
+    /// it, and a file that is given a time has that.
     fn clock(&self) -> Effect {
         let facts = &self.answer.facts;
         let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
         let real = number(facts.outside.get("clock"));
         let seen = number(facts.inside.get("clock"));
         let file = number(facts.inside.get("file-clock"));
+        let set = number(facts.inside.get("set-clock"));
         match (real, seen, file) {
             (Some(real), Some(seen), Some(file))
-                if (seen - real).abs() > DAY && (file - seen).abs() < DAY =>
+                if (seen - real).abs() > DAY
+                    && (file - seen).abs() < DAY
+                    && set == Some(super::facts::SET_TIME) =>
             {
                 Effect::Seen
             }

@@ -20,6 +20,7 @@ use kiln_model::{Factor, Level};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{MountFlags, mount, mount_bind_recursive};
 
+use super::host::open_fuse;
 use super::{Applied, Places, ProcessOrder};
 
 /// Folders that may be covered; the first that exists and that nothing needed is below.
@@ -28,7 +29,7 @@ const STANDS: &[&str] = &["/mnt", "/media", "/srv", "/opt", "/boot", "/home"];
 const LONG: &str = "verification/of/another/place/that-has-a-much-longer-name-than-any-project-\
                     that-a-person-would-ever-give-a-name-to";
 /// Memory that a file system in memory needs to be of use, in bytes.
-const LEAST_MEMORY: u64 = 4 << 30;
+pub(super) const LEAST_MEMORY: u64 = 4 << 30;
 /// Disk that a file system in a file needs to be of use, in bytes.
 const LEAST_DISK: u64 = 4 << 30;
 /// Largest file system in a file, in bytes; it is sparse.
@@ -189,8 +190,7 @@ fn other_files(
 }
 
 fn in_memory(root: &Path, inputs: &OwnedFd) -> Result<(PathBuf, String), String> {
-    let text = fs_err::read_to_string("/proc/meminfo").map_err(|error| error.to_string())?;
-    let free = available(&text).ok_or("/proc/meminfo does not say what is available")?;
+    let free = free_memory().ok_or("/proc/meminfo does not say what is available")?;
     // The rest is for what runs.
     let size = free / 3 * 2;
     if size < LEAST_MEMORY {
@@ -263,6 +263,11 @@ fn call(program: &Path, arguments: &[&OsStr]) -> Result<(), String> {
 }
 
 /// Returns the bytes of memory that programs could still get.
+pub(super) fn free_memory() -> Option<u64> {
+    let text = fs_err::read_to_string("/proc/meminfo").ok()?;
+    available(&text)
+}
+
 fn available(meminfo: &str) -> Option<u64> {
     let line = meminfo
         .lines()
@@ -326,8 +331,7 @@ pub(super) fn show_disordered(
     let program = program("disorderfs").ok_or(
         "this host has no `disorderfs`: install the package of that name (Debian, Ubuntu)",
     )?;
-    rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|error| format!("`/dev/fuse` can not be opened: {error}"))?;
+    open_fuse()?;
     let face = stand.root.join("face");
     make_folder(&face)?;
     let many = match rustix::process::geteuid().is_root() {

@@ -40,7 +40,7 @@ pub enum PackagedFileError {
 ///
 /// # Errors
 /// [`PackagedFileError`].
-pub fn packaged_file(
+pub(super) fn packaged_file(
     package: &RpmFile,
     bytes: &[u8],
     folder: &str,

@@ -131,18 +131,20 @@ fn the_order_of_directories_must_be_the_one_asked_for() {
 
 #[test]
 fn a_clock_counts_only_with_the_times_of_files() {
-    for (seen, file, expected) in [
-        ("1800000000", "1800000001", Effect::Seen),
-        ("1800000000", "1700000001", Effect::NotVaried),
-        ("1700000030", "1700000030", Effect::NotVaried),
-        ("", "", Effect::NotVaried),
+    let set = "1000000000";
+    for (seen, file, set, expected) in [
+        ("1800000000", "1800000001", set, Effect::Seen),
+        ("1800000000", "1800000001", "1100000000", Effect::NotVaried),
+        ("1800000000", "1700000001", set, Effect::NotVaried),
+        ("1700000030", "1700000030", set, Effect::NotVaried),
+        ("", "", "", Effect::NotVaried),
     ] {
         let mut variation = Variation::default();
         variation.set(Factor::Clock, Level::Future);
         let answer = Answer {
             facts: Facts {
                 outside: map(&[("clock", "1700000000")]),
-                inside: map(&[("clock", seen), ("file-clock", file)]),
+                inside: map(&[("clock", seen), ("file-clock", file), ("set-clock", set)]),
             },
             no_clock: (expected == Effect::NotVaried).then(|| "no library".to_owned()),
             ..Answer::default()

@@ -1,6 +1,7 @@
 //! What is around a build: mirrors, certificates, the network switch, the clock, umask, memory.
 
 use kiln_build::Project;
+use kiln_sandbox::Unvaried;
 use kiln_store::{TrustedRoots, shown_address, trusted_bundle};
 use rustix::fs::Mode;
 
@@ -25,12 +26,36 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     findings.push(umask(current_umask()));
     let limit = patient.config.limits.memory.saturating_mul(1 << 20);
     findings.push(machine(host::memory(), cores(), limit));
+    findings.push(verification(&kiln_sandbox::unvaried()));
     if patient.project.is_none() {
         let found = "none here that can be read: checks of recipes and kiln.toml are left out";
         let finding = Finding::new("project", Verdict::Note, found);
         findings.push(finding.with_remedy("`kiln check` says what is wrong with it"));
     }
     findings
+}
+
+/// What a rebuild under variation can not vary here.
+fn verification(unvaried: &[Unvaried]) -> Finding {
+    const TOPIC: &str = "verification";
+    if unvaried.is_empty() {
+        return Finding::new(TOPIC, Verdict::Yes, "everything can be varied");
+    }
+    let one = |found: &Unvaried| {
+        let level = found
+            .level
+            .map(|level| format!(" ({level})"))
+            .unwrap_or_default();
+        format!("{}{level}: {}", found.factor, found.reason)
+    };
+    let all: Vec<String> = unvaried.iter().map(one).collect();
+    let found = format!("can not vary {}", all.join("; "));
+    let finding = Finding::new(TOPIC, Verdict::Note, found);
+    let packages: Vec<&str> = unvaried.iter().filter_map(|found| found.package).collect();
+    match packages.is_empty() {
+        true => finding,
+        false => finding.with_remedy(format!("install {}", packages.join(", "))),
+    }
 }
 
 fn network(is_offline: bool) -> Finding {
