@@ -170,7 +170,7 @@ fn repeated(
         .collect()
 }
 
-/// What is varied.
+/// Factors with the levels that they are changed to.
 type Changes = Vec<(Factor, Level)>;
 
 /// Returns the changes that candidates speak for, and the others, both in a fixed order.

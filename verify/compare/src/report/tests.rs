@@ -8,10 +8,9 @@ use crate::subject::{Finding, Subject};
 use crate::verification::BuildReport;
 use crate::{Agreement, Cause, Change, Comparison, Difference, NamedCause, Note, Segment};
 
-fn everything() -> Verification {
-    let mut variation = Variation::default();
-    variation.set(Factor::Clock, Level::Past);
-    let hostile = "<script>alert(1)</script> & \"quotes\"".to_owned();
+const HOSTILE: &str = "<script>alert(1)</script> & \"quotes\"";
+
+fn comparison() -> Comparison {
     let segment = Segment {
         kind: "file".into(),
         name: "/usr/share/<b>demo</b>".into(),
@@ -20,7 +19,30 @@ fn everything() -> Verification {
         place: vec![segment.clone()],
         change,
     };
-    let report = |kind, name: &str, verdict, recipe: Option<&str>| SubjectReport {
+    Comparison {
+        differences: vec![
+            difference(Change::OnlyLeft(HOSTILE.to_owned())),
+            difference(Change::OnlyRight("right only".into())),
+            difference(Change::Value {
+                left: "one".into(),
+                right: "two".into(),
+            }),
+            difference(Change::Order {
+                left: "a, b".into(),
+                right: "b, a".into(),
+            }),
+        ],
+        is_cut: true,
+        notes: vec![Note {
+            place: Vec::new(),
+            text: "an archive lies too deep".into(),
+        }],
+    }
+}
+
+/// What is said of something that was rebuilt once, to other bytes.
+fn report(kind: SubjectKind, name: &str, verdict: Verdict, recipe: Option<&str>) -> SubjectReport {
+    SubjectReport {
         subject: Subject {
             recipe: recipe.map(|recipe| recipe.parse().unwrap()),
             kind,
@@ -39,32 +61,19 @@ fn everything() -> Verification {
         comparison: Comparison::default(),
         causes: Vec::new(),
         trials: Vec::new(),
-    };
+    }
+}
+
+fn everything() -> Verification {
+    let mut variation = Variation::default();
+    variation.set(Factor::Clock, Level::Past);
     let mut bad = report(
         SubjectKind::Package,
         "rpms/x86_64/demo.rpm",
         Verdict::Unreproducible,
         Some("demo"),
     );
-    bad.comparison = Comparison {
-        differences: vec![
-            difference(Change::OnlyLeft(hostile.clone())),
-            difference(Change::OnlyRight("right only".into())),
-            difference(Change::Value {
-                left: "one".into(),
-                right: "two".into(),
-            }),
-            difference(Change::Order {
-                left: "a, b".into(),
-                right: "b, a".into(),
-            }),
-        ],
-        is_cut: true,
-        notes: vec![Note {
-            place: Vec::new(),
-            text: "an archive lies too deep".into(),
-        }],
-    };
+    bad.comparison = comparison();
     bad.causes = vec![NamedCause {
         cause: Cause::Timestamp,
         evidence: "two dates".into(),
@@ -94,7 +103,7 @@ fn everything() -> Verification {
                 how: "date +%s".into(),
             }],
             checks: Checks::Skipped,
-            failures: BTreeMap::from([("demo".parse().unwrap(), hostile)]),
+            failures: BTreeMap::from([("demo".parse().unwrap(), HOSTILE.to_owned())]),
         }],
         pairs: (100, 200),
         notes: vec!["rpms/repodata was not compared".into()],
