@@ -77,6 +77,21 @@ impl Difference {
         self.neighbourhood().is_some()
     }
 
+    /// Returns how far it is from a cause: 0 stands for itself, 1 says what is elsewhere, 2 is computed of
+    /// all of it.
+    fn depth(&self) -> u8 {
+        let Some(last) = self.place.last().filter(|_| self.follows()) else {
+            return 0;
+        };
+        let is_computed = match last.kind.as_str() {
+            "tag" | "signature tag" => TAGS.contains(&last.name.as_str()),
+            "field" => matches!(last.name.as_str(), "class" | "digest" | "size"),
+            "note" => last.name == "build-id",
+            _ => self.is_build_id_relation() || last.name.contains("/.build-id"),
+        };
+        if is_computed { 2 } else { 1 }
+    }
+
     /// Whether a debuginfo package provides other build-ids.
     fn is_build_id_relation(&self) -> bool {
         let is_about = |text: &String| text.starts_with("debuginfo(build-id) = ");
@@ -134,19 +149,27 @@ impl Difference {
     }
 }
 
-/// Returns for each difference whether another one, that stands for itself, explains it.
+/// Returns for each difference whether another one, that is closer to the cause, explains it.
 pub(crate) fn explained(differences: &[Difference]) -> Vec<bool> {
-    let mut places: BTreeSet<&[Segment]> = BTreeSet::new();
-    for difference in differences
-        .iter()
-        .filter(|difference| !difference.follows())
-    {
-        places.extend((0..=difference.place.len()).map(|length| &difference.place[..length]));
-    }
+    let within = |depth: u8| -> BTreeSet<&[Segment]> {
+        let closer = differences
+            .iter()
+            .filter(|difference| difference.depth() < depth);
+        closer
+            .flat_map(|difference| {
+                (0..=difference.place.len()).map(|length| &difference.place[..length])
+            })
+            .collect()
+    };
+    let (causes, tables) = (within(1), within(2));
     let is_explained = |difference: &Difference| {
-        difference
-            .neighbourhood()
-            .is_some_and(|place| places.contains(place))
+        let closer = if difference.depth() == 1 {
+            &causes
+        } else {
+            &tables
+        };
+        let place = difference.neighbourhood();
+        place.is_some_and(|place| closer.contains(place))
     };
     differences.iter().map(is_explained).collect()
 }
@@ -192,7 +215,14 @@ mod tests {
         let differences: Vec<Difference> = places.iter().map(|place| difference(place)).collect();
         let expected = [false, true, false, true, false, true, false, true];
         assert_eq!(explained(&differences), expected);
+        // Digests follow from what says what is elsewhere, where that stands alone.
+        let known = [
+            "tag SIZE",
+            "file /usr/share/kiln/buildinfo/x.json > value /format",
+        ];
+        let differences: Vec<Difference> = known.iter().map(|place| difference(place)).collect();
+        assert_eq!(explained(&differences), [true, false]);
         // Alone, what follows stands for itself.
-        assert_eq!(explained(&differences[1..2]), [false]);
+        assert_eq!(explained(&differences[..1]), [false]);
     }
 }

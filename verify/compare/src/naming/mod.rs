@@ -161,7 +161,8 @@ pub fn name_causes(
     right: &Circumstances,
 ) -> Vec<NamedCause> {
     if !differences.is_empty() && differences.iter().all(Difference::follows) {
-        let evidence = "only digests, sizes and build-ids differ, which follow from something else";
+        let evidence =
+            "only what follows from other things differs: digests, build-ids, build information";
         return vec![NamedCause {
             cause: Cause::Unknown,
             evidence: evidence.to_owned(),
