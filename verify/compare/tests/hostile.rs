@@ -348,6 +348,23 @@ fn many_differences_are_cut() {
     let found = differ(&lines(1), &lines(3));
     assert!(found.differences.len() <= 100);
     assert!(!found.notes.is_empty());
+    // Lines without end would take more memory than they have bytes.
+    let mut empty = vec![b'\n'; 50 << 20];
+    let other = empty.clone();
+    empty[7] = b'x';
+    let found = differ(&empty, &other);
+    assert!(
+        found.notes[0].text.contains("compared as bytes"),
+        "{:?}",
+        found.notes
+    );
+    // As many as are aligned with care, and nothing in common.
+    let numbers = |start: usize| -> Vec<u8> {
+        (start..start + 19_000)
+            .flat_map(|n| format!("{n}\n").into_bytes())
+            .collect()
+    };
+    differ(&numbers(100_000), &numbers(200_000));
     let one = compare_contents(&lines(1), &lines(3), &Effort::stopping_at(1));
     assert_eq!((one.differences.len(), one.is_cut), (1, true));
 }

@@ -18,7 +18,7 @@ use super::tell_order;
 use super::text::compare_items;
 use crate::difference::Change;
 use crate::finder::{Finder, Side};
-use crate::printable::{common_prefix, plain_hex, text_of};
+use crate::printable::{common_prefix, hex, plain_hex, text_of};
 
 /// Sections that hold texts with a NUL behind each.
 const STRINGS: [&str; 9] = [
@@ -53,6 +53,9 @@ const TABLES: [&str; 14] = [
 
 /// A compressed section's flag (gABI `SHF_COMPRESSED`).
 const COMPRESSED: u64 = 0x800;
+
+/// Most texts of a section that is compared by texts.
+const MOST_TEXTS: usize = 4_000_000;
 
 /// Fewest characters of a text in a section of constants.
 const SHORTEST_TEXT: usize = 4;
@@ -256,7 +259,9 @@ fn compare_section(finder: &mut Finder, left: Within<'_>, right: Within<'_>) {
         // Symbols are told by their names, below.
         ".symtab" | ".dynsym" => return,
         // The names of symbols are told with them; what else is in the table is told as texts.
-        name if STRINGS.contains(&name) => compare_strings(finder, &one.data, &two.data),
+        name if STRINGS.contains(&name) && !has_many_texts(&one.data, &two.data) => {
+            compare_strings(finder, &one.data, &two.data)
+        }
         name if TABLES.contains(&name) => tell_table(finder, &one.data, &two.data),
         // The symbols of what was stripped, as another ELF file in xz.
         ".gnu_debugdata" => super::compare(finder, &one.data, &two.data),
@@ -347,6 +352,11 @@ fn tell_table(finder: &mut Finder, left: &[u8], right: &[u8]) {
     }
 }
 
+fn has_many_texts(left: &[u8], right: &[u8]) -> bool {
+    let texts = |data: &[u8]| memchr::memchr_iter(0, data).count();
+    texts(left).max(texts(right)) > MOST_TEXTS
+}
+
 fn compare_strings(finder: &mut Finder, left: &[u8], right: &[u8]) {
     let split = |data: &'_ [u8]| -> Vec<std::ops::Range<usize>> {
         let mut start = 0;
@@ -397,6 +407,16 @@ fn compare_data(
     let sizes = [left, right].map(|data| format!("{} bytes", data.len()));
     finder.value("field", "size", &sizes[0], &sizes[1]);
     let at = common_prefix(left, right);
+    if at == left.len() || at == right.len() {
+        let (side, more) = match at == left.len() {
+            true => (Side::Right, &right[at..]),
+            false => (Side::Left, &left[at..]),
+        };
+        let shown = hex(&more[..more.len().min(24)]);
+        let what = format!("{} bytes: {shown}", more.len());
+        finder.only(side, "byte", &format!("{at:#x}"), &what);
+        return;
+    }
     let of = |parts: &Parts<'_>, section: &Section<'_>| {
         let symbol = parts
             .symbols
@@ -456,5 +476,8 @@ fn readable(data: &[u8]) -> Vec<&[u8]> {
                 .iter()
                 .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n'))
     };
-    data.split(|byte| *byte == 0).filter(is_text).collect()
+    data.split(|byte| *byte == 0)
+        .filter(is_text)
+        .take(MOST_TEXTS)
+        .collect()
 }

@@ -9,7 +9,7 @@ use crate::printable::{around, cut};
 use crate::sequence::{Edit, Relation, relate};
 
 /// Largest document that is read as JSON; greater ones are compared as text.
-const LARGEST: usize = 64 << 20;
+const LARGEST: usize = 16 << 20;
 
 /// Most that one comparison of documents tells: every element of a long list may differ.
 struct Room(usize, usize);

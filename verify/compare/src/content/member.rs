@@ -8,7 +8,7 @@ use crate::finder::{Finder, Side};
 use crate::printable::text_of;
 
 /// Most members that an archive may have. Debian's largest source archives have some hundred thousand.
-pub(super) const MOST_MEMBERS: usize = 2_000_000;
+pub(super) const MOST_MEMBERS: usize = 500_000;
 
 /// One member.
 #[derive(Debug, Clone)]

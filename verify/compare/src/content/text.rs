@@ -1,5 +1,6 @@
 //! Texts by line, with the column at which a line begins to differ.
 
+use super::bytes::compare_bytes;
 use crate::difference::Change;
 use crate::finder::{Finder, Side};
 use crate::printable::{around, common_prefix, cut, text_of};
@@ -7,6 +8,9 @@ use crate::sequence::{Edit, Relation, relate};
 
 /// Bytes at the start of a file that say whether it is text.
 const LOOKED_AT: usize = 64 << 10;
+
+/// Most lines of a text that is compared by lines: each takes memory, and a bomb is all lines.
+const MOST_LINES: usize = 4_000_000;
 
 /// Items of an order that are shown.
 const ORDER_ITEMS: usize = 12;
@@ -29,6 +33,11 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
 
 /// Tells in which lines two texts differ.
 pub(crate) fn compare_texts(finder: &mut Finder, left: &[u8], right: &[u8]) {
+    let is_long = |text: &[u8]| memchr::memchr_iter(b'\n', text).count() > MOST_LINES;
+    if is_long(left) || is_long(right) {
+        finder.note(format!("more than {MOST_LINES} lines: compared as bytes"));
+        return compare_bytes(finder, left, right);
+    }
     let lines = |text: &'_ [u8]| -> Vec<std::ops::Range<usize>> {
         let mut start = 0;
         let mut lines = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kiln_model::BUILDINFO_FOLDER;
 
-use crate::difference::{Difference, Segment};
+use crate::difference::{Change, Difference, Segment};
 use crate::finder::Comparison;
 
 /// Tags that are computed from the rest of the package.
@@ -77,6 +77,32 @@ impl Difference {
         self.neighbourhood().is_some()
     }
 
+    /// Returns how far it is from a cause: 0 stands for itself, 1 says what is elsewhere, 2 is computed of
+    /// all of it.
+    fn depth(&self) -> u8 {
+        let Some(last) = self.place.last().filter(|_| self.follows()) else {
+            return 0;
+        };
+        let is_computed = match last.kind.as_str() {
+            "tag" | "signature tag" => TAGS.contains(&last.name.as_str()),
+            "field" => matches!(last.name.as_str(), "class" | "digest" | "size"),
+            "note" => last.name == "build-id",
+            _ => self.is_build_id_relation() || last.name.contains("/.build-id"),
+        };
+        if is_computed { 2 } else { 1 }
+    }
+
+    /// Whether a debuginfo package provides other build-ids.
+    fn is_build_id_relation(&self) -> bool {
+        let is_about = |text: &String| text.starts_with("debuginfo(build-id) = ");
+        match &self.change {
+            Change::OnlyLeft(text) | Change::OnlyRight(text) => is_about(text),
+            Change::Value { left, right } | Change::Order { left, right } => {
+                is_about(left) && is_about(right)
+            }
+        }
+    }
+
     /// Returns the place within which another difference explains this one; `None` for one that stands
     /// for itself.
     fn neighbourhood(&self) -> Option<&[Segment]> {
@@ -92,7 +118,7 @@ impl Difference {
         };
         let is_told_elsewhere =
             |segment: &Segment| is_build_id(segment) || is_build_information(segment);
-        if self.place.iter().any(is_told_elsewhere) {
+        if self.place.iter().any(is_told_elsewhere) || self.is_build_id_relation() {
             return Some(&[]);
         }
         match kind {
@@ -123,19 +149,27 @@ impl Difference {
     }
 }
 
-/// Returns for each difference whether another one, that stands for itself, explains it.
+/// Returns for each difference whether another one, that is closer to the cause, explains it.
 pub(crate) fn explained(differences: &[Difference]) -> Vec<bool> {
-    let mut places: BTreeSet<&[Segment]> = BTreeSet::new();
-    for difference in differences
-        .iter()
-        .filter(|difference| !difference.follows())
-    {
-        places.extend((0..=difference.place.len()).map(|length| &difference.place[..length]));
-    }
+    let within = |depth: u8| -> BTreeSet<&[Segment]> {
+        let closer = differences
+            .iter()
+            .filter(|difference| difference.depth() < depth);
+        closer
+            .flat_map(|difference| {
+                (0..=difference.place.len()).map(|length| &difference.place[..length])
+            })
+            .collect()
+    };
+    let (causes, tables) = (within(1), within(2));
     let is_explained = |difference: &Difference| {
-        difference
-            .neighbourhood()
-            .is_some_and(|place| places.contains(place))
+        let closer = if difference.depth() == 1 {
+            &causes
+        } else {
+            &tables
+        };
+        let place = difference.neighbourhood();
+        place.is_some_and(|place| closer.contains(place))
     };
     differences.iter().map(is_explained).collect()
 }
@@ -151,7 +185,6 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::difference::Change;
 
     fn difference(place: &str) -> Difference {
         let segment = |text: &str| {
@@ -182,7 +215,14 @@ mod tests {
         let differences: Vec<Difference> = places.iter().map(|place| difference(place)).collect();
         let expected = [false, true, false, true, false, true, false, true];
         assert_eq!(explained(&differences), expected);
+        // Digests follow from what says what is elsewhere, where that stands alone.
+        let known = [
+            "tag SIZE",
+            "file /usr/share/kiln/buildinfo/x.json > value /format",
+        ];
+        let differences: Vec<Difference> = known.iter().map(|place| difference(place)).collect();
+        assert_eq!(explained(&differences), [true, false]);
         // Alone, what follows stands for itself.
-        assert_eq!(explained(&differences[1..2]), [false]);
+        assert_eq!(explained(&differences[..1]), [false]);
     }
 }

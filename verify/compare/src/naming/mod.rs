@@ -139,7 +139,11 @@ pub fn all_candidates(
     left: &Circumstances,
     right: &Circumstances,
 ) -> Vec<Candidate> {
-    let found = explained(differences, left, right);
+    if differences.iter().all(Difference::follows) {
+        return Vec::new();
+    }
+    let mut found = explained(differences, left, right);
+    drop_digests(&mut found);
     ranked(
         found
             .into_iter()
@@ -156,8 +160,17 @@ pub fn name_causes(
     left: &Circumstances,
     right: &Circumstances,
 ) -> Vec<NamedCause> {
+    if !differences.is_empty() && differences.iter().all(Difference::follows) {
+        let evidence =
+            "only what follows from other things differs: digests, build-ids, build information";
+        return vec![NamedCause {
+            cause: Cause::Unknown,
+            evidence: evidence.to_owned(),
+        }];
+    }
     let mut found = explained(differences, left, right);
     drop_digests(&mut found);
+    clear_digests(&mut found);
     let mut by_cause: BTreeMap<Cause, (Strength, String, usize)> = BTreeMap::new();
     let mut unknown: Vec<&Difference> = Vec::new();
     for (difference, candidates) in &found {
@@ -286,19 +299,22 @@ fn partner(
     None
 }
 
-/// A text that looks like a digest differs whenever what it is the digest of does: it explains nothing.
-/// Next to another difference that is explained it needs no explanation either.
+fn is_digest(candidates: &[Candidate]) -> bool {
+    let best = candidates.first();
+    best.is_some_and(|best| best.evidence == words::DIGEST_EVIDENCE)
+}
+
+/// A text that looks like a digest differs whenever what it is the digest of does: next to another
+/// difference that is explained it explains nothing and needs no explanation.
 fn drop_digests(found: &mut Vec<(&Difference, Vec<Candidate>)>) {
-    let is_digest = |candidates: &Vec<Candidate>| {
-        candidates
-            .first()
-            .is_some_and(|best| best.evidence == words::DIGEST_EVIDENCE)
-    };
-    let is_explained =
-        |candidates: &Vec<Candidate>| !candidates.is_empty() && !is_digest(candidates);
+    let is_explained = |candidates: &[Candidate]| !candidates.is_empty() && !is_digest(candidates);
     if found.iter().any(|(_, candidates)| is_explained(candidates)) {
         found.retain(|(_, candidates)| !is_digest(candidates));
     }
+}
+
+/// Alone, it is as likely a digest of what differs elsewhere as it is random: rebuilds decide.
+fn clear_digests(found: &mut [(&Difference, Vec<Candidate>)]) {
     for (_, candidates) in found
         .iter_mut()
         .filter(|(_, candidates)| is_digest(candidates))

@@ -539,6 +539,10 @@ fn what_is_no_cause_is_not_taken_for_one() {
         ("timeout 30 s", "timeout 60 s"),
         ("key: left", "key: right"),
         ("port 8080", "port 8443"),
+        (
+            "x debuginfo(build-id) = b6154b4ea33dc3d12c9cc33c71e3fe6128ea64ca (flags 0x8000)",
+            "x debuginfo(build-id) = 1fb17f0a07e6731c37e40ffe2d44f6c4f4d9e3dc (flags 0x8000)",
+        ),
         ("mask 0x0123456789abcdef", "mask 0x0123456789abcdee"),
         ("language C", "language D"),
         (

@@ -40,10 +40,9 @@ fn comparison() -> Comparison {
     }
 }
 
-fn everything() -> Verification {
-    let mut variation = Variation::default();
-    variation.set(Factor::Clock, Level::Past);
-    let report = |kind, name: &str, verdict, recipe: Option<&str>| SubjectReport {
+/// What is said of something that was rebuilt once, to other bytes.
+fn report(kind: SubjectKind, name: &str, verdict: Verdict, recipe: Option<&str>) -> SubjectReport {
+    SubjectReport {
         subject: Subject {
             recipe: recipe.map(|recipe| recipe.parse().unwrap()),
             kind,
@@ -62,7 +61,12 @@ fn everything() -> Verification {
         comparison: Comparison::default(),
         causes: Vec::new(),
         trials: Vec::new(),
-    };
+    }
+}
+
+fn everything() -> Verification {
+    let mut variation = Variation::default();
+    variation.set(Factor::Clock, Level::Past);
     let mut bad = report(
         SubjectKind::Package,
         "rpms/x86_64/demo.rpm",

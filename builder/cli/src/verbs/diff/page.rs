@@ -123,7 +123,7 @@ const fn in_words(agreement: Agreement) -> &'static str {
     }
 }
 
-/// Writes places as a tree: what two have in common stands there once.
+/// Writes places as a tree: what two in a row have in common stands there once.
 fn tree(lines: &mut Vec<Line>, differences: &[&Difference]) {
     let mut open: Vec<String> = Vec::new();
     for difference in differences {
@@ -133,8 +133,6 @@ fn tree(lines: &mut Vec<Line>, differences: &[&Difference]) {
             .zip(&steps)
             .take_while(|(one, two)| one == two)
             .count();
-        // The last step stands again where two differences are at one place.
-        let common = common.min(steps.len().saturating_sub(1));
         for (depth, step) in steps.iter().enumerate().skip(common) {
             lines.push(Line::new().with(Style::Active, &format!("{}{step}", "  ".repeat(depth))));
         }
@@ -188,5 +186,67 @@ fn words(segment: &Segment) -> String {
         "field" | "part" | "relations" | "table" | "entry" | "note" => name.clone(),
         "signature tag" => format!("signature header, tag {name}"),
         kind => format!("{kind} {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn difference(place: &[(&str, &str)], change: Change) -> Difference {
+        let segment = |(kind, name): &(&str, &str)| Segment {
+            kind: (*kind).to_owned(),
+            name: (*name).to_owned(),
+        };
+        Difference {
+            place: place.iter().map(segment).collect(),
+            change,
+        }
+    }
+
+    #[test]
+    fn what_places_share_stands_there_once() {
+        let value = |left: &str, right: &str| Change::Value {
+            left: left.to_owned(),
+            right: right.to_owned(),
+        };
+        let file = ("file", "/a");
+        let differences = [
+            difference(
+                &[("relations", "requires")],
+                Change::OnlyLeft("x".to_owned()),
+            ),
+            difference(
+                &[("relations", "requires")],
+                Change::OnlyRight("y".to_owned()),
+            ),
+            difference(&[file, ("line", "2"), ("column", "7")], value("b", "")),
+            difference(&[file, ("order", "members")], value("c | d", "d | c")),
+            difference(
+                &[("file", "/b"), ("symbol", "main"), ("byte", "0x1")],
+                value("1", "2"),
+            ),
+        ];
+        let differences: Vec<&Difference> = differences.iter().collect();
+        let mut lines = Vec::new();
+        tree(&mut lines, &differences);
+        let lines: Vec<String> = lines.iter().map(|line| line.render(Colours::Off)).collect();
+        let expected = [
+            "requires",
+            "  - x",
+            "  + y",
+            "file /a",
+            "  line 2, column 7",
+            "    - b",
+            "    + (empty)",
+            "  the order of members",
+            "    - c | d",
+            "    + d | c",
+            "file /b",
+            "  symbol main, byte 0x1",
+            "    - 1",
+            "    + 2",
+        ];
+        assert_eq!(lines, expected);
     }
 }

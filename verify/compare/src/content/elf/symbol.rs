@@ -10,8 +10,8 @@ use crate::difference::Change;
 use crate::finder::{Finder, Side};
 use crate::printable::text_of;
 
-/// Most symbols that are read; the largest programs have a million.
-const MOST: usize = 4_000_000;
+/// Most symbols that are read; the largest programs have some hundred thousand.
+const MOST: usize = 1_000_000;
 
 /// One symbol.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
