@@ -48,6 +48,22 @@ pub struct NodeId {
     pub prefix: Prefix,
 }
 
+impl NodeId {
+    /// Returns the node of a recipe that is built for itself: a product goes to `/usr`, a library to its
+    /// own bundle prefix.
+    #[must_use]
+    pub fn alone(recipe: &Recipe) -> Self {
+        let prefix = match recipe.packages.is_empty() {
+            true => Prefix::Bundle(recipe.bundle_prefix.clone()),
+            false => Prefix::System,
+        };
+        Self {
+            recipe: recipe.name.clone(),
+            prefix,
+        }
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.prefix {
@@ -152,16 +168,7 @@ impl Graph {
                     known,
                 });
             };
-            let recipe = &loaded.recipe;
-            let prefix = if recipe.packages.is_empty() {
-                Prefix::Bundle(recipe.bundle_prefix.clone())
-            } else {
-                Prefix::System
-            };
-            search.visit(NodeId {
-                recipe: name.clone(),
-                prefix,
-            })?;
+            search.visit(NodeId::alone(&loaded.recipe))?;
         }
         Ok(search.graph)
     }

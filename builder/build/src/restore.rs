@@ -10,7 +10,7 @@ use std::path::Path;
 use kiln_image::base_request;
 use kiln_model::{
     BaseImage, BaseLock, BaseOrigin, BuildInfo, DiffId, Digest, LOCK_FORMAT, Lock, LockedArchive,
-    LockedPackage, Recipe,
+    LockedPackage, LockedSource, Recipe, RecipeLock, RecipeName, Sha512,
 };
 use kiln_store::Store;
 
@@ -71,12 +71,21 @@ pub enum RestoreError {
     Build(#[from] BuildError),
 }
 
-/// Writes a project into the empty folder `folder` that builds the package again.
+/// Writes a project into the empty folder `folder` that builds the package again, and returns the recipe
+/// that does so.
 ///
 /// # Errors
 /// [`RestoreError`]; `Missing` names everything that is not there, not only the first.
-pub fn restore_project(info: &BuildInfo, store: &Store, folder: &Path) -> Result<(), RestoreError> {
+pub fn restore_project(
+    info: &BuildInfo,
+    store: &Store,
+    folder: &Path,
+) -> Result<RecipeName, RestoreError> {
     let base = restore_base(info, folder)?;
+    let recipe = match &info.recipe {
+        Some(recipe) => recipe.clone(),
+        None => write_companion(info, store, folder)?,
+    };
     let mut missing = Vec::new();
     let mut needed = Vec::new();
     if let Some(layer) = info.base.layer {
@@ -135,11 +144,76 @@ pub fn restore_project(info: &BuildInfo, store: &Store, folder: &Path) -> Result
             .filter(|input| !store.contains(&input.digest)),
     );
     if missing.is_empty() {
-        return Ok(());
+        return Ok(recipe);
     }
     missing.sort();
     missing.dedup();
     Err(RestoreError::Missing { missing })
+}
+
+/// The package of a base image is made beside products that are built in it: writes the least recipe that
+/// is one, and puts its source into the store.
+fn write_companion(
+    info: &BuildInfo,
+    store: &Store,
+    folder: &Path,
+) -> Result<RecipeName, RestoreError> {
+    const FILE: &str = "companion-1.tar";
+    let url = format!("https://localhost.invalid/{FILE}");
+    let source = companion_source();
+    let digest = store.write_blob(&source).map_err(BuildError::from)?;
+    let document = serde_json::json!({
+        "schema": 1,
+        "name": COMPANION,
+        "version": "1",
+        "release": 1,
+        "summary": "Stands beside the package of a base image",
+        "license": "Apache-2.0",
+        "homepage": "https://localhost.invalid/",
+        "identity": {"supplier": "kiln"},
+        "base": info.base.name,
+        "sources": [{"url": url, "sha256": digest.to_hex(), "released": "2000-01-01"}],
+        "steps": {
+            "use": "none",
+            "build": "true",
+            "install": format!("install -D -m 644 README \"$DESTDIR/usr/share/{COMPANION}/README\""),
+        },
+        "packages": [{"name": COMPANION, "files": [format!("/usr/share/{COMPANION}/README")]}],
+    });
+    let recipe: RecipeName = COMPANION.parse().expect("a constant name");
+    let lock = RecipeLock {
+        format: LOCK_FORMAT,
+        recipe: recipe.clone(),
+        architecture: info.architecture,
+        base: info.base.name.clone(),
+        base_manifest: info.base.manifest,
+        sources: vec![LockedSource {
+            url: url.parse().expect("a constant address"),
+            sha256: digest,
+            sha512: Sha512::of(&source),
+            size: source.len() as u64,
+        }],
+        tools: None,
+    };
+    let file = format!("recipes/{COMPANION}/recipe.yaml");
+    write(folder, &file, document.to_string().as_bytes())?;
+    let file = format!("lockfiles/{COMPANION}-{}.lock", info.architecture);
+    write(folder, &file, lock.encode().as_bytes())?;
+    Ok(recipe)
+}
+
+/// The name of the recipe beside a base image's package.
+const COMPANION: &str = "companion";
+
+fn companion_source() -> Vec<u8> {
+    let text = b"Stands beside the package of a base image.\n";
+    let mut header = tar::Header::new_ustar();
+    header.set_size(text.len() as u64);
+    header.set_mode(0o644);
+    let mut archive = tar::Builder::new(Vec::new());
+    let added = archive.append_data(&mut header, "companion-1/README", text.as_slice());
+    added.expect("a short name and a short text, in memory");
+    archive.into_inner().expect("memory takes two blocks more")
 }
 
 /// A layer is one blob, or as many as there are packages that it is assembled of.

@@ -184,7 +184,7 @@ fn begin(order: &VerifyOrder<'_>, subject: &Subject) -> Result<Gathered, Rebuild
             let known = order.original.digest(subject);
             gathered.digest = Some(known.unwrap_or_else(|| Digest::of(&bytes)));
         }
-        None => gathered.reason = Some("it is not there".to_owned()),
+        None => gathered.reason = Some("it is not there; `kiln build` puts it there".to_owned()),
     }
     Ok(gathered)
 }

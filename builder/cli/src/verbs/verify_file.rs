@@ -89,19 +89,12 @@ fn verify_batch(
     batch: &Batch,
 ) -> Result<Verification, Failure> {
     let any_file = || batch.files.values().next().cloned().unwrap_or_default();
-    let Some(recipe) = batch.info.recipe.clone() else {
-        return Err(Failure::named_file(
-            &any_file(),
-            "the package of a base image is built with every recipe in that base, not by itself",
-            Some("verify a package that was built in it, or the project: `kiln verify`"),
-        ));
-    };
     let scratch = store
         .scratch()
         .map_err(|error| Failure::host(error.into()))?;
     let project = scratch.path().join("project");
     fs_err::create_dir(&project).map_err(|error| Failure::host(error.into()))?;
-    restore_project(&batch.info, store, &project)
+    let recipe = restore_project(&batch.info, store, &project)
         .map_err(|error| not_restored(&any_file(), &error))?;
     let restored = Common {
         project: project.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_build::Checks as BuildChecks;
+use kiln_build::{Checks as BuildChecks, NodeId, Project};
 use kiln_compare::{Checks, Circumstances, Clock, RebuildError, RebuildOrder, Rebuilder, Rebuilt};
 use kiln_model::RecipeName;
 
@@ -74,7 +74,7 @@ impl Rebuilder for ChildRebuilder<'_> {
         }
         let circumstances = circumstances(&rebuilt.answer);
         Ok(Rebuilt {
-            failures: failures(order.recipes, &rebuilt.answer),
+            failures: failures(&self.session.project, order.recipes, &rebuilt.answer),
             checks: match rebuilt.answer.checks {
                 Some(BuildChecks::Run) => Checks::Run,
                 _ => Checks::Skipped,
@@ -118,7 +118,11 @@ impl kiln_compare::Outputs for ChildOutputs {
 }
 
 /// Returns the recipes of which something is missing, with the first thing that went wrong with each.
-fn failures(recipes: &[RecipeName], answer: &Answer) -> BTreeMap<RecipeName, String> {
+fn failures(
+    project: &Project,
+    recipes: &[RecipeName],
+    answer: &Answer,
+) -> BTreeMap<RecipeName, String> {
     let mut failed = BTreeMap::new();
     for recipe in recipes {
         let own = |failure: &&varied::RecipeFailure| {
@@ -127,7 +131,8 @@ fn failures(recipes: &[RecipeName], answer: &Answer) -> BTreeMap<RecipeName, Str
                 .as_deref()
                 .is_none_or(|name| name == recipe.as_str())
         };
-        let is_built = answer.destdirs.contains_key(recipe.as_str());
+        let node = NodeId::alone(&project.recipes[recipe].recipe);
+        let is_built = answer.destdirs.contains_key(&node.to_string());
         let mut told = answer.failures.iter();
         let failure = match is_built {
             true => told.find(own),

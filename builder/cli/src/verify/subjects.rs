@@ -32,9 +32,9 @@ pub fn list(
     for name in wanted {
         let recipe = &project.recipes[name].recipe;
         listing.add_packages(recipe, output, architecture);
-        let own = plan.graph.order.iter().find(|node| is_own(node, name));
-        let below = own.map(|node| plan.graph.closure(node)).unwrap_or_default();
-        for node in own.into_iter().chain(below.iter()) {
+        let own = NodeId::alone(recipe);
+        let below = plan.graph.closure(&own);
+        for node in std::iter::once(&own).chain(below.iter()) {
             listing.add(Some(name), SubjectKind::Destdir, node.to_string());
         }
     }
@@ -49,10 +49,6 @@ pub fn list(
     listing.subjects.sort();
     listing.subjects.dedup();
     listing
-}
-
-fn is_own(node: &NodeId, name: &RecipeName) -> bool {
-    node.recipe == *name && node.prefix == kiln_build::Prefix::System
 }
 
 impl Listing {
