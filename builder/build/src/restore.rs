@@ -16,6 +16,9 @@ use kiln_store::Store;
 use crate::error::BuildError;
 use crate::folder::{create_folders, write_file};
 
+/// How the name of a package of a root file system begins.
+const DEBIAN_PACKAGE: &str = "Debian package";
+
 /// Something that a rebuild needs and the store does not have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MissingInput {
@@ -23,6 +26,14 @@ pub struct MissingInput {
     pub what: String,
     /// Its digest.
     pub digest: Digest,
+}
+
+impl MissingInput {
+    /// Returns whether it is one of the many packages of a root file system.
+    #[must_use]
+    pub fn is_of_base(&self) -> bool {
+        self.what.starts_with(DEBIAN_PACKAGE)
+    }
 }
 
 impl std::fmt::Display for MissingInput {
@@ -69,7 +80,7 @@ pub fn restore_project(info: &BuildInfo, store: &Store, folder: &Path) -> Result
     let packages = info.base.packages.iter();
     let mut needed: Vec<MissingInput> = packages
         .map(|package| MissingInput {
-            what: format!("Debian package {} {}", package.name, package.version),
+            what: format!("{DEBIAN_PACKAGE} {} {}", package.name, package.version),
             digest: package.sha256,
         })
         .collect();
@@ -93,7 +104,7 @@ pub fn restore_project(info: &BuildInfo, store: &Store, folder: &Path) -> Result
             write(folder, &file, lock.encode().as_bytes())?;
             let tools = lock.tools.iter().flat_map(|tools| &tools.packages);
             needed.extend(tools.map(|package| MissingInput {
-                what: format!("Debian package {} {}", package.name, package.version),
+                what: format!("{DEBIAN_PACKAGE} {} {}", package.name, package.version),
                 digest: package.sha256,
             }));
         }

@@ -170,7 +170,8 @@ fn there_is_one_clippy_configuration() {
 #[test]
 fn every_recipe_and_assembled_base_is_locked() {
     let lockfiles = root().join("lockfiles");
-    for (file, _) in files("recipe.yaml") {
+    let own = files("recipe.yaml").into_iter();
+    for (file, _) in own.filter(|(file, _)| file.starts_with("recipes/")) {
         let name = file.split('/').nth(1).unwrap();
         let lock = lockfiles.join(format!("{name}-x86_64.lock"));
         let text = fs_err::read_to_string(&lock).unwrap();

@@ -10,7 +10,7 @@ use kiln_model::{Digest, Factor, Level, Variation};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, NamedCause};
-use crate::naming::{Candidate, decide};
+use crate::naming::{Candidate, decide, decide_with_pairs};
 use crate::rebuild::RebuildError;
 use crate::subject::Subject;
 
@@ -101,8 +101,8 @@ pub(crate) fn isolate(
     let mut trials: Vec<TrialBuild> = Vec::new();
     let mut attempt = |changes: &[(Factor, Level)]| -> Result<bool, RebuildError> {
         let variation = of_changes(changes);
-        let earlier = trials.iter().filter(|trial| trial.variation == variation);
-        let (number, before) = (earlier.clone().count(), earlier.last());
+        let mut earlier = trials.iter().filter(|trial| trial.variation == variation);
+        let (number, before) = (earlier.clone().count(), earlier.next_back());
         let differing = try_out(&variation, number)?;
         let repeated = repeated(before, differing.as_ref());
         let trial = TrialBuild {
@@ -170,11 +170,11 @@ fn repeated(
         .collect()
 }
 
+/// Factors with the levels that they are changed to.
+type Changes = Vec<(Factor, Level)>;
+
 /// Returns the changes that candidates speak for, and the others, both in a fixed order.
-fn sorted_by_likelihood(
-    candidates: &[Candidate],
-    variation: &Variation,
-) -> (Vec<(Factor, Level)>, Vec<(Factor, Level)>) {
+fn sorted_by_likelihood(candidates: &[Candidate], variation: &Variation) -> (Changes, Changes) {
     let changed: Vec<(Factor, Level)> = variation.changed().collect();
     let mut likely = Vec::new();
     for candidate in candidates {
@@ -220,24 +220,25 @@ const fn factors_of(cause: Cause) -> &'static [Factor] {
 
 /// Returns the causes that are left after the trials, the surest first.
 pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedCause> {
-    let is_control = |trial: &&Trial| trial.variation == Variation::default();
-    let control = trials.iter().find(is_control);
-    let is_unsteady = control.is_some_and(|trial| trial.outcome == TrialOutcome::Differs);
-    let mut outcomes: Vec<(Variation, bool)> = Vec::new();
-    for trial in trials {
-        let differs = match trial.outcome {
-            TrialOutcome::Failed => continue,
-            TrialOutcome::Differs => !(is_unsteady && trial.repeats),
-            TrialOutcome::Same => false,
-        };
-        // One job on one processor is what "one at a time" means.
-        let variation = match trial.variation == of_changes(&SERIAL) {
-            true => of_changes(&SERIAL[1..]),
-            false => trial.variation.clone(),
-        };
-        // The second of two that vary the same has the last word: it knows both.
-        outcomes.retain(|(known, _)| *known != variation);
-        outcomes.push((variation, differs));
+    let built = trials
+        .iter()
+        .filter(|trial| trial.outcome != TrialOutcome::Failed);
+    let outcomes: Vec<(Variation, bool)> = built
+        .clone()
+        .map(|trial| {
+            (
+                trial.variation.clone(),
+                trial.outcome == TrialOutcome::Differs,
+            )
+        })
+        .collect();
+    // The second of two that varied the same tells whether they differ from each other.
+    let mut pairs = Vec::new();
+    let mut seen = BTreeSet::new();
+    for trial in built {
+        if !seen.insert(&trial.variation) {
+            pairs.push((trial.variation.clone(), !trial.repeats));
+        }
     }
     let alone = |variation: &Variation| variation.changed().count() == 1;
     let guilty: Vec<&(Variation, bool)> = outcomes
@@ -248,7 +249,7 @@ pub(crate) fn conclude(candidates: &[Candidate], trials: &[Trial]) -> Vec<NamedC
         .iter()
         .any(|(variation, differs)| variation.changed().next().is_none() && !differs);
     if !is_steady || guilty.len() < 2 {
-        return vec![decide(candidates, &outcomes)];
+        return vec![decide_with_pairs(candidates, &outcomes, &pairs)];
     }
     let mut causes = Vec::new();
     for one in guilty {
@@ -345,7 +346,7 @@ mod tests {
     #[test]
     fn what_differs_by_itself_is_tried_twice_without_chance_and_without_company() {
         let each_time = |_: &Variation, count: usize| count.to_string();
-        assert_eq!(cause_of(Cause::ParallelRace, each_time), Cause::Random);
+        assert_eq!(cause_of(Cause::Locale, each_time), Cause::Random);
         assert_eq!(cause_of(Cause::Timestamp, each_time), Cause::Timestamp);
         let address = |variation: &Variation, count: usize| match variation.level(Factor::Aslr) {
             Level::Off => "always".to_owned(),

@@ -32,10 +32,12 @@ pub use effort::Effort;
 pub use finder::{Comparison, Note, Side};
 pub use isolate::{Trial, TrialOutcome};
 pub use naming::{
-    Candidate, Circumstances, Clock, Strength, all_candidates, candidates, decide, name_causes,
+    Candidate, Circumstances, Clock, Strength, all_candidates, candidates, decide,
+    decide_with_pairs, name_causes,
 };
 pub use package::{
-    PackageError, PackagedFileError, agreement, compare_packages, is_package, packaged_file,
+    DescribedPackage, DescribedPackageError, PackageError, PackagedFileError, agreement,
+    compare_packages, is_package,
 };
 pub use plan::VariationPlan;
 pub use rebuild::{Checks, RebuildError, RebuildOrder, Rebuilder, Rebuilt};

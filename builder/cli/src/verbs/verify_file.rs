@@ -2,25 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use kiln_build::{RestoreError, restore_project};
 use kiln_compare::{
-    Effort, Isolation, Outputs, Subject, SubjectKind, Verification, VerifyOrder, packaged_file,
+    DescribedPackage, DescribedPackageError, Effort, Isolation, Outputs, Subject, SubjectKind,
+    Verification, VerifyOrder,
 };
-use kiln_model::{BUILDINFO_FOLDER, BuildInfo, MAX_BUILDINFO, RecipeName};
-use kiln_rpm::RpmFile;
+use kiln_model::{BuildInfo, BuildInfoError, RecipeName};
 use kiln_store::Store;
 
 use crate::arguments::{Common, Verify};
 use crate::failure::Failure;
 use crate::interrupt::FirstSignal;
 use crate::session::{self, Session};
+use crate::text::count;
 use crate::verify::ChildRebuilder;
 
 /// Largest package that is read, in bytes.
 const MOST_BYTES: u64 = 4 << 30;
+
+/// Missing packages of a base image that are named: where one is missing, all are.
+const MOST_OF_BASE: usize = 8;
 
 /// A package that says how it was made.
 struct Package {
@@ -141,54 +146,39 @@ fn verify_batch(
 /// Reads a package and what it says of how it was made.
 fn read(file: &Path) -> Result<Package, Failure> {
     let bytes = read_bytes(file)?;
-    let rpm = RpmFile::parse(&bytes)
-        .map_err(|error| Failure::named_file(file, &error.to_string(), None))?;
-    let nevra = rpm.nevra();
-    let is_source = rpm.source_rpm().is_none();
-    let place = match is_source {
-        true => format!("srpms/{}", nevra.file_name()),
-        false => format!("rpms/{}/{}", nevra.architecture(), nevra.file_name()),
-    };
-    let info = packaged_file(&rpm, &bytes, BUILDINFO_FOLDER, MAX_BUILDINFO)
-        .map_err(|error| Failure::named_file(file, &error.to_string(), None))?;
-    let Some(info) = info else {
-        return Err(Failure::named_file(
-            file,
-            &format!(
-                "`{nevra}` does not say how it was built: nothing in it is below {BUILDINFO_FOLDER}"
-            ),
-            Some("only packages made by kiln can be built again from themselves"),
-        ));
-    };
-    let info = BuildInfo::parse(&info)
-        .map_err(|error| Failure::named_file(file, &error.to_string(), None))?;
-    if !is_source && info.package.as_str() != nevra.name() {
-        return Err(Failure::named_file(
-            file,
-            &format!(
-                "the package is `{}`, and its build information is of `{}`",
-                nevra.name(),
-                info.package
-            ),
-            None,
-        ));
-    }
+    let read = DescribedPackage::read(&bytes).map_err(|error| {
+        let hint = match &error {
+            DescribedPackageError::Foreign { .. } => {
+                Some("only packages made by kiln can be built again from themselves")
+            }
+            DescribedPackageError::Info(BuildInfoError::Newer { .. }) => {
+                Some("update kiln, or verify with the kiln that built it")
+            }
+            DescribedPackageError::Info(BuildInfoError::Older { .. }) => {
+                Some("verify it in its project, or build it anew")
+            }
+            _ => None,
+        };
+        Failure::named_file(file, &error.to_string(), hint)
+    })?;
     // Packages that were built together say the same but for their own name.
     let info = BuildInfo {
         package: "together".parse().expect("a constant name"),
-        ..info
+        ..read.info
     };
     Ok(Package {
         file: file.to_owned(),
-        place,
+        place: read.place,
         info,
     })
 }
 
 fn read_bytes(file: &Path) -> Result<Vec<u8>, Failure> {
-    let metadata = fs_err::metadata(file).map_err(|error| Failure::host(error.into()))?;
+    let metadata = std::fs::metadata(file).map_err(|error| {
+        Failure::named_file(file, &format!("the package can not be read: {error}"), None)
+    })?;
     if !metadata.is_file() {
-        return Err(Failure::named_file(file, "this is no regular file", None));
+        return Err(Failure::named_file(file, "it is no regular file", None));
     }
     if metadata.len() > MOST_BYTES {
         let problem = format!("the file has more than {MOST_BYTES} bytes");
@@ -201,8 +191,14 @@ fn not_restored(file: &Path, error: &RestoreError) -> Failure {
     let mut problem = error.to_string();
     let hint = match error {
         RestoreError::Missing { missing } => {
-            for input in missing {
-                problem.push_str(&format!("\n  missing   {input}"));
+            let (of_base, own): (Vec<_>, Vec<_>) =
+                missing.iter().partition(|input| input.is_of_base());
+            for input in own.iter().chain(of_base.iter().take(MOST_OF_BASE)) {
+                let _ = write!(problem, "\n  missing   {input}");
+            }
+            if let Some(more) = of_base.len().checked_sub(MOST_OF_BASE + 1) {
+                let what = count(more + 1, "more Debian package");
+                let _ = write!(problem, "\n            and {what}");
             }
             Some("say with --store which store has them; `kiln fetch` fills one")
         }

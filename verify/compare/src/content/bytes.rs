@@ -102,7 +102,10 @@ pub(super) fn excerpts(
         text_around(left, start, left_end),
         text_around(right, start, right_end),
     );
-    if let (Some(left), Some(right)) = texts {
+    // Where one ends within the place, the texts around it may be the same.
+    if let (Some(left), Some(right)) = texts
+        && left != right
+    {
         return around(left, right);
     }
     // From a multiple of eight, so that an address in it stands whole.

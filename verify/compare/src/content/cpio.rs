@@ -18,7 +18,7 @@ use super::member::{MOST_MEMBERS, Member, compare_members};
 use super::order_of;
 use crate::difference::Change;
 use crate::finder::Finder;
-use crate::printable::time;
+use crate::printable::{text_of, time};
 
 const FIELDS: usize = 13;
 
@@ -47,37 +47,37 @@ pub(crate) enum CpioError {
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CpioMember {
-    /// As it stands there, or the index in the RPM's header.
-    pub(crate) name: CpioName,
+    /// As it stands there, or in the RPM's header.
+    pub(crate) name: Vec<u8>,
     /// What is said of it.
     pub(crate) fields: Vec<(&'static str, String)>,
     /// What is in it.
     pub(crate) content: Vec<u8>,
 }
 
-/// How a member is named.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum CpioName {
-    /// In the archive.
-    Path(Vec<u8>),
-    /// In the header of the RPM.
-    Index(usize),
+/// What an RPM's header says of a file, for archives that say nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CpioFile {
+    /// As a member that says it is named: `./usr/bin/curl`.
+    pub(crate) name: Vec<u8>,
+    /// Its bytes.
+    pub(crate) size: u64,
 }
 
 /// Reads members one after another.
 pub(crate) struct CpioReader<'a> {
     reader: Box<dyn Read + 'a>,
-    /// The sizes of the RPM's files, for stripped archives.
-    sizes: &'a [u64],
+    /// The RPM's files, for stripped archives.
+    files: &'a [CpioFile],
     limit: u64,
     members: usize,
 }
 
 impl<'a> CpioReader<'a> {
-    pub(crate) fn new(reader: Box<dyn Read + 'a>, sizes: &'a [u64], limit: u64) -> Self {
+    pub(crate) fn new(reader: Box<dyn Read + 'a>, files: &'a [CpioFile], limit: u64) -> Self {
         Self {
             reader,
-            sizes,
+            files,
             limit,
             members: 0,
         }
@@ -130,7 +130,7 @@ impl<'a> CpioReader<'a> {
             ("device number", pair(numbers[9], numbers[10])),
         ];
         Ok(Some(CpioMember {
-            name: CpioName::Path(name),
+            name,
             fields,
             content,
         }))
@@ -141,14 +141,14 @@ impl<'a> CpioReader<'a> {
         self.exact(&mut digits)?;
         self.skip(2)?;
         let index = hexadecimal(&digits)? as usize;
-        let size = self.sizes.get(index);
-        let size = *size.ok_or(CpioError::Damaged(
+        let file = self.files.get(index);
+        let file = file.ok_or(CpioError::Damaged(
             "a member is none of the package's files",
         ))?;
         Ok(CpioMember {
-            name: CpioName::Index(index),
+            name: file.name.clone(),
             fields: Vec::new(),
-            content: self.content(size)?,
+            content: self.content(file.size)?,
         })
     }
 
@@ -205,17 +205,17 @@ pub(crate) fn walk(
     while !(finder.is_done() || left_ended && right_ended) {
         let left = next(finder, "left", &mut left, &mut left_ended);
         let right = next(finder, "right", &mut right, &mut right_ended);
-        if let (Some(left), Some(right)) = (&left, &right)
-            && left.name == right.name
-        {
-            let name = left.name.clone();
-            if left != right {
-                compare(finder, Some(left.clone()), Some(right.clone()));
+        let (left, right) = match (left, right) {
+            (Some(left), Some(right)) if left.name == right.name => {
+                left_waiting.order.push(left.name.clone());
+                right_waiting.order.push(right.name.clone());
+                if left != right {
+                    compare(finder, Some(left), Some(right));
+                }
+                continue;
             }
-            left_waiting.order.push(name.clone());
-            right_waiting.order.push(name);
-            continue;
-        }
+            members => members,
+        };
         if let Some(member) = left {
             left_waiting.order.push(member.name.clone());
             match right_waiting.take(&member.name) {
@@ -240,7 +240,7 @@ pub(crate) fn walk(
             break;
         }
     }
-    let order = |one: &Waiting, other: &Waiting| -> Vec<CpioName> {
+    let order = |one: &Waiting, other: &Waiting| -> Vec<Vec<u8>> {
         let both = one
             .order
             .iter()
@@ -260,17 +260,17 @@ pub(crate) fn walk(
     tell_member_order(finder, &left_order, &right_order);
 }
 
-fn tell_member_order(finder: &mut Finder, left: &[CpioName], right: &[CpioName]) {
+fn tell_member_order(finder: &mut Finder, left: &[Vec<u8>], right: &[Vec<u8>]) {
     if left == right || left.len() != right.len() {
         return;
     }
     let same = left.iter().zip(right).take_while(|(l, r)| l == r).count();
-    let names = |order: &[CpioName]| -> Vec<String> {
-        let name = |name: &CpioName| match name {
-            CpioName::Path(path) => crate::printable::text_of(path),
-            CpioName::Index(index) => format!("file {index}"),
-        };
-        order[same..].iter().take(20).map(name).collect()
+    let names = |order: &[Vec<u8>]| -> Vec<String> {
+        order[same..]
+            .iter()
+            .take(20)
+            .map(|name| text_of(name))
+            .collect()
     };
     let (left, right) = order_of(&names(left), &names(right));
     finder.within("order", "members", |finder| {
@@ -304,9 +304,9 @@ fn next(
 /// Members whose counterpart did not come yet.
 #[derive(Default)]
 struct Waiting {
-    members: BTreeMap<CpioName, Vec<CpioMember>>,
+    members: BTreeMap<Vec<u8>, Vec<CpioMember>>,
     bytes: u64,
-    order: Vec<CpioName>,
+    order: Vec<Vec<u8>>,
 }
 
 impl Waiting {
@@ -318,7 +318,7 @@ impl Waiting {
             .push(member);
     }
 
-    fn take(&mut self, name: &CpioName) -> Option<CpioMember> {
+    fn take(&mut self, name: &[u8]) -> Option<CpioMember> {
         let waiting = self.members.get_mut(name)?;
         let member = waiting.remove(0);
         if waiting.is_empty() {
@@ -344,16 +344,88 @@ pub(super) fn compare(finder: &mut Finder, left: &[u8], right: &[u8]) {
 }
 
 fn plain(members: &[CpioMember]) -> Vec<Member<'_>> {
-    let plain = |member: &'_ CpioMember| match &member.name {
-        CpioName::Path(path) => path.clone(),
-        CpioName::Index(index) => index.to_string().into_bytes(),
-    };
     members
         .iter()
         .map(|member| Member {
-            name: plain(member),
+            name: member.name.clone(),
             fields: member.fields.clone(),
             content: &member.content,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn newc(name: &str, content: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(content.len()).unwrap();
+        let length = u32::try_from(name.len() + 1).unwrap();
+        let mut bytes = b"070701".to_vec();
+        for field in [1, 0o100_644, 0, 0, 1, 0, size, 0, 0, 0, 0, length, 0] {
+            bytes.extend(format!("{field:08x}").into_bytes());
+        }
+        bytes.extend(name.as_bytes());
+        bytes.push(0);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn stripped(index: u32, content: &[u8]) -> Vec<u8> {
+        let mut bytes = format!("07070X{index:08x}\0\0").into_bytes();
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn named_and_nameless_members_are_the_same_files() {
+        let files = [("./usr/a", 3), ("./usr/b", 5)].map(|(name, size)| CpioFile {
+            name: name.as_bytes().to_vec(),
+            size,
+        });
+        let trailer = newc("TRAILER!!!", b"");
+        let named = [
+            newc("./usr/a", b"one"),
+            newc("./usr/b", b"three"),
+            trailer.clone(),
+        ]
+        .concat();
+        let nameless = [stripped(0, b"one"), stripped(1, b"three"), trailer.clone()].concat();
+        for archive in [named, nameless] {
+            let mut reader = CpioReader::new(Box::new(archive.as_slice()), &files, 100);
+            let mut found = Vec::new();
+            while let Some(member) = reader.next().unwrap() {
+                found.push((text_of(&member.name), text_of(&member.content)));
+            }
+            let expected = [("./usr/a", "one"), ("./usr/b", "three")];
+            assert_eq!(
+                found,
+                expected.map(|(name, content)| (name.to_owned(), content.to_owned()))
+            );
+        }
+        for (archive, expected) in [
+            (
+                stripped(2, b"x"),
+                "the archive is damaged: a member is none of the package's files",
+            ),
+            (
+                newc("./a", &[0; 101]),
+                "a member of 101 bytes is larger than the 100 that are looked into",
+            ),
+            (
+                b"07070".to_vec(),
+                "the archive can not be read to its end: unexpected end of file",
+            ),
+            (
+                b"0707013.0".repeat(40),
+                "the archive is damaged: a number is not hexadecimal",
+            ),
+        ] {
+            let mut reader = CpioReader::new(Box::new(archive.as_slice()), &files, 100);
+            assert_eq!(reader.next().unwrap_err().to_string(), expected);
+        }
+    }
 }

@@ -15,7 +15,7 @@ mod zip;
 pub(crate) use bytes::compare_bytes;
 use compressed::Codec;
 pub(crate) use compressed::{fill, same_stream, unpacked};
-pub(crate) use cpio::{CpioMember, CpioName, CpioReader, walk};
+pub(crate) use cpio::{CpioFile, CpioMember, CpioReader, walk};
 pub(crate) use text::{compare_texts, order_of};
 
 use crate::difference::Change;

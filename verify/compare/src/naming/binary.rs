@@ -70,31 +70,44 @@ pub(super) fn address(left: u64, right: u64) -> Candidate {
 /// Most seconds that a build's clock may be off what is read from it: a file system's granularity.
 const SLACK: i64 = 2;
 
+/// From 2015 to 2050: what the clock of a build can be expected to say.
+const PLAUSIBLE: std::ops::Range<u64> = 1_420_070_400..2_524_608_000;
+
 /// Seconds since 1970 as 32 or 64 bits. Four random bytes often look like a time, so that only the
-/// clocks of the builds make one of them.
+/// clocks of the builds make one of them; eight do not, with four of them zero on both sides.
 fn times(left: &[u8], right: &[u8], (one, two): Both<'_>) -> Option<Candidate> {
-    let (Some(one), Some(two)) = (one.clock, two.clock) else {
-        return None;
-    };
-    let fits = |left: u32, right: u32| {
-        left != right && one.has(left.into(), SLACK) && two.has(right.into(), SLACK)
-    };
-    for (left, right) in words::<4>(left, right) {
-        let little = (u32::from_le_bytes(left), u32::from_le_bytes(right));
-        let big = (u32::from_be_bytes(left), u32::from_be_bytes(right));
-        for (left, right) in [little, big] {
-            if fits(left, right) {
-                let evidence =
-                    format!("{left} and {right} are the times of the two builds, as numbers");
-                return Some(Candidate::new(
-                    Cause::Timestamp,
-                    Strength::Certain,
-                    evidence,
-                ));
+    let told =
+        |left: u64, right: u64| format!("{left} and {right} are seconds since 1970, as numbers");
+    if let (Some(one), Some(two)) = (one.clock, two.clock) {
+        let fits = |left: u32, right: u32| {
+            left != right && one.has(left.into(), SLACK) && two.has(right.into(), SLACK)
+        };
+        for (left, right) in words::<4>(left, right) {
+            let little = (u32::from_le_bytes(left), u32::from_le_bytes(right));
+            let big = (u32::from_be_bytes(left), u32::from_be_bytes(right));
+            for (left, right) in [little, big] {
+                if fits(left, right) {
+                    let evidence =
+                        format!("{}, within the two builds", told(left.into(), right.into()));
+                    return Some(Candidate::new(
+                        Cause::Timestamp,
+                        Strength::Certain,
+                        evidence,
+                    ));
+                }
             }
         }
     }
-    None
+    let pairs = words::<8>(left, right).into_iter();
+    let mut pairs =
+        pairs.map(|(left, right)| (u64::from_le_bytes(left), u64::from_le_bytes(right)));
+    let (left, right) =
+        pairs.find(|(left, right)| PLAUSIBLE.contains(left) && PLAUSIBLE.contains(right))?;
+    Some(Candidate::new(
+        Cause::Timestamp,
+        Strength::Likely,
+        told(left, right),
+    ))
 }
 
 /// Bytes without anything in common, all of them unlike each other.

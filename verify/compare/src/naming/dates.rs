@@ -37,6 +37,8 @@ static WAYS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         format!(r"\b(?P<d>[0-3]?\d)(?:st|nd|rd|th)?[ -]{NAME}[ ,-] ?(?P<y>[12]\d{{3}})(?:[ ,]+{TIME}{ZONE})?"),
         // 27. November 2026, 27 novembre 2026, Fr 27. Nov 10:00:00 CET 2026: months of other languages
         format!(r"\b(?P<d>[0-3]?\d)\.? \p{{L}}{{3,12}}\.? (?:{TIME} +(?P<z>[A-Z]{{2,5}}) +)?(?P<y>[12]\d{{3}})\b"),
+        // November 2026, as manual pages have it
+        format!(r"\b{NAME},? +(?P<y>[12]\d{{3}})\b"),
         // 27.11.2026, 11/27/2026, 11/27/26
         format!(r"\b(?P<a>[0-3]?\d)(?:\.(?P<b>[0-3]?\d)\.(?P<y>[12]\d{{3}})|/(?P<b2>[0-3]?\d)/(?P<y2>(?:[12]\d)?\d{{2}}))\b(?: +{TIME}{ZONE})?"),
         // 20261127, 20261127T100000Z, 202611271000
@@ -144,6 +146,7 @@ mod tests {
             ("Fr 27. Nov 10:00:00 CET 2026", Some(TEN), true),
             ("27.11.2026", Some(DAY), false),
             ("11/27/2026 10:00", Some(TEN), true),
+            ("November 2026", None, false),
             ("v20261127", None, false),
             ("20261127T100000Z", Some(TEN), true),
             ("at 10:00:00", None, true),

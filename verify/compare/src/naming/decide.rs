@@ -29,6 +29,9 @@ const fn shown_by(factor: Factor) -> &'static [Cause] {
     }
 }
 
+/// Rebuilds, by what each varied, and whether its result differs.
+type Rebuilds<'a> = &'a [(Variation, bool)];
+
 /// Decides between candidates by rebuilds: each is what it varied, and whether its result differs from
 /// the one that nothing was varied for.
 ///
@@ -36,62 +39,94 @@ const fn shown_by(factor: Factor) -> &'static [Cause] {
 ///   address randomisation is memory, equal with one job is a race.
 /// * It differs only when one factor is varied: that is the cause.
 /// * Nothing that was varied alone makes it differ: the content's best candidate stands.
+///
+/// What differs by itself differs from the first build under every variation, so that only
+/// [`decide_with_pairs`] can tell memory, a race and chance apart by more than the content.
 #[must_use]
 pub fn decide(candidates: &[Candidate], isolating: &[(Variation, bool)]) -> NamedCause {
-    let differs_by_itself = isolating
-        .iter()
-        .any(|(variation, differs)| *differs && variation.changed().next().is_none());
-    let alone = |variation: &Variation| {
-        let mut changed = variation.changed();
-        match (changed.next(), changed.next()) {
-            (Some(one), None) => Some(one),
-            _ => None,
-        }
-    };
-    let mut single: BTreeMap<(Factor, Level), bool> = BTreeMap::new();
-    for (variation, differs) in isolating {
-        if let Some(key) = alone(variation) {
-            *single.entry(key).or_default() |= *differs;
-        }
-    }
-    match differs_by_itself {
-        true => by_itself(candidates, &single),
-        false => by_factor(candidates, &single),
+    decide_with_pairs(candidates, isolating, &[])
+}
+
+/// Decides as [`decide`] does, with pairs of rebuilds besides: each is what both varied in the same way,
+/// and whether their results differ **from each other**. Two without address randomisation that are equal
+/// show memory, two with one job that are equal show a race, and where both pairs differ, it is chance.
+#[must_use]
+pub fn decide_with_pairs(
+    candidates: &[Candidate],
+    isolating: &[(Variation, bool)],
+    pairs: &[(Variation, bool)],
+) -> NamedCause {
+    let is_plain =
+        |(variation, differs): &(Variation, bool)| *differs && variation.changed().next().is_none();
+    match isolating.iter().chain(pairs).any(is_plain) {
+        true => by_itself(candidates, isolating, pairs),
+        false => by_factor(candidates, &by_level(isolating)),
     }
 }
 
-fn by_itself(candidates: &[Candidate], single: &BTreeMap<(Factor, Level), bool>) -> NamedCause {
-    let is_equal = |factor, level| single.get(&(factor, level)) == Some(&false);
-    let is_tested = |factor, level| single.contains_key(&(factor, level));
+/// Returns whether results differ by what alone was varied. One processor and one job count as each of
+/// them: neither leaves room for a race.
+fn by_level(rebuilds: Rebuilds<'_>) -> BTreeMap<(Factor, Level), bool> {
+    let mut levels: BTreeMap<(Factor, Level), bool> = BTreeMap::new();
+    for (variation, differs) in rebuilds {
+        let changed: Vec<(Factor, Level)> = variation.changed().collect();
+        let is_alone = changed.len() == 1
+            || changed
+                .iter()
+                .all(|change| matches!(change, (Factor::Jobs | Factor::Processors, Level::One)));
+        for change in changed.into_iter().filter(|_| is_alone) {
+            *levels.entry(change).or_default() |= *differs;
+        }
+    }
+    levels
+}
+
+const NO_RACE: [(Factor, Level); 2] =
+    [(Factor::Jobs, Level::One), (Factor::Processors, Level::One)];
+const NO_CHANCE: (Factor, Level) = (Factor::Aslr, Level::Off);
+
+fn by_itself(candidates: &[Candidate], isolating: Rebuilds<'_>, pairs: Rebuilds<'_>) -> NamedCause {
     let named = |cause, how: &str| NamedCause {
         cause,
         evidence: format!("it differs with nothing varied{how}"),
     };
-    if is_equal(Factor::Aslr, Level::Off) {
+    // Equal once may be luck; two dates are not.
+    let is_shown = |candidate: &&Candidate| {
+        candidate.strength >= Strength::Likely
+            && matches!(
+                candidate.cause,
+                Cause::Timestamp | Cause::Random | Cause::Memory
+            )
+    };
+    if let Some(best) = candidates.first().filter(is_shown) {
+        return named(best.cause, &format!("; {}", best.evidence));
+    }
+    let (single, pairs) = (by_level(isolating), by_level(pairs));
+    let is_equal = |level| single.get(level) == Some(&false) || pairs.get(level) == Some(&false);
+    if is_equal(&NO_CHANCE) {
         return named(
             Cause::Memory,
             ", and is the same when addresses are not chosen at random",
         );
     }
-    if is_equal(Factor::Jobs, Level::One) || is_equal(Factor::Processors, Level::One) {
+    if NO_RACE.iter().any(is_equal) {
         return named(
             Cause::ParallelRace,
             ", and is the same when one thing is done at a time",
         );
     }
-    let is_possible = |cause: Cause| match cause {
-        Cause::Memory => !is_tested(Factor::Aslr, Level::Off),
-        Cause::ParallelRace => !is_tested(Factor::Jobs, Level::One),
+    // Two that were built in the same way and differ all the same.
+    let is_no_memory = pairs.get(&NO_CHANCE) == Some(&true);
+    let is_no_race = NO_RACE.iter().any(|level| pairs.get(level) == Some(&true));
+    let is_possible = |candidate: &&Candidate| match candidate.cause {
+        Cause::Memory => !is_no_memory,
+        Cause::ParallelRace => !is_no_race,
         Cause::Timestamp | Cause::Random | Cause::ArchiveMetadata => true,
         _ => false,
     };
-    let best = candidates
-        .iter()
-        .find(|candidate| is_possible(candidate.cause));
-    match best {
+    match candidates.iter().find(is_possible) {
         Some(best) => named(best.cause, &format!("; {}", best.evidence)),
-        // With one job and without random addresses it still differs: only chance is left.
-        None if is_tested(Factor::Aslr, Level::Off) && is_tested(Factor::Jobs, Level::One) => {
+        None if is_no_memory && is_no_race => {
             named(Cause::Random, ", neither for addresses nor for a race")
         }
         None => named(Cause::Unknown, "; its content does not tell why"),
@@ -114,13 +149,23 @@ fn by_factor(candidates: &[Candidate], single: &BTreeMap<(Factor, Level), bool>)
         .flat_map(|factor| shown_by(*factor))
         .copied()
         .collect();
-    // The content chooses among what the factors can show; it is asked for a strong word where the
+    // What an archive keeps and how something is compressed is what it is, whatever brought it about.
+    // Otherwise the content chooses among what the factors can show; it is asked for a strong word where the
     // factor's usual cause is another.
     let usual = shown_by(*first).first().copied().unwrap_or(Cause::Unknown);
     let agreed = candidates
         .iter()
         .find(|candidate| shown.contains(&candidate.cause));
-    let cause = match agreed {
+    let is_settled = |candidate: &&Candidate| {
+        candidate.strength == Strength::Certain
+            && matches!(
+                candidate.cause,
+                Cause::ArchiveMetadata | Cause::Compression | Cause::Signature
+            )
+    };
+    let settled = candidates.first().filter(is_settled);
+    let cause = match settled.or(agreed) {
+        Some(candidate) if settled.is_some() => candidate.cause,
         Some(candidate) if candidate.cause == usual || candidate.strength >= Strength::Likely => {
             candidate.cause
         }

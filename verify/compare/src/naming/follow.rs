@@ -9,11 +9,16 @@ use crate::difference::{Difference, Segment};
 use crate::finder::Comparison;
 
 /// Tags that are computed from the rest of the package.
-const TAGS: [&str; 17] = [
+const TAGS: [&str; 22] = [
     "PAYLOADDIGEST",
     "PAYLOADDIGESTALT",
     "PAYLOADSIZE",
     "PAYLOADSIZEALT",
+    "PAYLOAD_SHA512",
+    "PAYLOAD_SHA512_ALT",
+    "PAYLOAD_SHA3_256",
+    "PAYLOAD_SHA3_256_ALT",
+    "PACKAGEDIGESTS",
     "SIZE",
     "LONGSIZE",
     "ARCHIVESIZE",
@@ -78,13 +83,6 @@ impl Difference {
         let last = self.place.last()?;
         let (kind, name) = (last.kind.as_str(), last.name.as_str());
         let parent = &self.place[..self.place.len() - 1];
-        match kind {
-            "tag" | "signature tag" if TAGS.contains(&name) => return Some(&[]),
-            // Where a file has another digest, so has the package; what differs in it is told beside it.
-            "field" if matches!(name, "class" | "digest" | "size") => return Some(parent),
-            "table" => return Some(parent),
-            _ => {}
-        }
         let is_build_id =
             |segment: &Segment| segment.kind == "file" && segment.name.contains("/.build-id");
         // Build information names what the build came to: destdirs by their digests.
@@ -96,6 +94,13 @@ impl Difference {
             |segment: &Segment| is_build_id(segment) || is_build_information(segment);
         if self.place.iter().any(is_told_elsewhere) {
             return Some(&[]);
+        }
+        match kind {
+            "tag" | "signature tag" if TAGS.contains(&name) => return Some(&[]),
+            // Where a file has another digest, so has the package; what differs in it is told beside it.
+            "field" if matches!(name, "class" | "digest" | "size") => return Some(parent),
+            "table" => return Some(parent),
+            _ => {}
         }
         let is_elf = |segment: &Segment| match segment.kind.as_str() {
             "section" => SECTIONS.contains(&segment.name.as_str()),

@@ -15,7 +15,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-pub use decide::decide;
+pub use decide::{decide, decide_with_pairs};
 
 use crate::cause::{Cause, NamedCause};
 use crate::difference::{Change, Difference};
@@ -286,19 +286,24 @@ fn partner(
     None
 }
 
-/// A text that looks like a digest differs whenever what it is the digest of does: next to another
-/// difference that is explained, it explains nothing.
+/// A text that looks like a digest differs whenever what it is the digest of does: it explains nothing.
+/// Next to another difference that is explained it needs no explanation either.
 fn drop_digests(found: &mut Vec<(&Difference, Vec<Candidate>)>) {
     let is_digest = |candidates: &Vec<Candidate>| {
         candidates
             .first()
             .is_some_and(|best| best.evidence == words::DIGEST_EVIDENCE)
     };
-    if found
-        .iter()
-        .any(|(_, candidates)| !candidates.is_empty() && !is_digest(candidates))
-    {
+    let is_explained =
+        |candidates: &Vec<Candidate>| !candidates.is_empty() && !is_digest(candidates);
+    if found.iter().any(|(_, candidates)| is_explained(candidates)) {
         found.retain(|(_, candidates)| !is_digest(candidates));
+    }
+    for (_, candidates) in found
+        .iter_mut()
+        .filter(|(_, candidates)| is_digest(candidates))
+    {
+        candidates.clear();
     }
 }
 

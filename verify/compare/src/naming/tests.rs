@@ -110,6 +110,39 @@ const ALONE: &[(&str, &str, Cause)] = &[
         Cause::Timestamp,
     ),
     (
+        ".TH DEMO 1 \"November 2026\" \"demo 1.0\"",
+        ".TH DEMO 1 \"December 2027\" \"demo 1.0\"",
+        Cause::Timestamp,
+    ),
+    (
+        "/tmp/demo.kQ3xY7aB\n",
+        "/tmp/demo.Zz81bPq0\n",
+        Cause::Random,
+    ),
+    (
+        "uid=1000(build) gid=1000\n",
+        "uid=4711(build) gid=1000\n",
+        Cause::User,
+    ),
+    ("#define THREADS 2\n", "#define THREADS 1\n", Cause::Cpu),
+    ("built with -j4\n", "built with -j16\n", Cause::Cpu),
+    (
+        "Thu Jan  1 00:00:00 UTC 1970\n",
+        "Thu Jan  1 12:00:00 NZST 1970\n",
+        Cause::Locale,
+    ),
+    ("0x7ffd10a2c8e4\n", "0x7ffe5513f2b4\n", Cause::Memory),
+    (
+        "{\"build\": \"6a0f3c1e-58f2-4c7b-9a59-0d6a2c1b7e11\"}\n",
+        "{\"build\": \"b1d7e2aa-3f0c-4b18-8e37-5c9d1f2a6b43\"}\n",
+        Cause::Random,
+    ),
+    (
+        "3ll9QvXn2Yt0bW5sKfR8dPzJ1hGm7cUa4xEoTiLqV6wSyBNrAeDMuFkC+gHpZO/I\n",
+        "Jx8Wq2Lr5Tn1vY7sBd0fKc3hMz6pGa9uXeRoVi4tSwQyUlEkZbHjNmCPDgFA+I/O\n",
+        Cause::Random,
+    ),
+    (
         "Copyright 1999-2026 The people",
         "Copyright 1999-2027 The people",
         Cause::Timestamp,
@@ -204,6 +237,21 @@ const ALONE: &[(&str, &str, Cause)] = &[
         "built on Linux 5.10.0-28-amd64",
         Cause::KernelVersion,
     ),
+    (
+        "{\"hostname\":\"alpha\"}",
+        "{\"hostname\":\"omega\"}",
+        Cause::HostName,
+    ),
+    (
+        "a greeting built Nov 27 2026 on alpha",
+        "a greeting built Nov 27 2026 on omega",
+        Cause::HostName,
+    ),
+    (
+        "GNU C17 -march=x86-64 -O2",
+        "GNU C17 -march=haswell -O2",
+        Cause::Cpu,
+    ),
     ("HOME=/root", "HOME=/home/otto", Cause::Environment),
     (
         "PATH=/usr/bin:/bin",
@@ -262,6 +310,17 @@ fn what_is_known_of_the_builds_names_causes_for_certain() {
     check(&left, &right, &[Cause::Timestamp], (&one, &two));
     let nothing = Circumstances::default();
     check(&left, &right, &[Cause::Unknown], (&nothing, &nothing));
+    // As 64 bits it is one by itself: what is random fills all of them.
+    let (left, right) = (
+        (START + 3).to_le_bytes(),
+        (START + 34_387_210).to_le_bytes(),
+    );
+    check(&left, &right, &[Cause::Timestamp], (&nothing, &nothing));
+    let (left, right) = (
+        5_000_000_000_u64.to_le_bytes(),
+        6_000_000_000_u64.to_le_bytes(),
+    );
+    check(&left, &right, &[Cause::Unknown], (&nothing, &nothing));
 }
 
 #[test]
@@ -316,6 +375,22 @@ fn gzip(content: &[u8], mtime: u32, level: u32) -> Vec<u8> {
         .write(Vec::new(), flate2::Compression::new(level));
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
+}
+
+#[test]
+fn padding_that_nobody_wrote_is_memory() {
+    // struct { char kind; long value; } from a stack that held addresses.
+    let records = |address: u64| -> Vec<u8> {
+        let record = |n: u64| {
+            let mut word = (address + n * 8).to_le_bytes();
+            word[0] = b'k';
+            [word, n.to_le_bytes()].concat()
+        };
+        (0..8).flat_map(record).collect()
+    };
+    let nothing = Circumstances::default();
+    let (left, right) = (records(0x7ffd_10a2_c8e0), records(0x7ffe_5513_f2b0));
+    check(&left, &right, &[Cause::Memory], (&nothing, &nothing));
 }
 
 #[test]
@@ -458,6 +533,28 @@ fn what_is_no_cause_is_not_taken_for_one() {
         ("Hello, world", "Hello, there"),
         ("enable-foo", "disable-foo"),
         ("12:34", "12:34 and more"),
+        ("depends on foo", "depends on bar"),
+        ("divided by two", "divided by four"),
+        ("the user guide", "the user manual"),
+        ("timeout 30 s", "timeout 60 s"),
+        ("key: left", "key: right"),
+        ("port 8080", "port 8443"),
+        ("mask 0x0123456789abcdef", "mask 0x0123456789abcdee"),
+        ("language C", "language D"),
+        (
+            "see https://kiln.invalid/x",
+            "see https://localhost.invalid/x",
+        ),
+        (
+            "mail kiln@localhost.invalid",
+            "mail maintainers@kiln.invalid",
+        ),
+        ("time zone data", "time zone names"),
+        ("host names are", "host addresses are"),
+        (
+            "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "sha256 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+        ),
     ] {
         for both in [(&nothing, &nothing), (&one, &two)] {
             check(left.as_bytes(), right.as_bytes(), &[Cause::Unknown], both);
@@ -489,6 +586,7 @@ enum Content {
     Dates,
     Archive,
     Random,
+    Compression,
     Nothing,
 }
 
@@ -507,6 +605,7 @@ impl Content {
                 candidate(Cause::Timestamp, Strength::Possible),
             ],
             Self::Random => vec![candidate(Cause::Random, Strength::Likely)],
+            Self::Compression => vec![candidate(Cause::Compression, Strength::Certain)],
             Self::Nothing => Vec::new(),
         }
     }
@@ -523,7 +622,17 @@ type Row = (
     Cause,
 );
 
-const DECIDED: [Row; 17] = [
+const DECIDED: [Row; 19] = [
+    (
+        Content::Compression,
+        &[(&[], false), (&[(Processors, Level::One)], true)],
+        Cause::Compression,
+    ),
+    (
+        Content::Dates,
+        &[(&[], true), (&[(Aslr, Level::Off)], false)],
+        Cause::Timestamp,
+    ),
     (
         Content::Order,
         &[(&[], false), (&[(DirectoryOrder, Level::Reversed)], true)],
@@ -551,7 +660,7 @@ const DECIDED: [Row; 17] = [
             (&[(Aslr, Level::Off)], true),
             (&[(Jobs, Level::One)], true),
         ],
-        Cause::Random,
+        Cause::ParallelRace,
     ),
     (Content::Order, &[], Cause::DirectoryOrder),
     (
@@ -614,5 +723,60 @@ fn isolating_rebuilds_decide() {
             named.cause, expected,
             "{content:?} {isolating:?}: {named:?}"
         );
+    }
+}
+
+/// What the content says, what pairs of rebuilds varied alike and whether they differed from each other.
+const DECIDED_BY_PAIRS: [Row; 6] = [
+    (
+        Content::Order,
+        &[(&[(Aslr, Level::Off)], false)],
+        Cause::Memory,
+    ),
+    (
+        Content::Order,
+        &[(&[(Processors, Level::One), (Jobs, Level::One)], false)],
+        Cause::ParallelRace,
+    ),
+    (
+        Content::Order,
+        &[
+            (&[(Aslr, Level::Off)], true),
+            (&[(Processors, Level::One), (Jobs, Level::One)], true),
+        ],
+        Cause::Random,
+    ),
+    (
+        Content::Order,
+        &[(&[(Jobs, Level::One)], true)],
+        Cause::Random,
+    ),
+    (
+        Content::Nothing,
+        &[(&[(Aslr, Level::Off)], true), (&[(Jobs, Level::One)], true)],
+        Cause::Random,
+    ),
+    (
+        Content::Dates,
+        &[(&[(Aslr, Level::Off)], false)],
+        Cause::Timestamp,
+    ),
+];
+
+#[test]
+fn pairs_of_rebuilds_tell_memory_races_and_chance_apart() {
+    for (content, rebuilds, expected) in DECIDED_BY_PAIRS {
+        let pairs: Vec<(Variation, bool)> = rebuilds
+            .iter()
+            .map(|(factors, differs)| (variation(factors), *differs))
+            .collect();
+        // From the first build all of them differ.
+        let mut isolating: Vec<(Variation, bool)> = pairs
+            .iter()
+            .map(|(variation, _)| (variation.clone(), true))
+            .collect();
+        isolating.push((Variation::default(), true));
+        let named = decide_with_pairs(&content.candidates(), &isolating, &pairs);
+        assert_eq!(named.cause, expected, "{content:?} {pairs:?}: {named:?}");
     }
 }

@@ -32,14 +32,7 @@ pub(super) fn candidates(
     if left.len() > LONGEST || right.len() > LONGEST || left == right {
         return Vec::new();
     }
-    let names: Vec<String> = difference
-        .place
-        .iter()
-        .rev()
-        .take(2)
-        .map(|segment| segment.name.to_lowercase())
-        .collect();
-    let place = names.join(" ");
+    let place = key(difference);
     if let Some(candidate) = words::quotes(left, right) {
         return vec![candidate];
     }
@@ -54,12 +47,27 @@ pub(super) fn candidates(
             found.extend(words::pair(
                 &left,
                 &right,
-                &format!("{place} {before}"),
+                &format!("{place}{before}"),
                 &after,
             ));
         }
     }
     found
+}
+
+/// Returns what a value is called where the place says it: `hostname: ` of `/build/hostname`.
+fn key(difference: &Difference) -> String {
+    let named = difference
+        .place
+        .iter()
+        .rev()
+        .find(|segment| segment.kind != "item");
+    match named {
+        Some(segment) if matches!(segment.kind.as_str(), "value" | "tag" | "entry") => {
+            format!("{}: ", segment.name.to_lowercase())
+        }
+        _ => String::new(),
+    }
 }
 
 /// Whether nothing is left that differs. Cut texts may end at other places.
@@ -254,6 +262,9 @@ const DIGESTS: [usize; 6] = [32, 40, 56, 64, 96, 128];
 fn blobs(texts: &mut (String, String), found: &mut Vec<Candidate>, place: &str) {
     for (left, right) in take(texts, &HEX) {
         let is_meant_random = words::speaks_of_random(place) || words::speaks_of_random(&texts.0);
+        if !has_nothing_in_common(&left, &right) {
+            continue;
+        }
         let is_digest =
             DIGESTS.contains(&left.len()) && left.len() == right.len() && !is_meant_random;
         found.push(match is_digest {
@@ -277,15 +288,10 @@ fn blobs(texts: &mut (String, String), found: &mut Vec<Candidate>, place: &str) 
         has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
     };
     let is_random = |(left, right): &(String, String)| {
-        let same = left
-            .bytes()
-            .zip(right.bytes())
-            .filter(|(l, r)| l == r)
-            .count();
         is_mixed(left)
             && is_mixed(right)
             && left.len().abs_diff(right.len()) <= 4
-            && same * 4 < left.len()
+            && has_nothing_in_common(left, right)
     };
     if pairs.is_empty() || !pairs.iter().all(is_random) {
         *texts = before;
@@ -299,6 +305,16 @@ fn blobs(texts: &mut (String, String), found: &mut Vec<Candidate>, place: &str) 
         );
         found.push(Candidate::new(Cause::Random, Strength::Likely, evidence));
     }
+}
+
+/// Of random texts, a sixteenth or less is the same by chance.
+fn has_nothing_in_common(left: &str, right: &str) -> bool {
+    let same = left
+        .bytes()
+        .zip(right.bytes())
+        .filter(|(l, r)| l == r)
+        .count();
+    same * 4 < left.len()
 }
 
 fn short(text: &str) -> String {

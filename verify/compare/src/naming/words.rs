@@ -158,6 +158,14 @@ pub(super) fn one_sided(text: &str, own: &Circumstances, other: &Circumstances) 
             evidence,
         ));
     }
+    if text.starts_with("rpmlib(PayloadIs") {
+        let evidence = "one payload needs an rpm that knows its compression";
+        found.push(Candidate::new(
+            Cause::Compression,
+            Strength::Certain,
+            evidence,
+        ));
+    }
     for fact in facts((own, other)) {
         if fact.left.len() >= 3 && places(text, &fact.left) > 0 {
             let evidence = format!("`{}` is one of the {}", fact.left, fact.what);
@@ -189,17 +197,18 @@ patterns! {
     CPU_BEFORE = r"(?:\bcpus?\b|processor|model name|\bcores?\b|nproc|ncpu|threads|\bjobs?\b|march|makeflags|parallel|-j)\W*$|cpu";
     KERNEL = r"^\d+\.\d+(?:\.\d+)?(?:[-+.~_]\S*)?$";
     KERNEL_BEFORE = r"linux|kernel|uname|osrelease|build_os";
-    HOST_BEFORE = r"(?:host ?-?_?name|\bhost\b|build ?-?_?host|built on|compiled on|nodename|machine|\bon)\W*$|hostname|buildhost";
-    USER_BEFORE = r"(?:\buser(?: ?-?_?name)?|login|logname|\bowner|built by|compiled by|\bby|packager|builder|maintainer|\buid|\bgid)\W*$";
+    HOST_BEFORE = r"(?:host ?[_-]?name|\bhost|build ?[_-]?host|node ?[_-]?name)\W{0,3}[:=]\W*$|(?:built|build|compiled|generated|created|configured|made|packaged)\b.{0,40}\bon\W*$";
+    USER_BEFORE = r"(?:\buser(?: ?[_-]?name)?|\blogin|logname|\bowner|packager|\bbuilder|maintainer|\buid|\bgid)\W{0,3}[:=]\W*$|(?:built|build|compiled|generated|created|configured|made|packaged)\b.{0,40}\bby\W*$";
+    MADE_BEFORE = r"(?:built|build|compiled|generated|created|configured|made|packaged)\b.{0,40}$";
     LOCALE_NAME = r"^(?:[a-z]{2,3}_[A-Z]{2}(?:[.@]\S+)?|C|POSIX|C\.(?:UTF-8|utf8))$";
-    LOCALE_BEFORE = r"(?:\blang(?:uage)?|\blc_[a-z]+|locale|charset|charmap|collat\w*)\W*$";
+    LOCALE_BEFORE = r"(?:\blang(?:uage)?|\blc_[a-z]+|locale|charset|charmap|collat\w*)\W{0,3}[:=]\W*$";
     ZONE = r"^(?:UTC|GMT|Z|[A-Z]{3,4}T|[A-Z][a-z]+/[A-Za-z_/]+|[+-]\d{2}:?\d{2}|GMT[+-]\d{1,2})$";
-    ZONE_BEFORE = r"(?:time ?-?_?zone|\btz)\W*$";
+    ZONE_BEFORE = r"(?:time ?[_-]?zone|\btz)\W{0,3}[:=]\W*$";
     RANDOM = r"random|\bseed|nonce|\bsalt|uuid|guid|\btoken|secret|private key|api_?key|\bkey\b|cookie_secret|build_?id\b";
     PROCESS_BEFORE = r"(?:\bpid|process(?: id)?)\W*$";
     TEMPORARY = r"(?:/tmp/|/var/tmp/|/tmp\.|\.tmp)";
     VARIABLE = r"\b([a-z_][a-z0-9_]{1,40})=\W*$";
-    DURATION_BEFORE = r"(?:took|elapsed|duration|seconds|real|user|sys|finished in|done in|built in|time)\W*$";
+    DURATION_BEFORE = r"(?:took|elapsed|duration|time taken|finished in|done in|built in|configured in)\W*$";
     DURATION_AFTER = r"^ ?(?:s|ms|us|ns|sec|secs|seconds|minutes|min)\b";
     DURATION = r"^\d+(?:\.\d+)?(?:s|ms|us|ns|m\d+(?:\.\d+)?s)?$";
     YEAR = r"^(?:(?:19[7-9]\d|20\d{2})[-/])?(?:19[7-9]\d|20\d{2})$";
@@ -214,7 +223,7 @@ pub(super) fn speaks_of_random(text: &str) -> bool {
 /// What two words speak for; `before` and `after` are in lower case.
 pub(super) fn pair(left: &str, right: &str, before: &str, after: &str) -> Vec<Candidate> {
     if let (Some(left), Some(right)) = (left.split_once('@'), right.split_once('@')) {
-        return addresses(left, right);
+        return addresses(left, right, before);
     }
     let mut found: Vec<Candidate> = Vec::new();
     found.extend(variable(before).map(|(cause, name)| {
@@ -232,7 +241,7 @@ pub(super) fn pair(left: &str, right: &str, before: &str, after: &str) -> Vec<Ca
     let rules = rules.filter(|(holds, ..)| *holds);
     found.extend(rules.map(|(_, cause, evidence)| likely(cause, left, right, evidence)));
     found.extend(paths(left, right));
-    if found.is_empty() && are_numbers(left, right) && left.len() >= 4 && right.len() >= 4 {
+    if found.is_empty() && are_numbers(left, right) && left.len() >= 6 && right.len() >= 6 {
         let evidence = format!(
             "{} and {} are numbers without a pattern",
             shown(left),
@@ -248,8 +257,15 @@ fn likely(cause: Cause, left: &str, right: &str, evidence: &str) -> Candidate {
     Candidate::new(cause, Strength::Likely, evidence)
 }
 
-/// `anna@alpha`: a user and a host.
-fn addresses(left: (&str, &str), right: (&str, &str)) -> Vec<Candidate> {
+/// `anna@alpha`: a user and a host, where it says so or the host has no domain; otherwise it is mail's.
+fn addresses(left: (&str, &str), right: (&str, &str), before: &str) -> Vec<Candidate> {
+    let is_mail = left.1.contains('.') || right.1.contains('.');
+    let is_said = MADE_BEFORE.is_match(before)
+        || HOST_BEFORE.is_match(before)
+        || USER_BEFORE.is_match(before);
+    if is_mail && !is_said {
+        return Vec::new();
+    }
     let user = likely(Cause::User, left.0, right.0, "name users");
     let host = likely(Cause::HostName, left.1, right.1, "name hosts");
     let user = (left.0 != right.0).then_some(user);
@@ -329,7 +345,10 @@ fn people_rules(left: &str, right: &str, before: &str) -> [Rule; 4] {
 }
 
 fn chance_rules(left: &str, right: &str, before: &str, after: &str) -> [Rule; 4] {
-    let is_said_of_time = DURATION_AFTER.is_match(after) || DURATION_BEFORE.is_match(before);
+    // A timeout of 30 s is none that was measured.
+    let has_fraction = left.contains('.') && right.contains('.');
+    let is_said_of_time =
+        DURATION_BEFORE.is_match(before) || (has_fraction && DURATION_AFTER.is_match(after));
     [
         (
             PROCESS_BEFORE.is_match(before) && are_numbers(left, right),
@@ -347,7 +366,7 @@ fn chance_rules(left: &str, right: &str, before: &str, after: &str) -> [Rule; 4]
             "are years",
         ),
         (
-            RANDOM.is_match(before) && left.len() >= 4 && right.len() >= 4,
+            RANDOM.is_match(before) && is_drawn(left) && is_drawn(right),
             Cause::Random,
             "stand where a key or a random number is named",
         ),
@@ -416,6 +435,13 @@ pub(super) fn quotes(left: &str, right: &str) -> Option<Candidate> {
     })
 }
 
+/// Whether a word looks drawn by lot: a number, or letters and digits.
+fn is_drawn(word: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
+    let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+    word.len() >= 4 && has(u8::is_ascii_digit) && (is_number || word.len() >= 6)
+}
+
 /// Whether two paths differ in one part, whose letters look drawn by lot: `tmp.kQ3xY7aB1c`.
 fn are_random_names(left: &str, right: &str) -> bool {
     const SHORTEST: usize = 5;
@@ -452,7 +478,8 @@ fn paths(left: &str, right: &str) -> Vec<Candidate> {
     let (Some(one), Some(two)) = (path(left), path(right)) else {
         return Vec::new();
     };
-    if one == two || !one.starts_with('/') || !two.starts_with('/') {
+    // `//example.org/` is what follows `https:`.
+    if one == two || one.starts_with("//") || two.starts_with("//") {
         return Vec::new();
     }
     let evidence = format!("`{}` and `{}` are paths", shown(&one), shown(&two));

@@ -4,7 +4,8 @@ use std::io::{Cursor, Read};
 
 use kiln_rpm::RpmFile;
 
-use crate::content::{CpioName, CpioReader, unpacked};
+use super::payload::{listed, path_of};
+use crate::content::{CpioReader, unpacked};
 use crate::effort::Effort;
 
 /// Says why a file could not be taken out of a package.
@@ -39,7 +40,7 @@ pub enum PackagedFileError {
 ///
 /// # Errors
 /// [`PackagedFileError`].
-pub fn packaged_file(
+pub(super) fn packaged_file(
     package: &RpmFile,
     bytes: &[u8],
     folder: &str,
@@ -52,19 +53,13 @@ pub fn packaged_file(
     };
     let payload = bytes.get(package.payload_range()).unwrap_or_default();
     let damaged = |reason: String| PackagedFileError::Payload { reason };
-    let sizes: Vec<u64> = package.files().iter().map(|file| file.size).collect();
+    let files = listed(package);
     let stream = unpacked(payload, Effort::USUAL.total_bytes);
     let stream = stream.map_err(|error| damaged(error.to_string()))?;
-    let mut reader = CpioReader::new(stream, &sizes, Effort::USUAL.member_bytes);
+    let mut reader = CpioReader::new(stream, &files, Effort::USUAL.member_bytes);
     while let Some(member) = reader.next().map_err(|error| damaged(error.to_string()))? {
-        let path = match &member.name {
-            CpioName::Path(path) => String::from_utf8_lossy(path).into_owned(),
-            CpioName::Index(index) => match package.files().get(*index) {
-                Some(file) => file.path.clone(),
-                None => continue,
-            },
-        };
-        let path = path.strip_prefix('.').unwrap_or(&path);
+        let path = path_of(&member.name);
+        let path = path.as_str();
         if !is_wanted(path) || member.content.is_empty() {
             continue;
         }

@@ -4,13 +4,15 @@
 //! Both are verified before anything is compared (`kiln_rpm::RpmFile`): what is told of a package is
 //! what its digests cover.
 
+mod described;
 mod extract;
 mod files;
 mod payload;
 mod tags;
 mod values;
 
-pub use extract::{PackagedFileError, packaged_file};
+pub use described::{DescribedPackage, DescribedPackageError};
+pub use extract::PackagedFileError;
 use kiln_rpm::{RpmError, RpmFile, Section};
 
 use crate::content::{compare_bytes, same_stream};

@@ -4,7 +4,7 @@ use kiln_rpm::{PackagedFile, RpmFile};
 
 use super::files::{COUNTED, Told};
 use super::{Package, Pair, Payload};
-use crate::content::{self, CpioMember, CpioName, CpioReader, same_stream, unpacked, walk};
+use crate::content::{self, CpioFile, CpioMember, CpioReader, same_stream, unpacked, walk};
 use crate::difference::Change;
 use crate::finder::{Finder, Side};
 use crate::printable::text_of;
@@ -14,9 +14,7 @@ const REPEATED: [&str; 3] = ["mode", "mtime", "inode"];
 
 /// Compares the members of two payloads.
 pub(super) fn compare(finder: &mut Finder, pair: &Pair<'_>, told: &Told) -> Payload {
-    let sizes =
-        |package: &RpmFile| -> Vec<u64> { package.files().iter().map(|file| file.size).collect() };
-    let (left_sizes, right_sizes) = (sizes(pair.left.file), sizes(pair.right.file));
+    let (left_files, right_files) = (listed(pair.left.file), listed(pair.right.file));
     let limit = finder.effort().member_bytes;
     let total = finder.effort().total_bytes;
     let (left, right) = match (
@@ -35,34 +33,30 @@ pub(super) fn compare(finder: &mut Finder, pair: &Pair<'_>, told: &Told) -> Payl
             return Payload::Unknown;
         }
     };
-    let left = CpioReader::new(left, &left_sizes, limit);
-    let right = CpioReader::new(right, &right_sizes, limit);
-    let files = (pair.left.file.files(), pair.right.file.files());
+    let left = CpioReader::new(left, &left_files, limit);
+    let right = CpioReader::new(right, &right_files, limit);
     let mut payload = Payload::Unknown;
     walk(finder, left, right, &mut |finder, left, right| {
         payload = Payload::Differs;
-        compare_member(finder, files, told, (left, right));
+        compare_member(finder, told, (left, right));
     });
     payload
 }
 
 fn compare_member(
     finder: &mut Finder,
-    files: (&[PackagedFile], &[PackagedFile]),
     told: &Told,
     members: (Option<CpioMember>, Option<CpioMember>),
 ) {
     let (side, only) = match members {
         (Some(left), Some(right)) => {
-            let path = path(&left.name, files.0);
-            return compare_pair(finder, &path, told, &left, &right);
+            return compare_pair(finder, &path_of(&left.name), told, &left, &right);
         }
         (Some(left), None) => (Side::Left, left),
         (None, Some(right)) => (Side::Right, right),
         (None, None) => return,
     };
-    let files = if side == Side::Left { files.0 } else { files.1 };
-    let path = path(&only.name, files);
+    let path = path_of(&only.name);
     if !told.contains(&(path.clone(), "")) {
         let what = format!("{} bytes in the payload", only.content.len());
         finder.only(side, "file", &path, &what);
@@ -95,21 +89,24 @@ fn compare_pair(
     });
 }
 
-/// Returns where a member is installed.
-fn path(name: &CpioName, files: &[PackagedFile]) -> String {
-    match name {
-        CpioName::Index(index) => match files.get(*index) {
-            Some(file) => file.path.clone(),
-            None => format!("(file {index})"),
-        },
-        CpioName::Path(path) => {
-            let path = path
-                .strip_prefix(b".")
-                .filter(|path| path.starts_with(b"/"))
-                .unwrap_or(path);
-            text_of(path)
+/// Returns the header's files as a payload that names its members names them.
+pub(super) fn listed(package: &RpmFile) -> Vec<CpioFile> {
+    let listed = |file: &PackagedFile| {
+        let dot = if file.path.starts_with('/') { "." } else { "" };
+        CpioFile {
+            name: format!("{dot}{}", file.path).into_bytes(),
+            size: file.size,
         }
-    }
+    };
+    package.files().iter().map(listed).collect()
+}
+
+/// Returns where a member is installed.
+pub(super) fn path_of(name: &[u8]) -> String {
+    let path = name
+        .strip_prefix(b".")
+        .filter(|path| path.starts_with(b"/"));
+    text_of(path.unwrap_or(name))
 }
 
 /// Tells that the same content was compressed to other bytes.

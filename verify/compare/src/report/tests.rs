@@ -8,10 +8,9 @@ use crate::subject::{Finding, Subject};
 use crate::verification::BuildReport;
 use crate::{Agreement, Cause, Change, Comparison, Difference, NamedCause, Note, Segment};
 
-fn everything() -> Verification {
-    let mut variation = Variation::default();
-    variation.set(Factor::Clock, Level::Past);
-    let hostile = "<script>alert(1)</script> & \"quotes\"".to_owned();
+const HOSTILE: &str = "<script>alert(1)</script> & \"quotes\"";
+
+fn comparison() -> Comparison {
     let segment = Segment {
         kind: "file".into(),
         name: "/usr/share/<b>demo</b>".into(),
@@ -20,6 +19,30 @@ fn everything() -> Verification {
         place: vec![segment.clone()],
         change,
     };
+    Comparison {
+        differences: vec![
+            difference(Change::OnlyLeft(HOSTILE.to_owned())),
+            difference(Change::OnlyRight("right only".into())),
+            difference(Change::Value {
+                left: "one".into(),
+                right: "two".into(),
+            }),
+            difference(Change::Order {
+                left: "a, b".into(),
+                right: "b, a".into(),
+            }),
+        ],
+        is_cut: true,
+        notes: vec![Note {
+            place: Vec::new(),
+            text: "an archive lies too deep".into(),
+        }],
+    }
+}
+
+fn everything() -> Verification {
+    let mut variation = Variation::default();
+    variation.set(Factor::Clock, Level::Past);
     let report = |kind, name: &str, verdict, recipe: Option<&str>| SubjectReport {
         subject: Subject {
             recipe: recipe.map(|recipe| recipe.parse().unwrap()),
@@ -46,25 +69,7 @@ fn everything() -> Verification {
         Verdict::Unreproducible,
         Some("demo"),
     );
-    bad.comparison = Comparison {
-        differences: vec![
-            difference(Change::OnlyLeft(hostile.clone())),
-            difference(Change::OnlyRight("right only".into())),
-            difference(Change::Value {
-                left: "one".into(),
-                right: "two".into(),
-            }),
-            difference(Change::Order {
-                left: "a, b".into(),
-                right: "b, a".into(),
-            }),
-        ],
-        is_cut: true,
-        notes: vec![Note {
-            place: Vec::new(),
-            text: "an archive lies too deep".into(),
-        }],
-    };
+    bad.comparison = comparison();
     bad.causes = vec![NamedCause {
         cause: Cause::Timestamp,
         evidence: "two dates".into(),
@@ -94,7 +99,7 @@ fn everything() -> Verification {
                 how: "date +%s".into(),
             }],
             checks: Checks::Skipped,
-            failures: BTreeMap::from([("demo".parse().unwrap(), hostile)]),
+            failures: BTreeMap::from([("demo".parse().unwrap(), HOSTILE.to_owned())]),
         }],
         pairs: (100, 200),
         notes: vec!["rpms/repodata was not compared".into()],
