@@ -250,9 +250,18 @@ fn slow_packages_are_built_again_from_what_they_say() {
         "{}",
         ended.stdout
     );
+}
 
-    // What is no package of ours.
-    let bytes = fs_err::read(alone.path().join("demo-1.0-1.x86_64.rpm")).unwrap();
+#[test]
+fn slow_what_is_no_whole_package_of_ours_is_refused() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let project = Project::new(&base, &server, DEMO);
+    project.done(&["lock"]);
+    project.done(&["build"]);
+    let alone = tempfile::tempdir().unwrap();
+    let rpm = project.root.join("out").join(RPM);
+    let bytes = fs_err::read(rpm).unwrap();
     fs_err::write(alone.path().join("cut.rpm"), &bytes[..bytes.len() / 2]).unwrap();
     fs_err::write(alone.path().join("text.rpm"), "no package").unwrap();
     for (file, problem) in [
@@ -261,7 +270,14 @@ fn slow_packages_are_built_again_from_what_they_say() {
         ("missing.rpm", "No such file"),
         ("./", "no regular file"),
     ] {
-        let ended = verify(&store, &[file]);
+        let mut command = project.command();
+        let command = command.current_dir(alone.path());
+        let output = command
+            .arg("--store")
+            .arg(project.store())
+            .args(["verify", file])
+            .output();
+        let ended = project.ended(&output.unwrap());
         assert_eq!(ended.code, Some(2), "{file}: {}", ended.stderr);
         assert!(ended.stderr.contains(problem), "{file}: {}", ended.stderr);
     }
