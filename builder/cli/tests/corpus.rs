@@ -1,5 +1,5 @@
 //! Recipes that are unreproducible on purpose (`verify/corpus`): each is either made reproducible by the
-//! sandbox, or found out and its cause named. `make verify-corpus` runs it after `make rpms`, whose
+//! sandbox, or found out and its cause named. `make test-verify` runs it after `make rpms`, whose
 //! store has the base image.
 //!
 //! The second line of each recipe says what is expected: `neutralised`, or causes, any of which is
@@ -111,7 +111,7 @@ fn word(name: &str) -> &str {
 }
 
 #[test]
-fn corpus_causes_are_named_and_the_clean_accused_of_nothing() {
+fn thorough_causes_of_the_corpus_are_named_and_the_clean_accused_of_nothing() {
     let root = root();
     let store_folder = root.join(".kiln/store");
     if !store_folder.is_dir() {

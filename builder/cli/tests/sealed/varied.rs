@@ -143,7 +143,7 @@ fn check_same(project: &Project<'_>, variation: &[(Factor, Level)]) -> Printed {
 }
 
 #[test]
-fn slow_each_factor_is_in_effect_and_changes_nothing() {
+fn thorough_each_factor_is_in_effect_and_changes_nothing() {
     let Some(base) = Base::find() else { return };
     let server = Server::start();
     let project = Project::new(&base, &server, DEMO);
