@@ -315,7 +315,7 @@ pub struct Verify {
     #[arg(value_name = "RECIPE|FILE.rpm", add = ArgValueCandidates::new(recipe_candidates))]
     pub what: Vec<OsString>,
     /// How often to build again: a number, `levels` (3: every level of every factor once) or `pairs`
-    /// (until every pair of levels stood together)
+    /// (15: every pair of levels together)
     #[arg(long, value_name = "N", default_value = "levels")]
     pub builds: Builds,
     /// Do not build again what differs to find out which single factor does it

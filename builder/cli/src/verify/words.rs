@@ -14,6 +14,8 @@ use crate::text::count;
 
 /// Columns of the verdict.
 const VERDICT: usize = 16;
+/// Recipes that are named in one line of progress.
+const MOST_NAMED: usize = 4;
 /// Differences shown of one file; the report has them all.
 const MOST_SHOWN: usize = 4;
 
@@ -32,11 +34,12 @@ pub fn progress_line(progress: &Progress<'_>) -> String {
             same, differing, ..
         } => format!("           {same} results are the same, {differing} differ"),
         Progress::Isolating { recipes, variation } => {
-            let names: Vec<&str> = recipes.iter().map(RecipeName::as_str).collect();
-            format!(
-                "why does it differ? {} again: {variation}",
-                names.join(", ")
-            )
+            let named = recipes.iter().take(MOST_NAMED).map(RecipeName::as_str);
+            let mut names = named.collect::<Vec<_>>().join(", ");
+            if let Some(more) = recipes.len().checked_sub(MOST_NAMED + 1) {
+                names.push_str(&format!(" and {}", count(more + 1, "other recipe")));
+            }
+            format!("why does it differ? {names} again: {variation}")
         }
     }
 }
