@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Digest, Line, Observation, RecipeName, Variation};
+use kiln_model::{Digest, Effect, Factor, Level, Line, Observation, RecipeName, Variation};
 use serde::Serialize;
 
 use crate::json;
@@ -128,7 +128,15 @@ fn rebuild(build: &VerificationBuild) -> Rebuild<'_> {
         } else {
             "skipped"
         },
-        observed: &build.observations,
+        observed: build
+            .observations
+            .iter()
+            .map(|seen| Observed {
+                factor: seen.factor,
+                level: seen.level,
+                effect: seen.effect,
+            })
+            .collect(),
     }
 }
 
@@ -190,13 +198,20 @@ struct Other {
 struct Rebuild<'a> {
     varied: &'a Variation,
     upstream_tests: &'static str,
-    observed: &'a [Observation],
+    observed: Vec<Observed>,
+}
+
+/// What a factor was found to be. What exactly was seen there, and by what, is in the report: it tells of
+/// one host and one hour.
+#[derive(Serialize)]
+struct Observed {
+    factor: Factor,
+    level: Level,
+    effect: Effect,
 }
 
 #[cfg(test)]
 mod tests {
-    use kiln_model::{Effect, Factor, Level};
-
     use super::*;
 
     #[test]
@@ -248,6 +263,7 @@ mod tests {
         assert_eq!(predicate["results"][1]["others"][0]["rebuild"], 1);
         assert_eq!(predicate["rebuilds"][0]["varied"]["clock"], "past");
         assert_eq!(predicate["rebuilds"][0]["upstreamTests"], "skipped");
-        assert_eq!(predicate["rebuilds"][0]["observed"][0]["effect"], "seen");
+        let seen = serde_json::json!({"factor": "clock", "level": "past", "effect": "seen"});
+        assert_eq!(predicate["rebuilds"][0]["observed"][0], seen);
     }
 }

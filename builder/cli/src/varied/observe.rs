@@ -66,6 +66,13 @@ fn question(factor: Factor) -> (&'static str, &'static str) {
     }
 }
 
+/// Writes seconds since 1970 as people read them.
+fn moment(seconds: &str) -> String {
+    let instant = seconds.parse().ok();
+    let instant = instant.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    instant.map_or_else(|| seconds.to_owned(), |instant| instant.to_string())
+}
+
 impl Sight<'_> {
     fn observe(&self, factor: Factor, level: Level) -> Observation {
         let (name, how) = question(factor);
@@ -76,7 +83,11 @@ impl Sight<'_> {
         let (mut outside, mut inside) = (pick(&facts.outside), pick(&facts.inside));
         let usual = (pick(&self.control.outside), pick(&self.control.inside));
         let effect = match factor {
-            Factor::Clock => self.clock(),
+            Factor::Clock => {
+                let effect = self.clock();
+                (outside, inside) = (moment(&outside), moment(&inside));
+                effect
+            }
             Factor::Load => {
                 outside = format!("{} s", self.answer.busy_time / 100);
                 match self.answer.busy_time {
