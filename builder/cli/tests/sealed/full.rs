@@ -85,11 +85,11 @@ fn slow_a_disk_that_is_full_at_any_point_leaves_a_whole_store() {
          kiln --store full/store --quiet build || exit 97\n\
          exit $code"
     );
-    for (size, code, parts) in [
+    for (size, codes, parts) in [
         // Where the step itself is refused.
         (
             "2m",
-            1,
+            &[1][..],
             &[
                 "error: demo: step `install` failed: exit status ",
                 "No space left on device",
@@ -98,7 +98,7 @@ fn slow_a_disk_that_is_full_at_any_point_leaves_a_whole_store() {
         // The destdir does not fit twice.
         (
             "10m",
-            2,
+            &[2],
             &[
                 "error: demo: destdir: the tar of the collected folder can not be written\n  cause     \
                  no space left to write `PROJECT/full/store/tmp/",
@@ -108,13 +108,13 @@ fn slow_a_disk_that_is_full_at_any_point_leaves_a_whole_store() {
         // Nor three times: it is unpacked to be packaged.
         (
             "16m",
-            2,
+            &[2],
             &["PROJECT/full/store/t", "No space left on device"],
         ),
-        // rpmbuild's own copies.
+        // rpmbuild's own copies; the base image's package is made beside it, and may be refused as well.
         (
             "26m",
-            1,
+            &[1, 2],
             &[
                 "error: demo: packaging failed: exit status 1\n",
                 "No space left on device",
@@ -122,7 +122,8 @@ fn slow_a_disk_that_is_full_at_any_point_leaves_a_whole_store() {
         ),
     ] {
         let ended = run(&project, size, &script);
-        assert_eq!(ended.code, Some(code), "{size}: {}", ended.stderr);
+        let is_expected = ended.code.is_some_and(|code| codes.contains(&code));
+        assert!(is_expected, "{size}: {:?}: {}", ended.code, ended.stderr);
         for part in parts {
             let stderr = &ended.stderr;
             assert!(stderr.contains(part), "{size}: {part} is not in {stderr}");
