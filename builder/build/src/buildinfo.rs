@@ -21,7 +21,7 @@ pub(crate) fn build_info_path(package: &str, architecture: &str) -> String {
     format!("{BUILDINFO_FOLDER}{package}-{architecture}.json")
 }
 
-/// Returns the build information of a product's packages, with an empty name to be filled in.
+/// Returns the build information of one of a product's packages; [`info_text`] writes it for the others.
 ///
 /// What recipes take from their folders is put into the store: packages name it by digest.
 pub(crate) fn product_info(
@@ -54,7 +54,7 @@ pub(crate) fn base_package_info(
     Ok(info)
 }
 
-/// Writes build information for the package `name`.
+/// Writes build information for the package `name`, which is built with the one that it is of.
 pub(crate) fn info_text(info: &BuildInfo, name: PackageName) -> Vec<u8> {
     let info = BuildInfo {
         package: name,

@@ -20,6 +20,7 @@ mod flags;
 mod folder;
 mod format;
 mod graph;
+mod input;
 mod inspect;
 mod key;
 mod kiln_base;
@@ -70,6 +71,7 @@ pub use exchange::{SigningRequest, read_response, write_request};
 pub use finding::PackageFinding;
 pub use format::{Formatted, format_file, formattable, formattable_named};
 pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
+pub use input::{InputKind, MissingInput};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
 pub use lint::{LostLine, RecipeFinding};
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
@@ -81,7 +83,7 @@ pub use plan::Plan;
 pub use project::{LoadedRecipe, Project, ProjectError, Survey};
 pub use publish::{Publication, publish};
 pub use release::{InputChange, ReleasedOtherwise};
-pub use restore::{MissingInput, RestoreError, restore_project};
+pub use restore::{RestoreError, restore_project};
 pub use script::{
     BUILD_ROOT, DESTDIR, SOURCE_ROOT, StepName, environment, fixed_environment, step_script,
 };
@@ -91,7 +93,7 @@ pub use sign::{PublicKeys, SignError, SignSummary, SignatureSource, ToSign, sign
 pub use site::{Site, Spot};
 pub use split::{DoubleClaim, Proposal};
 pub use varied::{
-    Given, Probed, SealedProbe, base_trees, destdirs, run_probe, seed_inputs, static_programs_of,
+    Probed, SealedProbe, base_trees, destdirs, run_probe, seed_inputs, static_programs_of,
 };
 pub use work::{OnFailure, Outcome, Row, RpmTotals, Work};
 pub use workshop::{Checks, Circumstances, Event, Host, KILN_VERSION, Report, Workshop};

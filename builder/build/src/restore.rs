@@ -9,39 +9,14 @@ use std::path::Path;
 
 use kiln_image::base_request;
 use kiln_model::{
-    BaseImage, BaseLock, BaseOrigin, BuildInfo, DiffId, Digest, LOCK_FORMAT, Lock, LockedArchive,
-    LockedPackage, LockedSource, Recipe, RecipeLock, RecipeName, Sha512,
+    BaseImage, BaseLock, BaseOrigin, BuildInfo, Digest, LOCK_FORMAT, Lock, LockedArchive,
+    LockedSource, Recipe, RecipeLock, RecipeName, Sha512,
 };
 use kiln_store::Store;
 
 use crate::error::BuildError;
 use crate::folder::{create_folders, write_file};
-
-/// How the name of a package of a root file system begins.
-const DEBIAN_PACKAGE: &str = "Debian package";
-
-/// Something that a rebuild needs and the store does not have.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MissingInput {
-    /// What it is: `source zlib-1.2.13.tar.gz of recipe zlib`.
-    pub what: String,
-    /// Its digest.
-    pub digest: Digest,
-}
-
-impl MissingInput {
-    /// Returns whether it is one of the many packages of a root file system.
-    #[must_use]
-    pub fn is_of_base(&self) -> bool {
-        self.what.starts_with(DEBIAN_PACKAGE)
-    }
-}
-
-impl std::fmt::Display for MissingInput {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}  {}", self.what, self.digest)
-    }
-}
+use crate::input::{MissingInput, layer_inputs, own_input};
 
 /// Says why a package can not be built again from what it says of itself.
 #[derive(Debug, thiserror::Error)]
@@ -92,10 +67,10 @@ pub fn restore_project(
         needed.extend(layer_inputs(store, layer, &info.base.packages));
     }
     if let BaseOrigin::Layout { digest, .. } = &base.origin {
-        needed.push(MissingInput {
-            what: format!("manifest of base image {}", base.name),
-            digest: digest.0,
-        });
+        needed.push(own_input(
+            format!("manifest of base image {}", base.name),
+            digest.0,
+        ));
     }
     for (name, recipe_info) in &info.recipes {
         let text = recipe_info.document.to_string();
@@ -113,9 +88,11 @@ pub fn restore_project(
                 needed.extend(layer_inputs(store, tools.layer, &tools.packages));
             }
         }
-        needed.extend(recipe.sources.iter().map(|source| MissingInput {
-            what: format!("source {} of recipe {name}", source.url.file_name()),
-            digest: source.sha256,
+        needed.extend(recipe.sources.iter().map(|source| {
+            own_input(
+                format!("source {} of recipe {name}", source.url.file_name()),
+                source.sha256,
+            )
         }));
         let patches = recipe
             .patches
@@ -131,10 +108,7 @@ pub fn restore_project(
                 let bytes = store.read_blob(&digest).map_err(BuildError::from)?;
                 write(folder, &format!("{below}/{file}"), &bytes)?;
             } else {
-                missing.push(MissingInput {
-                    what: format!("file {file} of recipe {name}"),
-                    digest,
-                });
+                missing.push(own_input(format!("file {file} of recipe {name}"), digest));
             }
         }
     }
@@ -214,18 +188,6 @@ fn companion_source() -> Vec<u8> {
     let added = archive.append_data(&mut header, "companion-1/README", text.as_slice());
     added.expect("a short name and a short text, in memory");
     archive.into_inner().expect("memory takes two blocks more")
-}
-
-/// A layer is one blob, or as many as there are packages that it is assembled of.
-fn layer_inputs(store: &Store, layer: DiffId, packages: &[LockedPackage]) -> Vec<MissingInput> {
-    if store.contains(&layer.0) {
-        return Vec::new();
-    }
-    let package = |package: &LockedPackage| MissingInput {
-        what: format!("{DEBIAN_PACKAGE} {} {}", package.name, package.version),
-        digest: package.sha256,
-    };
-    packages.iter().map(package).collect()
 }
 
 /// Writes the base image's file, its lock and `kiln.toml`.

@@ -6,33 +6,23 @@ use std::path::{Path, PathBuf};
 
 use kiln_image::image_layers;
 use kiln_model::{
-    Architecture, BaseOrigin, DiffId, Digest, LockedPackage, Mount, MountAccess, RecipeName,
-    StepEnd, StepUser,
+    Architecture, BaseOrigin, DiffId, Digest, Mount, MountAccess, RecipeName, StepEnd, StepUser,
 };
 use kiln_store::Store;
 
 use crate::error::BuildError;
 use crate::folder::{create_folders, write_file};
 use crate::graph::{Graph, NodeId};
+use crate::input::{MissingInput, layer_inputs, own_input};
 use crate::lock::{checked_base_lock, checked_lock};
 use crate::plan::Plan;
 use crate::project::Project;
 use crate::script::{BUILD_ROOT, fixed_environment};
 use crate::workshop::Workshop;
 
-/// What a store was given, and what could not be had.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Given {
-    /// Blobs that are there now, with their bytes together.
-    pub blobs: usize,
-    /// See `blobs`.
-    pub bytes: u64,
-    /// What the other store lacks: what it is, and its digest.
-    pub missing: BTreeMap<Digest, String>,
-}
-
 /// Gives the store in the folder `to` every input of `names`: sources, and the layers of root file
-/// systems or the packages that they are made of. What was built is not among them.
+/// systems or the packages that they are made of. What was built is not among them. Returns what the
+/// other store lacks, by digest.
 ///
 /// A blob that can have another name gets one; otherwise it is copied. It is verified when it is used,
 /// as every blob is.
@@ -44,22 +34,23 @@ pub fn seed_inputs(
     names: &[RecipeName],
     architecture: Architecture,
     (from, to): (&Store, &Path),
-) -> Result<Given, BuildError> {
+) -> Result<Vec<MissingInput>, BuildError> {
     let target = Store::open(to)?;
-    let mut given = Given::default();
-    for (digest, what) in inputs(project, names, architecture, from)? {
-        if !from.contains(&digest) {
-            given.missing.insert(digest, what);
+    let mut missing = Vec::new();
+    for input in inputs(project, names, architecture, from)?.into_values() {
+        if !from.contains(&input.digest) {
+            missing.push(input);
             continue;
         }
-        let (source, place) = (from.blob_path(&digest), target.blob_path(&digest));
-        if !target.contains(&digest) && fs_err::hard_link(&source, &place).is_err() {
+        let (source, place) = (
+            from.blob_path(&input.digest),
+            target.blob_path(&input.digest),
+        );
+        if !target.contains(&input.digest) && fs_err::hard_link(&source, &place).is_err() {
             fs_err::copy(&source, &place)?;
         }
-        given.blobs += 1;
-        given.bytes += fs_err::metadata(&place)?.len();
     }
-    Ok(given)
+    Ok(missing)
 }
 
 /// Returns every input, with what it is.
@@ -68,45 +59,36 @@ fn inputs(
     names: &[RecipeName],
     architecture: Architecture,
     from: &Store,
-) -> Result<BTreeMap<Digest, String>, BuildError> {
+) -> Result<BTreeMap<Digest, MissingInput>, BuildError> {
     let graph = Graph::new(project, names)?;
     let recipes: BTreeSet<&RecipeName> = graph.order.iter().map(|node| &node.recipe).collect();
-    let mut inputs = BTreeMap::new();
-    // What is assembled of packages is one blob, or as many as there are packages.
-    let layer = |layer: &DiffId, packages: &[LockedPackage], inputs: &mut BTreeMap<_, _>| {
-        if from.contains(&layer.0) {
-            inputs.insert(layer.0, "layer of a root file system".to_owned());
-            return;
-        }
-        for package in packages {
-            let what = format!("package {} {}", package.name, package.version);
-            inputs.insert(package.sha256, what);
-        }
-    };
+    let mut inputs = Vec::new();
     for name in recipes {
         let loaded = &project.recipes[name];
         let lock = checked_lock(project, loaded, architecture)?;
-        for source in &loaded.recipe.sources {
+        inputs.extend(loaded.recipe.sources.iter().map(|source| {
             let what = format!("source {} of {name}", source.url.file_name());
-            inputs.insert(source.sha256, what);
-        }
+            own_input(what, source.sha256)
+        }));
         if let Some(tools) = &lock.tools {
-            layer(&tools.layer, &tools.packages, &mut inputs);
+            inputs.extend(layer_inputs(from, tools.layer, &tools.packages));
         }
         let base = &project.bases[&loaded.recipe.base];
         match (
             &base.origin,
             checked_base_lock(project, base, architecture)?,
         ) {
-            (_, Some(lock)) => layer(&lock.layer, &lock.packages, &mut inputs),
+            (_, Some(lock)) => inputs.extend(layer_inputs(from, lock.layer, &lock.packages)),
             (BaseOrigin::Layout { digest, .. }, None) => {
-                inputs.insert(digest.0, format!("manifest of base image {}", base.name));
+                let what = format!("manifest of base image {}", base.name);
+                inputs.push(own_input(what, digest.0));
                 inputs.extend(image_blobs(from, digest, base.name.as_str())?);
             }
             (BaseOrigin::Archive(_), None) => {}
         }
     }
-    Ok(inputs)
+    let by_digest = inputs.into_iter().map(|input| (input.digest, input));
+    Ok(by_digest.collect())
 }
 
 /// Returns the blobs of an image whose manifest is in the store.
@@ -114,7 +96,7 @@ fn image_blobs(
     from: &Store,
     manifest: &kiln_model::ManifestDigest,
     base: &str,
-) -> Result<Vec<(Digest, String)>, BuildError> {
+) -> Result<Vec<MissingInput>, BuildError> {
     if !from.contains(&manifest.0) {
         return Ok(Vec::new());
     }
@@ -123,11 +105,11 @@ fn image_blobs(
     let named = text["config"]["digest"]
         .as_str()
         .and_then(|text| text.parse().ok());
-    let config =
-        named.map(|digest: Digest| (digest, format!("configuration of base image {base}")));
+    let config = named
+        .map(|digest: Digest| own_input(format!("configuration of base image {base}"), digest));
     let layers = image_layers(from, manifest).map_err(|e| BuildError::image(base)(e.into()))?;
     let layers = layers.into_iter();
-    let layers = layers.map(|layer| (layer.0, format!("layer of base image {base}")));
+    let layers = layers.map(|layer| own_input(format!("layer of base image {base}"), layer.0));
     Ok(layers.chain(config).collect())
 }
 
@@ -229,12 +211,12 @@ pub fn base_trees(
     shop: &Workshop<'_>,
     names: &[RecipeName],
 ) -> Result<BTreeMap<PathBuf, RecipeName>, BuildError> {
-    let graph = Graph::new(shop.project, names)?;
+    let plan = Plan::new(shop, Graph::new(shop.project, names)?)?;
     let mut trees = BTreeMap::new();
     let mut bases = BTreeSet::new();
-    for node in &graph.order {
+    for node in &plan.graph.order {
         if bases.insert(&shop.project.recipes[&node.recipe].recipe.base)
-            && let Some(tree) = lower_of(shop, &node.recipe)?.pop()
+            && let Some(tree) = plan.rootfs[node].lower(shop)?.pop()
         {
             trees.insert(tree, node.recipe.clone());
         }
@@ -242,22 +224,20 @@ pub fn base_trees(
     Ok(trees)
 }
 
-/// Returns the programs of a recipe's root file system that nothing can be preloaded into.
+/// Returns the programs of some recipes' root file systems that nothing can be preloaded into.
 ///
 /// # Errors
-/// As the root file system can not be had.
+/// As the root file systems can not be had.
 pub fn static_programs_of(
     shop: &Workshop<'_>,
-    recipe: &RecipeName,
+    names: &[RecipeName],
 ) -> Result<Vec<String>, BuildError> {
-    let plan = Plan::new(
-        shop,
-        Graph::new(shop.project, std::slice::from_ref(recipe))?,
-    )?;
-    let mut trees: Vec<PathBuf> = Vec::new();
+    let plan = Plan::new(shop, Graph::new(shop.project, names)?)?;
+    let mut trees = BTreeSet::new();
     for rootfs in plan.rootfs.values() {
         trees.extend(rootfs.lower(shop)?);
     }
+    let trees: Vec<PathBuf> = trees.into_iter().collect();
     Ok(kiln_sandbox::static_programs(&trees))
 }
 
@@ -273,15 +253,4 @@ pub fn destdirs(
     let found = plan.graph.order.iter();
     let found = found.filter_map(|node| Some((node.clone(), plan.destdir(node)?)));
     Ok(found.collect())
-}
-
-impl Given {
-    /// Says what is missing, one line each.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        let lines = self.missing.iter();
-        lines
-            .map(|(digest, what)| format!("{what}  {digest}"))
-            .collect()
-    }
 }

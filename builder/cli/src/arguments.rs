@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
 use kiln_build::StepName;
-use kiln_compare::VariationPlan;
+use kiln_compare::{Isolation, VariationPlan};
 use kiln_model::RecipeName;
 
 use crate::completion::recipe_candidates;
@@ -321,6 +321,16 @@ pub struct Verify {
     /// Do not build again what differs to find out which single factor does it
     #[arg(long)]
     pub no_isolation: bool,
+}
+
+impl Verify {
+    /// Returns whether single factors are tried where something differs.
+    pub const fn isolation(&self) -> Isolation {
+        match self.no_isolation {
+            true => Isolation::Off,
+            false => Isolation::OneByOne,
+        }
+    }
 }
 
 /// How often to build again.

@@ -177,16 +177,11 @@ pub fn rebuild_varied(
     fs_err::create_dir_all(inputs.join("store"))?;
     fs_err::create_dir_all(exchange.join("out"))?;
     copy_project(order.project, &inputs.join("project"))?;
-    let stores = (order.store, inputs.join("store"));
     let architecture = kiln_model::Architecture::X86_64;
-    let given = seed_inputs(
-        order.project,
-        order.recipes,
-        architecture,
-        (stores.0, &stores.1),
-    )?;
-    if !given.missing.is_empty() {
-        let missing = given.lines();
+    let stores = (order.store, &*inputs.join("store"));
+    let missing = seed_inputs(order.project, order.recipes, architecture, stores)?;
+    if !missing.is_empty() {
+        let missing = missing.iter().map(ToString::to_string).collect();
         return Err(RebuildError::Missing { missing });
     }
     let child = ChildOrder {

@@ -36,6 +36,6 @@ pub use host::{OLDEST_KERNEL, is_kernel_new_enough, kernel, namespace_settings};
 pub use init::sandbox_init;
 pub use varied::{
     APPLIED, Applied, CLOCK_SOURCE, ClockFiles, Disturbance, DisturbedEngine, Places, ProcessFacts,
-    ProcessOrder, Unvaried, VariedEnd, VariedError, View, clock_offset, process_facts, run_varied,
-    static_programs, unvaried, varied_init,
+    ProcessOrder, Unvaried, VariedEnd, VariedError, View, clock_offset, personality, process_facts,
+    run_varied, static_programs, unvaried, varied_init,
 };

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use clock::{CLOCK_SOURCE, ClockFiles, clock_offset, static_programs};
 pub use engine::{Disturbance, DisturbedEngine, View};
 pub use host::{Unvaried, unvaried};
-pub use process::{ProcessFacts, process_facts, varied_init};
+pub use process::{ProcessFacts, personality, process_facts, varied_init};
 pub use start::{VariedEnd, VariedError, run_varied};
 
 /// The file of an exchange folder in which the first stage says what it did.

@@ -7,8 +7,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use crate::rebuild::Checks;
-use crate::subject::SubjectKind;
-use crate::verdict::Verdict;
+use crate::verdict::{Agreement, Verdict};
 use crate::verification::{SubjectReport, Verification};
 
 /// The format of the JSON report.
@@ -130,17 +129,11 @@ struct Place {
 impl<'a> Page<'a> {
     fn new(verification: &'a Verification, kiln: &'a str) -> Self {
         let verdict = verification.verdict();
-        let counts = [
-            Verdict::Reproducible,
-            Verdict::Unreproducible,
-            Verdict::FailedToBuild,
-            Verdict::NotTested,
-        ];
         Self {
             kiln,
             verdict: verdict.name(),
             class: class(verdict),
-            counts: counts
+            counts: Verdict::ALL
                 .into_iter()
                 .map(|verdict| Count {
                     number: verification.count(verdict),
@@ -199,47 +192,19 @@ fn builds(verification: &Verification) -> Vec<Build> {
 }
 
 fn groups(verification: &Verification) -> Vec<Group> {
-    let mut groups: Vec<Group> = verification
-        .recipes
-        .iter()
-        .map(|recipe| {
-            let of_recipe =
-                |report: &&SubjectReport| report.subject.recipe.as_ref() == Some(recipe);
-            let verdict = verification.recipe_verdict(recipe);
+    let groups = verification.groups().into_iter();
+    groups
+        .map(|(name, reports)| {
+            let verdicts = reports.iter().map(|report| report.verdict);
+            let verdict = Verdict::worst(verdicts).unwrap_or(Verdict::NotTested);
             Group {
-                name: recipe.to_string(),
+                name: name.to_owned(),
                 verdict: verdict.name(),
                 class: class(verdict),
-                subjects: verification
-                    .subjects
-                    .iter()
-                    .filter(of_recipe)
-                    .map(entry)
-                    .collect(),
+                subjects: reports.into_iter().map(entry).collect(),
             }
         })
-        .collect();
-    let others: Vec<&SubjectReport> = verification
-        .subjects
-        .iter()
-        .filter(|report| {
-            let recipe = report.subject.recipe.as_ref();
-            !recipe.is_some_and(|recipe| verification.recipes.contains(recipe))
-        })
-        .collect();
-    if let Some(worst) = others
-        .iter()
-        .map(|report| report.verdict)
-        .max_by_key(|v| v.severity())
-    {
-        groups.push(Group {
-            name: "base image and repository".to_owned(),
-            verdict: worst.name(),
-            class: class(worst),
-            subjects: others.into_iter().map(entry).collect(),
-        });
-    }
-    groups
+        .collect()
 }
 
 fn entry(report: &SubjectReport) -> Entry {
@@ -254,15 +219,12 @@ fn entry(report: &SubjectReport) -> Entry {
             .unwrap_or_default(),
         verdict: report.verdict.name(),
         class: class(report.verdict),
-        agreement: report
-            .agreement
-            .map_or("", |agreement| match report.subject.kind {
-                SubjectKind::Package | SubjectKind::SourcePackage => agreement.name(),
-                _ => match agreement {
-                    crate::Agreement::BitIdentical => "identical",
-                    _ => "different",
-                },
-            }),
+        agreement: match (report.agreement, report.subject.kind.is_package()) {
+            (None, _) => "",
+            (Some(agreement), true) => agreement.name(),
+            (Some(Agreement::BitIdentical), false) => "identical",
+            (Some(_), false) => "different",
+        },
         reason: match report.is_derived {
             true => "; follows from the others".to_owned(),
             false => report.reason.clone().unwrap_or_default(),

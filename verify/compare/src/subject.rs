@@ -30,6 +30,12 @@ pub enum SubjectKind {
 }
 
 impl SubjectKind {
+    /// Returns whether it is an RPM, source or binary.
+    #[must_use]
+    pub const fn is_package(self) -> bool {
+        matches!(self, Self::Package | Self::SourcePackage)
+    }
+
     /// Returns its name for people: `source package`.
     #[must_use]
     pub const fn name(self) -> &'static str {

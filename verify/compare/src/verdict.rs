@@ -63,6 +63,22 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them, in the order in which they are counted.
+    pub const ALL: [Self; 4] = [
+        Self::Reproducible,
+        Self::Unreproducible,
+        Self::FailedToBuild,
+        Self::NotTested,
+    ];
+
+    /// Returns the worst of some verdicts; `None` when there are none.
+    #[must_use]
+    pub fn worst(verdicts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        verdicts
+            .into_iter()
+            .max_by_key(|verdict| verdict.severity())
+    }
+
     /// Returns its word in reports and statements: `reproducible`.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -87,8 +103,7 @@ impl Verdict {
 
     /// Returns how bad it is, from 0. Not tested is worse than reproducible, and better than a known
     /// failure.
-    #[must_use]
-    pub const fn severity(self) -> u8 {
+    const fn severity(self) -> u8 {
         match self {
             Self::Reproducible => 0,
             Self::NotTested => 1,

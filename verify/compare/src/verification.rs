@@ -78,16 +78,30 @@ impl Verification {
             .count()
     }
 
+    /// Returns what comes of a recipe alone.
+    pub fn of_recipe(&self, recipe: &RecipeName) -> impl Iterator<Item = &SubjectReport> {
+        let is_own = move |report: &&SubjectReport| report.subject.recipe.as_ref() == Some(recipe);
+        self.subjects.iter().filter(is_own)
+    }
+
+    /// Returns everything by where it comes from: each recipe, then what all of them share. None is empty.
+    #[must_use]
+    pub fn groups(&self) -> Vec<(&str, Vec<&SubjectReport>)> {
+        let own = self.recipes.iter();
+        let own = own.map(|recipe| (recipe.as_str(), self.of_recipe(recipe).collect()));
+        let shared = self.subjects.iter();
+        let shared = shared.filter(|report| report.subject.recipe.is_none());
+        let shared = ("base image and repository", shared.collect());
+        own.chain([shared])
+            .filter(|(_, reports): &(&str, Vec<&SubjectReport>)| !reports.is_empty())
+            .collect()
+    }
+
     /// Returns the verdict on a recipe: the worst of its subjects'.
     #[must_use]
     pub fn recipe_verdict(&self, recipe: &RecipeName) -> Verdict {
-        let of_recipe = self
-            .subjects
-            .iter()
-            .filter(|report| report.subject.recipe.as_ref() == Some(recipe));
-        let verdicts = of_recipe.map(|report| report.verdict);
-        let worst = verdicts.max_by_key(|verdict| verdict.severity());
-        worst.unwrap_or(Verdict::NotTested)
+        let verdicts = self.of_recipe(recipe).map(|report| report.verdict);
+        Verdict::worst(verdicts).unwrap_or(Verdict::NotTested)
     }
 
     /// Returns this one and another, of other packages, as one. Rebuilds are numbered through.
@@ -114,7 +128,6 @@ impl Verification {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let verdicts = self.subjects.iter().map(|report| report.verdict);
-        let worst = verdicts.max_by_key(|verdict| verdict.severity());
-        worst.unwrap_or(Verdict::NotTested)
+        Verdict::worst(verdicts).unwrap_or(Verdict::NotTested)
     }
 }

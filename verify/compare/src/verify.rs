@@ -253,10 +253,7 @@ impl Pair<'_> {
     fn explain(&self, subject: &Subject, gathered: &mut Gathered) -> Result<bool, RebuildError> {
         let left = whole(self.order.original, subject)?;
         let right = whole(&*self.rebuilt.outputs, subject)?;
-        let agreement = match subject.kind {
-            SubjectKind::Package | SubjectKind::SourcePackage => agreed(&left, &right),
-            _ => Agreement::Different,
-        };
+        let agreement = agreed(subject.kind, &left, &right);
         gathered.findings.push(Finding {
             build: self.build,
             agreement,
@@ -432,9 +429,12 @@ fn name_all_causes(
     Ok(())
 }
 
-/// A file that is no package agrees with nothing.
-fn agreed(left: &[u8], right: &[u8]) -> Agreement {
-    agreement(left, right).unwrap_or(Agreement::Different)
+/// Returns how far two outputs agree that are not the same; what is no package agrees in nothing.
+fn agreed(kind: SubjectKind, left: &[u8], right: &[u8]) -> Agreement {
+    match kind.is_package() {
+        true => agreement(left, right).unwrap_or(Agreement::Different),
+        false => Agreement::Different,
+    }
 }
 
 /// Returns whether two outputs differ in more than who signed them.
@@ -446,13 +446,11 @@ fn is_other(
     if sight(original, rebuilt, subject).map_err(impossible)? != Sight::Other {
         return Ok(false);
     }
-    Ok(match subject.kind {
-        SubjectKind::Package | SubjectKind::SourcePackage => {
-            let (left, right) = (whole(original, subject)?, whole(rebuilt, subject)?);
-            agreed(&left, &right) > Agreement::ButForSignature
-        }
-        _ => true,
-    })
+    if !subject.kind.is_package() {
+        return Ok(true);
+    }
+    let (left, right) = (whole(original, subject)?, whole(rebuilt, subject)?);
+    Ok(agreed(subject.kind, &left, &right) > Agreement::ButForSignature)
 }
 
 fn report(subject: &Subject, gathered: Gathered) -> SubjectReport {

@@ -8,10 +8,10 @@ use clap::Parser as _;
 use kiln_build::{
     BuildError, Circumstances, OnFailure, Project, Summary, Workshop, destdirs, static_programs_of,
 };
-use kiln_model::{Factor, Level, RecipeName};
+use kiln_model::Factor;
 use kiln_sandbox::{
     APPLIED, Applied, Cancel, Disturbance, DisturbedEngine, EmbeddedEngine, InitProgram, View,
-    process_facts,
+    personality, process_facts,
 };
 
 use super::{
@@ -59,7 +59,6 @@ fn answer(exchange: &Path) -> Result<Answer, Failure> {
             ..Answer::default()
         });
     }
-    let is = |factor, level| order.variation.level(factor) == level;
     let wanted = (
         order.variation.level(Factor::Clock),
         &*exchange.join("clock"),
@@ -77,8 +76,7 @@ fn answer(exchange: &Path) -> Result<Answer, Failure> {
             folder: applied.places.store.clone(),
             face,
         }),
-        old_kernel: is(Factor::Kernel, Level::Other),
-        fixed_addresses: is(Factor::Aslr, Level::Off),
+        personality: personality(&order.variation),
     };
     let engine = DisturbedEngine::new(EmbeddedEngine::new(init), disturbance);
     let shop = Workshop {
@@ -144,7 +142,7 @@ fn rebuild(
     outside.entry("load".to_owned()).or_default();
     let not_covered = match shop.circumstances.clock_offset {
         0 => Vec::new(),
-        _ => not_covered(shop, &order.recipes)?,
+        _ => static_programs_of(shop, &order.recipes)?,
     };
     let nodes = destdirs(shop, &order.recipes)?;
     Ok(Answer {
@@ -165,16 +163,6 @@ fn rebuild(
         jobs: order.jobs.get(),
         checks: Some(shop.circumstances.checks),
     })
-}
-
-fn not_covered(shop: &Workshop<'_>, recipes: &[RecipeName]) -> Result<Vec<String>, BuildError> {
-    let mut programs = Vec::new();
-    for recipe in recipes {
-        programs.extend(static_programs_of(shop, recipe)?);
-    }
-    programs.sort();
-    programs.dedup();
-    Ok(programs)
 }
 
 /// Returns what failed, as people are shown it.

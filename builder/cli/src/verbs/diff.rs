@@ -176,10 +176,9 @@ fn tell_programs(sides: &[PathBuf; 2], outcome: &Outcome) {
         left: sides[0].display().to_string(),
         right: sides[1].display().to_string(),
         is_identical: outcome.found.is_identical(),
-        agreement: outcome.agreement.and_then(|agreement| {
-            let value = serde_json::to_value(agreement).ok()?;
-            value.as_str().map(str::to_owned)
-        }),
+        agreement: outcome
+            .agreement
+            .map(|agreement| agreement.word().to_owned()),
         differences: outcome.found.differences.len(),
         is_cut: outcome.found.is_cut,
         causes: outcome.causes.iter().map(cause).collect(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use kiln_attest::{BuilderId, VerificationBuild, VerificationStatement, VerifiedFile};
 use kiln_build::{Graph, KILN_VERSION, Plan, publish};
 use kiln_compare::{
-    Checks, Clock, Isolation, Progress, RebuildError, SubjectKind, Verdict, Verification,
+    Checks, Clock, Progress, RebuildError, SubjectKind, SubjectReport, Verdict, Verification,
     VerifyOrder, render_html, render_json, verify,
 };
 use kiln_model::{RecipeName, STEP_RUNNER_VERSION};
@@ -58,10 +58,7 @@ pub fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
         notes: &listing.notes,
         original: &original,
         plan: &plan,
-        isolation: match arguments.no_isolation {
-            true => Isolation::Off,
-            false => Isolation::OneByOne,
-        },
+        isolation: arguments.isolation(),
         effort: kiln_compare::Effort::USUAL,
     };
     let clock = original_clock(&session.output, &wanted);
@@ -187,28 +184,18 @@ fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// The in-toto statement about one recipe: its own results, and those that it shares with others.
+/// The in-toto statement about one recipe's own results.
 fn statement(verification: &Verification, recipe: &RecipeName) -> VerificationStatement {
-    let reports = verification
-        .subjects
-        .iter()
-        .filter(|report| report.subject.recipe.as_ref() == Some(recipe));
-    let provenance = reports
-        .clone()
+    let provenance = verification
+        .of_recipe(recipe)
         .find(|report| report.subject.kind == SubjectKind::Provenance);
-    let file = |report: &kiln_compare::SubjectReport| {
+    let file = |report: &SubjectReport| {
         Some(VerifiedFile {
             name: report.subject.name.clone(),
             sha256: report.digest?,
             verdict: report.verdict.word().to_owned(),
-            agreement: report
-                .agreement
-                .map(|agreement| agreement.word().to_owned()),
-            causes: report
-                .causes
-                .iter()
-                .map(|cause| cause.cause.name().to_owned())
-                .collect(),
+            agreement: agreement_word(report),
+            causes: cause_names(report),
             others: report
                 .findings
                 .iter()
@@ -223,7 +210,7 @@ fn statement(verification: &Verification, recipe: &RecipeName) -> VerificationSt
         step_runner: STEP_RUNNER_VERSION,
         provenance: provenance.and_then(|report| report.digest),
         verdict: verification.recipe_verdict(recipe).word().to_owned(),
-        files: reports.filter_map(file).collect(),
+        files: verification.of_recipe(recipe).filter_map(file).collect(),
         builds: verification
             .builds
             .iter()
@@ -234,6 +221,17 @@ fn statement(verification: &Verification, recipe: &RecipeName) -> VerificationSt
             })
             .collect(),
     }
+}
+
+fn agreement_word(report: &SubjectReport) -> Option<String> {
+    report
+        .agreement
+        .map(|agreement| agreement.word().to_owned())
+}
+
+fn cause_names(report: &SubjectReport) -> Vec<String> {
+    let names = report.causes.iter().map(|cause| cause.cause.name());
+    names.map(str::to_owned).collect()
 }
 
 fn progress_event(progress: &Progress<'_>) -> EventLine {
@@ -264,19 +262,13 @@ fn progress_event(progress: &Progress<'_>) -> EventLine {
 }
 
 fn verdict_events(verification: &Verification, page: &Path) -> Vec<EventLine> {
-    let verdict = |report: &kiln_compare::SubjectReport| EventLine::Verdict {
+    let verdict = |report: &SubjectReport| EventLine::Verdict {
         name: report.subject.name.clone(),
         kind: report.subject.kind.name().to_owned(),
         recipe: report.subject.recipe.as_ref().map(ToString::to_string),
         verdict: report.verdict.word().to_owned(),
-        agreement: report
-            .agreement
-            .map(|agreement| agreement.word().to_owned()),
-        causes: report
-            .causes
-            .iter()
-            .map(|cause| cause.cause.name().to_owned())
-            .collect(),
+        agreement: agreement_word(report),
+        causes: cause_names(report),
         reason: report.reason.clone(),
     };
     let mut events: Vec<EventLine> = verification.subjects.iter().map(verdict).collect();

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use kiln_build::{RestoreError, restore_project};
+use kiln_build::{InputKind, RestoreError, restore_project};
 use kiln_compare::{
-    DescribedPackage, DescribedPackageError, Effort, Isolation, Outputs, Subject, SubjectKind,
-    Verification, VerifyOrder,
+    DescribedPackage, DescribedPackageError, Effort, Outputs, Subject, SubjectKind, Verification,
+    VerifyOrder,
 };
 use kiln_model::{BuildInfo, BuildInfoError, RecipeName};
 use kiln_store::Store;
@@ -124,10 +124,7 @@ fn verify_batch(
         notes: &[],
         original: batch,
         plan: &plan,
-        isolation: match arguments.no_isolation {
-            true => Isolation::Off,
-            false => Isolation::OneByOne,
-        },
+        isolation: arguments.isolation(),
         effort: Effort::USUAL,
     };
     let mut rebuilder = ChildRebuilder::new(&session, common.verbose, None);
@@ -184,8 +181,9 @@ fn not_restored(file: &Path, error: &RestoreError) -> Failure {
     let mut problem = error.to_string();
     let hint = match error {
         RestoreError::Missing { missing } => {
-            let (of_base, own): (Vec<_>, Vec<_>) =
-                missing.iter().partition(|input| input.is_of_base());
+            let (of_base, own): (Vec<_>, Vec<_>) = missing
+                .iter()
+                .partition(|input| input.kind == InputKind::RootFileSystem);
             for input in own.iter().chain(of_base.iter().take(MOST_OF_BASE)) {
                 let _ = write!(problem, "\n  missing   {input}");
             }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kiln_compare::{
-    Agreement, Change, Difference, Progress, SubjectKind, SubjectReport, Verdict, Verification,
-    telling,
+    Agreement, Change, Difference, Progress, SubjectReport, Verdict, Verification, telling,
 };
 use kiln_model::{Effect, RecipeName};
 
@@ -47,20 +46,9 @@ pub fn progress_line(progress: &Progress<'_>) -> String {
 /// Returns the closing lines; `report` is the page that was written.
 pub fn lines(verification: &Verification, report: &Path) -> Vec<Line> {
     let mut lines = vec![Line::new()];
-    for recipe in &verification.recipes {
-        let of_recipe: Vec<&SubjectReport> = verification
-            .subjects
-            .iter()
-            .filter(|report| report.subject.recipe.as_ref() == Some(recipe))
-            .collect();
-        add_group(&mut lines, recipe.as_str(), &of_recipe);
+    for (name, reports) in verification.groups() {
+        add_group(&mut lines, name, &reports);
     }
-    let shared: Vec<&SubjectReport> = verification
-        .subjects
-        .iter()
-        .filter(|report| report.subject.recipe.is_none())
-        .collect();
-    add_group(&mut lines, "base image and repository", &shared);
     lines.push(Line::new());
     lines.extend(verification.notes.iter().map(|note| Line::plain(note)));
     lines.extend(not_varied(verification));
@@ -79,7 +67,7 @@ const fn style(verdict: Verdict) -> Style {
 
 fn add_group(lines: &mut Vec<Line>, name: &str, reports: &[&SubjectReport]) {
     let verdicts = reports.iter().map(|report| report.verdict);
-    let Some(worst) = verdicts.max_by_key(|verdict| verdict.severity()) else {
+    let Some(worst) = Verdict::worst(verdicts) else {
         return;
     };
     let bad: Vec<&&SubjectReport> = reports
@@ -121,12 +109,7 @@ fn add_group(lines: &mut Vec<Line>, name: &str, reports: &[&SubjectReport]) {
 }
 
 fn good_detail(reports: &[&SubjectReport]) -> String {
-    let is_package = |report: &&&SubjectReport| {
-        matches!(
-            report.subject.kind,
-            SubjectKind::Package | SubjectKind::SourcePackage
-        )
-    };
+    let is_package = |report: &&&SubjectReport| report.subject.kind.is_package();
     let packages: Vec<&&SubjectReport> = reports.iter().filter(is_package).collect();
     let others = reports.len() - packages.len();
     let worst = packages.iter().filter_map(|report| report.agreement).max();
@@ -144,12 +127,7 @@ fn good_detail(reports: &[&SubjectReport]) -> String {
 fn add_bad(lines: &mut Vec<Line>, report: &SubjectReport) {
     let what = report
         .agreement
-        .filter(|_| {
-            matches!(
-                report.subject.kind,
-                SubjectKind::Package | SubjectKind::SourcePackage
-            )
-        })
+        .filter(|_| report.subject.kind.is_package())
         .map_or(String::new(), |agreement| format!("  {agreement}"));
     lines.push(
         Line::plain(&format!(
@@ -240,13 +218,7 @@ fn not_varied(verification: &Verification) -> Vec<Line> {
 
 fn totals(verification: &Verification) -> Line {
     let mut line = Line::new();
-    let verdicts = [
-        Verdict::Reproducible,
-        Verdict::Unreproducible,
-        Verdict::FailedToBuild,
-        Verdict::NotTested,
-    ];
-    let counts = verdicts.map(|verdict| (verification.count(verdict), verdict));
+    let counts = Verdict::ALL.map(|verdict| (verification.count(verdict), verdict));
     let told = counts.into_iter().filter(|(number, _)| *number > 0);
     for (index, (number, verdict)) in told.enumerate() {
         let comma = if index == 0 { "" } else { ", " };

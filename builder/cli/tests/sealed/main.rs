@@ -9,6 +9,7 @@
 
 mod bases;
 mod builds;
+mod corpus;
 mod escapes;
 mod failures;
 mod full;

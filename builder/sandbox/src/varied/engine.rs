@@ -9,7 +9,6 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use kiln_model::{Isolation, Mount, MountAccess, SandboxPath, SealedStep, StepOutcome};
-use nix::libc;
 
 use super::clock::ClockFiles;
 use crate::cancel::Cancel;
@@ -36,10 +35,8 @@ pub struct Disturbance {
     pub clocks: BTreeMap<PathBuf, ClockFiles>,
     /// Another face of the folder that `/build` lies in.
     pub view: Option<View>,
-    /// The kernel says that it is 2.6.
-    pub old_kernel: bool,
-    /// Addresses are the same at each start.
-    pub fixed_addresses: bool,
+    /// What the kernel is to do otherwise, as [`personality`](super::personality) has it.
+    pub personality: u32,
 }
 
 /// An engine that disturbs every step in the same way.
@@ -53,15 +50,8 @@ impl DisturbedEngine {
     /// Returns an engine that runs steps on `engine`.
     #[must_use]
     pub fn new(engine: EmbeddedEngine, disturbance: Disturbance) -> Self {
-        let mut personality = 0;
-        if disturbance.old_kernel {
-            personality |= libc::UNAME26;
-        }
-        if disturbance.fixed_addresses {
-            personality |= libc::ADDR_NO_RANDOMIZE;
-        }
         Self {
-            engine: engine.with_personality(personality.unsigned_abs()),
+            engine: engine.with_personality(disturbance.personality),
             disturbance,
         }
     }

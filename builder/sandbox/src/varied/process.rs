@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use kiln_model::{Factor, Level};
+use kiln_model::{Factor, Level, Variation};
 use nix::libc;
 use nix::unistd::{ForkResult, Gid, Uid};
 use rustix::fs::Mode;
@@ -154,6 +154,25 @@ fn become_kiln(
     result.err().unwrap_or_default()
 }
 
+/// What the kernel does otherwise for a process, by bits of `personality` and their names.
+const PERSONALITIES: [(Factor, Level, libc::c_int, &str); 2] = [
+    (Factor::Kernel, Level::Other, libc::UNAME26, "UNAME26"),
+    (
+        Factor::Aslr,
+        Level::Off,
+        libc::ADDR_NO_RANDOMIZE,
+        "ADDR_NO_RANDOMIZE",
+    ),
+];
+
+/// Returns the bits of `personality` that a variation asks for; 0 for none.
+#[must_use]
+pub fn personality(variation: &Variation) -> u32 {
+    let asked = PERSONALITIES.iter();
+    let asked = asked.filter(|(factor, level, ..)| variation.level(*factor) == *level);
+    asked.fold(0, |bits, (_, _, bit, _)| bits | bit.unsigned_abs())
+}
+
 fn change_process(order: &ProcessOrder, applied: &mut Applied) -> Result<(), String> {
     let is = |factor, level| order.variation.level(factor) == level;
     if is(Factor::Processors, Level::One) {
@@ -164,19 +183,14 @@ fn change_process(order: &ProcessOrder, applied: &mut Applied) -> Result<(), Str
         let set = sched_setaffinity(None, &one);
         note(applied, Factor::Processors, set, "sched_setaffinity");
     }
-    let mut personality = 0;
-    if is(Factor::Kernel, Level::Other) {
-        personality |= libc::UNAME26;
-        let done = "personality(UNAME26)".to_owned();
-        applied.done.insert(Factor::Kernel, done);
+    for (factor, level, _, name) in PERSONALITIES {
+        if is(factor, level) {
+            applied.done.insert(factor, format!("personality({name})"));
+        }
     }
-    if is(Factor::Aslr, Level::Off) {
-        personality |= libc::ADDR_NO_RANDOMIZE;
-        let done = "personality(ADDR_NO_RANDOMIZE)".to_owned();
-        applied.done.insert(Factor::Aslr, done);
-    }
-    if personality != 0 {
-        set_personality(personality.unsigned_abs())?;
+    match personality(&order.variation) {
+        0 => {}
+        bits => set_personality(bits)?,
     }
     if is(Factor::Umask, Level::Other) {
         let done = format!("umask {OTHER_UMASK:04o}");

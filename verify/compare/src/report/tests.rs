@@ -4,7 +4,7 @@ use kiln_model::{Digest, Effect, Factor, Level, Observation, Variation};
 
 use super::*;
 use crate::isolate::{Trial, TrialOutcome};
-use crate::subject::{Finding, Subject};
+use crate::subject::{Finding, Subject, SubjectKind};
 use crate::verification::BuildReport;
 use crate::{Agreement, Cause, Change, Comparison, Difference, NamedCause, Note, Segment};
 

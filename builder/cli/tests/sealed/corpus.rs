@@ -5,14 +5,8 @@
 //! The second line of each recipe says what is expected: `neutralised`, or causes, any of which is
 //! right.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test that runs the real command; one that can not go on has failed"
-)]
-
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use kiln_model::Digest;
@@ -20,26 +14,16 @@ use kiln_store::Store;
 use serde_json::Value;
 use walkdir::WalkDir;
 
+use crate::bases::Base;
+use crate::tools::copy;
+
 /// The least share of causes that must be named rightly, in percent.
 const GOAL: usize = 90;
 
-fn root() -> PathBuf {
-    fs_err::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap()
-}
-
-/// Copies a folder.
-fn copy(from: &Path, to: &Path) {
-    for entry in WalkDir::new(from).sort_by_file_name() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.path().strip_prefix(from).unwrap());
-        if entry.file_type().is_dir() {
-            fs_err::create_dir_all(&target).unwrap();
-        } else {
-            fs_err::copy(entry.path(), &target).unwrap();
-        }
-    }
-}
-
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program under test is started"
+)]
 fn kiln(project: &Path, store: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_kiln"))
         .args(["--offline", "--project"])
@@ -112,12 +96,8 @@ fn word(name: &str) -> &str {
 
 #[test]
 fn thorough_causes_of_the_corpus_are_named_and_the_clean_accused_of_nothing() {
-    let root = root();
-    let store_folder = root.join(".kiln/store");
-    if !store_folder.is_dir() {
-        eprintln!("skipped: no store; run `make rpms` first");
-        return;
-    }
+    let Some(base) = Base::find() else { return };
+    let (root, store_folder) = (&base.repository, base.store());
     let folder = tempfile::tempdir().unwrap();
     let project = fs_err::canonicalize(folder.path()).unwrap();
     let corpus = root.join("verify/corpus");
