@@ -66,6 +66,22 @@ fn question(factor: Factor) -> (&'static str, &'static str) {
     }
 }
 
+/// Static programs that are named.
+const MOST_PROGRAMS: usize = 12;
+
+/// Says which programs the clock does not reach.
+fn not_covered(programs: &[String]) -> String {
+    if programs.is_empty() {
+        return String::new();
+    }
+    let named = &programs[..programs.len().min(MOST_PROGRAMS)];
+    let more = match programs.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("; not seen by static programs: {}{more}", named.join(", "))
+}
+
 /// Writes seconds since 1970 as people read them.
 fn moment(seconds: &str) -> String {
     let instant = seconds.parse().ok();
@@ -132,13 +148,17 @@ impl Sight<'_> {
                 None => how.to_owned(),
             },
         };
+        let not_covered = match (factor, effect) {
+            (Factor::Clock, Effect::Seen) => not_covered(&self.answer.not_covered),
+            _ => String::new(),
+        };
         Observation {
             factor,
             level,
             effect,
             outside,
             inside,
-            how,
+            how: format!("{how}{not_covered}"),
         }
     }
 

@@ -147,6 +147,7 @@ fn a_clock_counts_only_with_the_times_of_files() {
                 inside: map(&[("clock", seen), ("file-clock", file), ("set-clock", set)]),
             },
             no_clock: (expected == Effect::NotVaried).then(|| "no library".to_owned()),
+            not_covered: vec!["/usr/sbin/ldconfig".to_owned()],
             ..Answer::default()
         };
         let mut refusal = applied();
@@ -155,8 +156,12 @@ fn a_clock_counts_only_with_the_times_of_files() {
             .insert(Factor::Clock, "no library".to_owned());
         let found = observations(&variation, &Facts::default(), &answer, &refusal);
         assert_eq!(found[0].effect, expected, "{seen} {file}");
-        if expected == Effect::NotVaried {
-            assert_eq!(found[0].how, "no library");
+        let not_covered = "; not seen by static programs: /usr/sbin/ldconfig";
+        match expected {
+            Effect::Seen => assert!(found[0].how.ends_with(not_covered), "{found:?}"),
+            _ => assert_eq!(found[0].how, "no library"),
         }
     }
+    let many: Vec<String> = (0..14).map(|number| format!("/p{number}")).collect();
+    assert!(not_covered(&many).ends_with("/p11 and 2 more"));
 }
