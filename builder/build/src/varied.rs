@@ -2,13 +2,16 @@
 //! inside a sandbox, and what came out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use kiln_image::image_layers;
 use kiln_model::{
     Architecture, BaseOrigin, DiffId, Digest, Mount, MountAccess, RecipeName, StepEnd, StepUser,
 };
+use kiln_rpm::ElfEvidence;
 use kiln_store::Store;
+use walkdir::WalkDir;
 
 use crate::error::BuildError;
 use crate::folder::{create_folders, write_file};
@@ -237,8 +240,38 @@ pub fn static_programs_of(
     for rootfs in plan.rootfs.values() {
         trees.extend(rootfs.lower(shop)?);
     }
-    let trees: Vec<PathBuf> = trees.into_iter().collect();
-    Ok(kiln_sandbox::static_programs(&trees))
+    let mut programs = BTreeSet::new();
+    for tree in &trees {
+        programs.extend(static_programs(tree)?);
+    }
+    Ok(programs.into_iter().collect())
+}
+
+/// Folders of a root file system in which programs are.
+const PROGRAM_FOLDERS: [&str; 5] = ["usr/bin", "usr/sbin", "usr/lib", "usr/libexec", "usr/local"];
+
+/// Returns the programs of a tree without a dynamic linker, by their absolute paths inside.
+fn static_programs(tree: &Path) -> Result<Vec<String>, BuildError> {
+    let folders = PROGRAM_FOLDERS.map(|folder| tree.join(folder));
+    let mut programs = Vec::new();
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        for entry in WalkDir::new(folder).sort_by_file_name() {
+            let entry = entry.map_err(std::io::Error::from)?;
+            let metadata = entry.metadata().map_err(std::io::Error::from)?;
+            let is_program = metadata.is_file() && metadata.mode() & 0o111 != 0;
+            if is_program && is_static_program(&fs_err::read(entry.path())?) {
+                let inside = entry.path().strip_prefix(tree).unwrap_or(entry.path());
+                programs.push(format!("/{}", inside.display()));
+            }
+        }
+    }
+    Ok(programs)
+}
+
+/// What is no ELF file, or none that can be read, is no program that a clock could miss.
+fn is_static_program(bytes: &[u8]) -> bool {
+    let elf = ElfEvidence::read(bytes).ok().flatten();
+    elf.is_some_and(|elf| elf.is_executable() && elf.is_static())
 }
 
 /// Returns what each node of `names` installs, as far as the store has it.
@@ -253,4 +286,41 @@ pub fn destdirs(
     let found = plan.graph.order.iter();
     let found = found.filter_map(|node| Some((node.clone(), plan.destdir(node)?)));
     Ok(found.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elf(kind: u16, headers: &[u32]) -> Vec<u8> {
+        let mut file = vec![0; 64];
+        file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        (file[18], file[20], file[52]) = (62, 1, 64);
+        file[16..18].copy_from_slice(&kind.to_le_bytes());
+        file[32] = 64;
+        file[54] = 56;
+        file[56] = u8::try_from(headers.len()).unwrap();
+        for header in headers {
+            let mut bytes = vec![0; 56];
+            bytes[..4].copy_from_slice(&header.to_le_bytes());
+            file.extend(bytes);
+        }
+        file
+    }
+
+    #[test]
+    fn programs_without_an_interpreter_are_static() {
+        for (file, expected) in [
+            (elf(2, &[1, 1]), true),
+            (elf(2, &[6, 3, 1]), false),
+            (elf(3, &[6, 3, 1, 2]), false),
+            (elf(3, &[1, 2]), false),
+            (elf(1, &[]), false),
+            (elf(2, &[1, 1])[..100].to_vec(), false),
+            (b"#!/bin/sh\n".to_vec(), false),
+            (Vec::new(), false),
+        ] {
+            assert_eq!(is_static_program(&file), expected, "{file:?}");
+        }
+    }
 }

@@ -37,5 +37,5 @@ pub use init::sandbox_init;
 pub use varied::{
     APPLIED, Applied, CLOCK_SOURCE, ClockFiles, Disturbance, DisturbedEngine, Places, ProcessFacts,
     ProcessOrder, Unvaried, VariedEnd, VariedError, View, clock_offset, personality, process_facts,
-    run_varied, static_programs, unvaried, varied_init,
+    run_varied, unvaried, varied_init,
 };

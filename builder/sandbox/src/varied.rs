@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use kiln_model::{Factor, Variation};
 use serde::{Deserialize, Serialize};
 
-pub use clock::{CLOCK_SOURCE, ClockFiles, clock_offset, static_programs};
+pub use clock::{CLOCK_SOURCE, ClockFiles, clock_offset};
 pub use engine::{Disturbance, DisturbedEngine, View};
 pub use host::{Unvaried, unvaried};
 pub use process::{ProcessFacts, personality, process_facts, varied_init};
