@@ -126,13 +126,19 @@ pub enum BuildInfoError {
         /// The file's format.
         actual: u32,
     },
+    /// The product's recipe is not among its recipes.
+    #[error("the build information names recipe {recipe} and does not hold it")]
+    NoRecipe {
+        /// The product's recipe.
+        recipe: RecipeName,
+    },
 }
 
 impl BuildInfo {
     /// Reads the bytes of a package's build information.
     ///
     /// # Errors
-    /// `Syntax`, `Newer` or `Older`.
+    /// `Syntax`, `Newer`, `Older` or `NoRecipe`.
     pub fn parse(bytes: &[u8]) -> Result<Self, BuildInfoError> {
         #[derive(Deserialize)]
         struct Format {
@@ -154,7 +160,13 @@ impl BuildInfo {
                 actual: format,
             });
         }
-        serde_json::from_slice(bytes).map_err(syntax)
+        let info: Self = serde_json::from_slice(bytes).map_err(syntax)?;
+        match &info.recipe {
+            Some(recipe) if !info.recipes.contains_key(recipe) => Err(BuildInfoError::NoRecipe {
+                recipe: recipe.clone(),
+            }),
+            _ => Ok(info),
+        }
     }
 }
 
@@ -185,5 +197,42 @@ mod tests {
                 "{damaged}"
             );
         }
+    }
+
+    #[test]
+    fn the_recipe_of_a_product_is_among_its_recipes() {
+        let info = |recipe: serde_json::Value| {
+            let digest = "0".repeat(64);
+            let text = serde_json::json!({
+                "format": BUILDINFO_FORMAT,
+                "package": "demo",
+                "recipe": recipe,
+                "architecture": "x86_64",
+                "kiln": "1",
+                "step-runner": 1,
+                "base": {
+                    "name": "debian-12",
+                    "manifest": format!("sha256:{digest}"),
+                    "document": {},
+                    "layer": null,
+                    "packages": [],
+                },
+                "organization": {"name": "a", "email": "a@a.example", "url": "https://a.example"},
+                "recipes": {"demo": {
+                    "document": {},
+                    "lock": null,
+                    "prefix": "/usr",
+                    "build-key": format!("sha256:{digest}"),
+                    "destdir": format!("sha256:{digest}"),
+                }},
+            });
+            BuildInfo::parse(text.to_string().as_bytes())
+        };
+        assert!(info("demo".into()).is_ok(), "{:?}", info("demo".into()));
+        assert!(info(serde_json::Value::Null).is_ok());
+        assert_eq!(
+            info("elsewhere".into()).unwrap_err().to_string(),
+            "the build information names recipe elsewhere and does not hold it"
+        );
     }
 }
