@@ -10,10 +10,11 @@ use std::sync::Arc;
 use kiln_model::{
     BaseLock, BaseName, Digest, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep, StepUser,
 };
-use kiln_store::RecordKind;
+use kiln_store::{ArtifactKind, NewResult, media_type};
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use crate::compile::part;
 use crate::error::BuildError;
 use crate::key::canonical_json;
 use crate::lock::checked_base_lock;
@@ -125,7 +126,7 @@ fn has_program(shop: &Workshop<'_>, rootfs: &Rootfs) -> Result<bool, BuildError>
 /// Returns the metadata of a repository: the store's, or freshly made.
 pub(crate) fn metadata(shop: &Workshop<'_>, call: &RepositoryCall) -> Result<Metadata, BuildError> {
     let key = call.key();
-    let record = shop.store.read_record(RecordKind::Action, &key.to_hex())?;
+    let record = shop.store.result(&key)?;
     let found = record.and_then(|bytes| serde_json::from_slice::<Metadata>(&bytes).ok());
     let is_whole = |found: &Metadata| {
         let mut digests = found.files.values();
@@ -148,9 +149,18 @@ pub(crate) fn metadata(shop: &Workshop<'_>, call: &RepositoryCall) -> Result<Met
         index,
         revision,
     };
-    let record = serde_json::to_vec(&made).expect("texts and numbers");
-    shop.store
-        .write_record(RecordKind::Action, &key.to_hex(), &record)?;
+    let mut parts = Vec::new();
+    for (name, digest) in &made.files {
+        parts.push(part(shop.store, *digest, media_type::BYTES, name)?);
+    }
+    let value = serde_json::to_vec(&made).expect("texts and numbers");
+    shop.store.record_result(&NewResult {
+        key: &key,
+        kind: ArtifactKind::Repository,
+        label: "repository",
+        value: &value,
+        parts: &parts,
+    })?;
     Ok(made)
 }
 

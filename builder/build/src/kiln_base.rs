@@ -128,7 +128,7 @@ pub(crate) fn package_base(
         mounts: Vec::new(),
     };
     let rpms = run_rpmbuild(shop, &run)?;
-    finish(shop, &inputs, &spec, rpms).map(|packaged| Some((packaged, false)))
+    finish(shop, &what, (&inputs, &spec), rpms).map(|packaged| Some((packaged, false)))
 }
 
 /// Adds build information to the package, with the folders that it is in.

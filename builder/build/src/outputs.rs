@@ -7,11 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use kiln_model::{BaseName, Digest, RecipeName, ReleasedLock};
 use kiln_rpm::RpmFile;
+use kiln_store::{ArtifactKind, NewResult, Part, media_type};
 
 use crate::compile::Built;
 use crate::documents::{Document, Facts, documents, read_rpm, read_rpms};
 use crate::error::BuildError;
 use crate::graph::NodeId;
+use crate::key::canonical_json;
 use crate::kiln_base::package_base;
 use crate::memory::{
     Memory, RememberedFile, RememberedOutput, RememberedRpms, RpmIdentity, base_key, product_key,
@@ -344,6 +346,7 @@ fn write_output(
             rpms.push((path, rpm.size));
         }
     }
+    record_documents(shop, name, documents)?;
     let mut has_new_provenance = false;
     for (path, bytes) in documents {
         check()?;
@@ -363,6 +366,50 @@ fn write_output(
             path.ends_with(".provenance.json") && publication == Publication::Written;
     }
     Ok(files)
+}
+
+/// Keeps the documents of a product in the store, beside its packages: all but run records, which tell of
+/// one run.
+fn record_documents(
+    shop: &Workshop<'_>,
+    name: &str,
+    documents: &[Document],
+) -> Result<(), BuildError> {
+    let mut parts = Vec::new();
+    for (path, bytes) in documents {
+        let media_type = match path {
+            path if path.ends_with(".run.json") => continue,
+            path if path.ends_with(".cdx.json") => media_type::CYCLONEDX,
+            path if path.ends_with(".spdx.json") => media_type::SPDX,
+            _ => media_type::IN_TOTO,
+        };
+        let digest = Digest::of(bytes);
+        if !shop.store.contains(&digest) {
+            shop.store.write_blob(bytes)?;
+        }
+        parts.push(Part {
+            digest,
+            size: bytes.len() as u64,
+            media_type,
+            title: path.rsplit('/').next().unwrap_or_default().to_owned(),
+        });
+    }
+    let files: BTreeMap<_, _> = parts
+        .iter()
+        .map(|part| (&part.title, part.digest))
+        .collect();
+    let value = canonical_json(&serde_json::json!({"documents": files}));
+    let key = Digest::of(&value);
+    if parts.is_empty() || shop.store.result(&key)?.is_some() {
+        return Ok(());
+    }
+    Ok(shop.store.record_result(&NewResult {
+        key: &key,
+        kind: ArtifactKind::Documents,
+        label: name,
+        value: &value,
+        parts: &parts,
+    })?)
 }
 
 impl Summary {

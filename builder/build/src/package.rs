@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use kiln_model::{Digest, ManifestDigest, PackageName, Recipe, Sha512, SourceDateEpoch};
 use kiln_rpm::{DebugFiles, PackagingStep, SpecInput, packaging_step, write_spec};
-use kiln_store::RecordKind;
+use kiln_store::{ArtifactKind, NewResult, Part, media_type};
 use serde::{Deserialize, Serialize};
 
 use crate::buildinfo::{build_info_path, info_text, product_info};
-use crate::compile::StepRecord;
+use crate::compile::{StepRecord, part};
 use crate::error::BuildError;
 use crate::evidence::Evidence;
 use crate::inspect::inspect;
@@ -109,7 +109,10 @@ pub(crate) fn package(
         Some(packaged) => (packaged, true),
         None => {
             let rpms = run(shop, product, rootfs, &call)?;
-            (finish(shop, &inputs, &spec, rpms)?, false)
+            (
+                finish(shop, recipe.name.as_str(), (&inputs, &spec), rpms)?,
+                false,
+            )
         }
     };
     Ok(PackagedProduct {
@@ -242,10 +245,7 @@ pub(crate) fn packaging_inputs(
 
 /// Returns the packages recorded for `key` if the store has all of them.
 pub(crate) fn cached(shop: &Workshop<'_>, key: BuildKey) -> Result<Option<Packaged>, BuildError> {
-    let Some(bytes) = shop
-        .store
-        .read_record(RecordKind::Action, &key.0.to_hex())?
-    else {
+    let Some(bytes) = shop.store.result(&key.0)? else {
         return Ok(None);
     };
     let Ok(packaged) = serde_json::from_slice::<Packaged>(&bytes) else {
@@ -303,11 +303,11 @@ fn run(
     run_rpmbuild(shop, &run)
 }
 
-/// Records finished packages under their key.
+/// Records the finished packages of the product or base image `label` under their key.
 pub(crate) fn finish(
     shop: &Workshop<'_>,
-    inputs: &KeyInputs,
-    spec: &str,
+    label: &str,
+    (inputs, spec): (&KeyInputs, &str),
     packages: RpmbuildPackages,
 ) -> Result<Packaged, BuildError> {
     let packaged = Packaged {
@@ -319,8 +319,34 @@ pub(crate) fn finish(
         step: packages.step,
     };
     shop.store.write_blob(&inputs.encode())?;
-    let record = serde_json::to_vec(&packaged).expect("a record holds texts and numbers");
-    shop.store
-        .write_record(RecordKind::Action, &packaged.key.0.to_hex(), &record)?;
+    let mut parts = vec![
+        part(
+            shop.store,
+            packaged.key.0,
+            media_type::INPUTS,
+            "inputs.json",
+        )?,
+        part(
+            shop.store,
+            packaged.spec,
+            media_type::SPEC,
+            &format!("{label}.spec"),
+        )?,
+    ];
+    let rpms = packaged.rpms.iter().chain([&packaged.source_rpm]);
+    parts.extend(rpms.map(|rpm| Part {
+        digest: rpm.sha256,
+        size: rpm.size,
+        media_type: media_type::RPM,
+        title: rpm.file.clone(),
+    }));
+    let value = serde_json::to_vec(&packaged).expect("a record holds texts and numbers");
+    shop.store.record_result(&NewResult {
+        key: &packaged.key.0,
+        kind: ArtifactKind::Packages,
+        label,
+        value: &value,
+        parts: &parts,
+    })?;
     Ok(packaged)
 }

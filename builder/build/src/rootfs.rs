@@ -105,7 +105,19 @@ impl Rootfs {
         }
         let _one_at_a_time = ASSEMBLY.lock().unwrap_or_else(PoisonError::into_inner);
         let prepared = self.prepare(shop)?;
+        self.name_image(shop)?;
         Ok(trees.insert(prepared).clone())
+    }
+
+    /// Names the base image in the store, for other tools; the size of a manifest that is not there is
+    /// nobody's.
+    fn name_image(&self, shop: &Workshop<'_>) -> Result<(), BuildError> {
+        if shop.store.contains(&self.manifest.0) {
+            let size = shop.store.blob_size(&self.manifest.0)?;
+            shop.store
+                .record_image(self.base.name.as_str(), &self.manifest, size)?;
+        }
+        Ok(())
     }
 
     /// Returns the base's tree alone: packaging never sees what a recipe added.

@@ -99,7 +99,7 @@ struct FailureNote {
 }
 
 /// Names the kept folder of a node.
-fn kept_name(node: &NodeId) -> String {
+pub(crate) fn kept_name(node: &NodeId) -> String {
     let folder = Workshop::log_folder(node);
     let name = folder.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()

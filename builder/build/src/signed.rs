@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use kiln_model::{Digest, Fingerprint};
-use kiln_store::{RecordKind, Store};
+use kiln_store::{ArtifactKind, NewResult, Part, Store, media_type};
 use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
@@ -47,17 +47,25 @@ pub(crate) struct SignedFile {
 }
 
 impl Subject {
-    fn key(self) -> String {
+    fn key(self) -> Digest {
         let text = match self {
             Self::Package(content) => format!("signed package {content}"),
             Self::Repository(repomd) => format!("signed repository {repomd}"),
         };
-        Digest::of(text.as_bytes()).to_hex()
+        Digest::of(text.as_bytes())
+    }
+
+    /// Returns whose signature it is, in a list of results.
+    fn label(self) -> String {
+        match self {
+            Self::Package(content) => format!("package-{}", content.to_hex()),
+            Self::Repository(repomd) => format!("repository-{}", repomd.to_hex()),
+        }
     }
 
     /// Returns what came of signing it, if the store has all of that.
     pub(crate) fn signed(self, store: &Store) -> Result<Option<Signed>, BuildError> {
-        let bytes = store.read_record(RecordKind::Action, &self.key())?;
+        let bytes = store.result(&self.key())?;
         let signed = bytes.and_then(|bytes| serde_json::from_slice::<Signed>(&bytes).ok());
         let is_whole = |signed: &Signed| {
             let mut files = signed.files.iter();
@@ -85,8 +93,20 @@ impl Subject {
                 size: bytes.len() as u64,
             });
         }
-        let record = serde_json::to_vec(&signed).expect("texts and numbers");
-        store.write_record(RecordKind::Action, &self.key(), &record)?;
+        let parts = signed.files.iter().map(|file| Part {
+            digest: file.sha256,
+            size: file.size,
+            media_type: media_type::BYTES,
+            title: file.path.to_string_lossy().into_owned(),
+        });
+        let value = serde_json::to_vec(&signed).expect("texts and numbers");
+        store.record_result(&NewResult {
+            key: &self.key(),
+            kind: ArtifactKind::Signature,
+            label: &self.label(),
+            value: &value,
+            parts: &parts.collect::<Vec<_>>(),
+        })?;
         Ok(signed)
     }
 }

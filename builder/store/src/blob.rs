@@ -377,7 +377,7 @@ mod tests {
                 .all(|entry| entry.unwrap().file_type().is_dir())
         );
         let left = walkdir::WalkDir::new(store.session_folder()).min_depth(1);
-        assert_eq!(left.into_iter().count(), 0);
+        assert_eq!(left.into_iter().count(), 1, "the leases");
     }
 
     #[test]

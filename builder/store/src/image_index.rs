@@ -1,35 +1,26 @@
-//! Named images, and `index.json`: the view of them that other OCI tools read.
+//! `index.json`: the view of the store that other OCI tools read.
 //!
-//! The truth is one record per image in `refs/`; the index is written anew from all of them, under
-//! a lock, whenever one changes.
+//! The truth is in `refs/`, one record per image, and `actions/`, one per result; the index is written
+//! anew from all of them, under a lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use kiln_model::{Digest, ManifestDigest};
+use kiln_model::ManifestDigest;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::artifact::{Descriptor, MANIFEST_TYPE};
 use crate::error::StoreError;
 use crate::publish::replace_file;
-use crate::record::RecordKind;
+use crate::record::{RecordKind, find_records};
+use crate::result::split_head;
 use crate::store::Store;
 
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const NAME_ANNOTATION: &str = "org.opencontainers.image.ref.name";
-
-/// An OCI descriptor (image-spec "Content Descriptors") of an image manifest.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Descriptor {
-    media_type: String,
-    digest: Digest,
-    size: u64,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: BTreeMap<String, String>,
-}
 
 /// An OCI image index (image-spec "Image Index").
 #[derive(Debug, Serialize)]
@@ -55,16 +46,19 @@ impl Store {
         if !self.contains(&manifest.0) {
             return Err(StoreError::Missing { digest: manifest.0 });
         }
+        if self.recorded_image(name)? == Some(*manifest) {
+            return Ok(());
+        }
         let descriptor = Descriptor {
             media_type: MANIFEST_TYPE.to_owned(),
             digest: manifest.0,
             size,
+            artifact_type: None,
             annotations: BTreeMap::new(),
         };
         let text = serde_json::to_vec(&descriptor).expect("a descriptor holds only texts");
-        let _lock = self.lock_index()?;
         self.write_record(RecordKind::Reference, name, &text)?;
-        self.write_index()
+        self.rebuild_index()
     }
 
     /// Returns the manifest that a name was given to.
@@ -78,13 +72,12 @@ impl Store {
             .map(|descriptor| ManifestDigest(descriptor.digest)))
     }
 
-    /// Writes `index.json` anew from `refs/`.
+    /// Writes `index.json` anew from `refs/` and `actions/`.
     ///
     /// # Errors
     /// As the system refuses.
     pub fn rebuild_index(&self) -> Result<(), StoreError> {
-        let _lock = self.lock_index()?;
-        self.write_index()
+        rewrite(self.root(), self.session_folder())
     }
 
     /// Writes `index.json` if it is missing.
@@ -94,39 +87,81 @@ impl Store {
         }
         self.rebuild_index()
     }
+}
 
-    /// Needs the lock.
-    fn write_index(&self) -> Result<(), StoreError> {
-        let manifests = self
-            .records(RecordKind::Reference)
-            .into_iter()
-            .filter_map(|(name, text)| {
-                let mut descriptor = parse_image(&text)?;
-                descriptor.annotations = BTreeMap::from([(NAME_ANNOTATION.to_owned(), name)]);
-                self.contains(&descriptor.digest).then_some(descriptor)
-            })
-            .collect();
-        let index = Index {
-            schema_version: 2,
-            media_type: INDEX_TYPE,
-            manifests,
-        };
-        let text = serde_json::to_vec(&index).expect("an index holds only numbers and texts");
-        let path = self.root().join("index.json");
-        replace_file(self.session_folder(), &path, &text)
+/// Writes `index.json` anew; `temporary` is a folder for unfinished things.
+///
+/// Images have the names that they were given. Of the results of one kind and label the one used last is
+/// called by both, `destdir/curl`; older ones have no name.
+pub(crate) fn rewrite(store: &Path, temporary: &Path) -> Result<(), StoreError> {
+    let _lock = lock_index(store)?;
+    let mut manifests = named_images(store);
+    manifests.extend(result_manifests(store));
+    manifests.retain(|descriptor| {
+        let blob = store.join("blobs/sha256").join(descriptor.digest.to_hex());
+        blob.symlink_metadata().is_ok_and(|found| found.is_file())
+    });
+    let index = Index {
+        schema_version: 2,
+        media_type: INDEX_TYPE,
+        manifests,
+    };
+    let text = serde_json::to_vec(&index).expect("an index holds only numbers and texts");
+    replace_file(temporary, &store.join("index.json"), &text)
+}
+
+fn named_images(store: &Path) -> Vec<Descriptor> {
+    let records = find_records(store, RecordKind::Reference).into_iter();
+    let mut images: Vec<_> = records
+        .filter_map(|record| {
+            let (name, mut descriptor) = (record.key?, parse_image(&record.value)?);
+            descriptor.annotations = BTreeMap::from([(NAME_ANNOTATION.to_owned(), name.clone())]);
+            Some((name, descriptor))
+        })
+        .collect();
+    images.sort_by(|(one, _), (other, _)| one.cmp(other));
+    images.into_iter().map(|(_, image)| image).collect()
+}
+
+fn result_manifests(store: &Path) -> Vec<Descriptor> {
+    let records = find_records(store, RecordKind::Action).into_iter();
+    let mut results: Vec<_> = records
+        .filter_map(|record| {
+            let (head, _) = split_head(&record.value)?;
+            let name = format!("{}/{}", head.kind()?.word(), head.label);
+            Some((name, std::cmp::Reverse(record.modified), head.manifest))
+        })
+        .collect();
+    results.sort_by(|one, other| {
+        (&one.0, one.1, one.2.digest).cmp(&(&other.0, other.1, other.2.digest))
+    });
+    let (mut names, mut listed) = (BTreeSet::new(), BTreeSet::new());
+    let mut manifests = Vec::new();
+    for (name, _, mut descriptor) in results {
+        // Two keys can lead to the same blobs.
+        if !listed.insert(descriptor.digest) {
+            continue;
+        }
+        if names.insert(name.clone()) {
+            descriptor
+                .annotations
+                .insert(NAME_ANNOTATION.to_owned(), name);
+        }
+        manifests.push(descriptor);
     }
+    manifests
+}
 
-    /// Waits for the lock; it is released with the returned handle.
-    fn lock_index(&self) -> Result<OwnedFd, StoreError> {
-        let path = self.root().join("index.lock");
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let failed = |error: Errno| StoreError::from_io("lock", &path, error);
-        let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)).map_err(failed)?;
-        loop {
-            match rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => {}
-                outcome => return outcome.map(|()| lock).map_err(failed),
-            }
+/// Waits for the lock; it is released with the returned handle.
+fn lock_index(store: &Path) -> Result<OwnedFd, StoreError> {
+    let path = store.join("index.lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let failed = |error: Errno| StoreError::from_io("lock", &path, error);
+    let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)).map_err(failed)?;
+    loop {
+        match rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            outcome => return outcome.map(|()| lock).map_err(failed),
         }
     }
 }

@@ -1,26 +1,31 @@
 //! The folders and files that make a folder a store, and the format that they state.
 //!
 //! ```text
-//! kiln-store.json   {"format":1}: made first; a folder with other things and without it is refused
+//! kiln-store.json   {"format":2}: made first; a folder with other things and without it is refused
 //! oci-layout        {"imageLayoutVersion":"1.0.0"} (OCI image-spec "Image Layout")
 //! index.json        a view of refs/, written under index.lock
 //! blobs/sha256/     the truth, one read-only file per digest
 //! refs/ actions/    records: one small file per name or build key
 //! outputs/          records: what was last seen in a folder of results
+//! projects/         records: the projects that use the store
+//! lease.lock        see `lease`
 //! trees/<hex>/      root/ and seal.json: unpacked layers and destdirs
 //! tmp/              what is not finished; see `temporary`
 //! quarantine/       damaged blobs and trees, kept as evidence
 //! kept/             scratch folders of failed steps; see `kept`
 //! ```
+//!
+//! Format 2 came with leases and artifacts. A store of format 1 is one of format 2 but for that number:
+//! its records are read as they are, and kilns that know nothing of leases must refuse it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
-use crate::publish::{Published, publish, sync_folder, sync_parent};
+use crate::publish::{Published, publish, replace_file, sync_folder, sync_parent};
 
 /// Format of the store's folders and records. A newer one is refused.
-pub const STORE_FORMAT: u32 = 1;
+pub const STORE_FORMAT: u32 = 2;
 
 const FORMAT_FILE: &str = "kiln-store.json";
 /// Names in a new store's root that do not make it somebody else's folder: the start of ours, and
@@ -32,6 +37,7 @@ const FOLDERS: &[&str] = &[
     "refs",
     "actions",
     "outputs",
+    "projects",
     "trees",
     "tmp",
     "quarantine",
@@ -55,8 +61,16 @@ fn check_length(root: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// Makes `root` a store or checks that it is one; returns its absolute path.
-pub(crate) fn prepare(root: &Path) -> Result<PathBuf, StoreError> {
+/// A folder that is a store.
+pub(crate) struct Prepared {
+    /// Absolute, without links.
+    pub(crate) root: PathBuf,
+    /// The older format that it has: [`migrate`] comes next.
+    pub(crate) migrated_from: Option<u32>,
+}
+
+/// Makes `root` a store, or checks that it is one.
+pub(crate) fn prepare(root: &Path) -> Result<Prepared, StoreError> {
     let absolute =
         std::path::absolute(root).map_err(|error| StoreError::from_io("read", root, error))?;
     check_length(&absolute)?;
@@ -78,16 +92,14 @@ pub(crate) fn prepare(root: &Path) -> Result<PathBuf, StoreError> {
         .canonicalize()
         .map_err(|error| StoreError::from_io("read", root, error))?;
     check_length(&root)?;
-    if !check_format(&root)? {
+    let mut found = check_format(&root)?;
+    if found.is_none() {
         check_unused(&root)?;
-        create_file(
-            &root,
-            FORMAT_FILE,
-            &format!("{{\"format\":{STORE_FORMAT}}}\n"),
-        )?;
-        // Another kiln may have been quicker, and newer.
-        check_format(&root)?;
+        create_file(&root, FORMAT_FILE, &format_text())?;
+        // Another kiln may have been quicker, and newer or older.
+        found = check_format(&root)?;
     }
+    let migrated_from = found.filter(|format| *format < STORE_FORMAT);
     let mut is_new = false;
     for folder in FOLDERS {
         is_new |= create_folder(&root.join(folder))?;
@@ -101,15 +113,26 @@ pub(crate) fn prepare(root: &Path) -> Result<PathBuf, StoreError> {
     if root.join("oci-layout").symlink_metadata().is_err() {
         create_file(&root, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}\n")?;
     }
-    Ok(root)
+    Ok(Prepared {
+        root,
+        migrated_from,
+    })
+}
+
+/// Brings a store of an older format up to the present one.
+pub(crate) fn migrate(root: &Path, temporary: &Path) -> Result<(), StoreError> {
+    replace_file(temporary, &root.join(FORMAT_FILE), format_text().as_bytes())
+}
+
+fn format_text() -> String {
+    format!("{{\"format\":{STORE_FORMAT}}}\n")
 }
 
 /// Refuses a folder that neither is a store nor can become one; changes nothing.
 pub(crate) fn check(root: &Path) -> Result<(), StoreError> {
-    if check_format(root)? {
-        Ok(())
-    } else {
-        check_unused(root)
+    match check_format(root)? {
+        Some(_) => Ok(()),
+        None => check_unused(root),
     }
 }
 
@@ -129,12 +152,12 @@ fn create_folder(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Returns whether the format is stated, and refuses one that is newer or unreadable.
-fn check_format(root: &Path) -> Result<bool, StoreError> {
+/// Returns the format if one is stated, and refuses one that is newer or unreadable.
+fn check_format(root: &Path) -> Result<Option<u32>, StoreError> {
     let path = root.join(FORMAT_FILE);
     let text = match fs_err::read(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::from_io("read", &path, error)),
     };
     let damaged = |reason: String| StoreError::DamagedFormat {
@@ -151,7 +174,7 @@ fn check_format(root: &Path) -> Result<bool, StoreError> {
     };
     match format {
         0 => Err(damaged("format 0 was never used".to_owned())),
-        STORE_FORMAT => Ok(true),
+        format if format <= STORE_FORMAT => Ok(Some(format)),
         actual => Err(StoreError::Newer {
             path: root.into(),
             expected: STORE_FORMAT,
@@ -171,7 +194,7 @@ fn check_unused(root: &Path) -> Result<(), StoreError> {
         let name = entry.file_name().to_string_lossy();
         if !name.starts_with(UNFINISHED) && name != "lost+found" && name != FORMAT_FILE {
             // Another kiln that is making this store writes its format first.
-            if check_format(root)? {
+            if check_format(root)?.is_some() {
                 return Ok(());
             }
             return Err(StoreError::NotAStore {

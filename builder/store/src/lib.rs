@@ -4,7 +4,9 @@
 //! and is verified again when it is used. The fetcher is the only code that reaches mirrors; bytes
 //! without a digest never enter the store.
 
+mod artifact;
 mod blob;
+mod collect;
 mod error;
 mod examine;
 mod fetch;
@@ -12,15 +14,21 @@ mod identity;
 mod image_index;
 mod kept;
 mod layout;
+mod lease;
+mod measure;
 mod partial;
 mod publish;
+mod reach;
 mod record;
 mod remove;
+mod result;
 mod store;
 mod temporary;
 mod tree;
 
+pub use artifact::{ArtifactKind, Part, media_type};
 pub use blob::{BlobInfo, BlobWriter, PlainBlobWriter, start_writing};
+pub use collect::{CollectMode, Collected, Gone, Keep};
 pub use error::{StoreError, WriteTreeError};
 pub use examine::{FolderFacts, Lack, examine_folder, examine_store, with_scratch};
 pub use fetch::{
@@ -32,6 +40,9 @@ pub use fetch::{
 pub use identity::{FileIdentity, ObservedFile, observe_file};
 pub use kept::{Kept, KeptDir};
 pub use layout::STORE_FORMAT;
+pub use measure::{Share, Usage};
+pub use reach::digests_in;
 pub use record::RecordKind;
+pub use result::NewResult;
 pub use store::Store;
 pub use temporary::ScratchDir;

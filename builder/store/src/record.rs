@@ -10,7 +10,7 @@
 //! never a hit.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kiln_model::Digest;
 use rustix::fs::{Mode, OFlags};
@@ -28,12 +28,14 @@ const NAME_LIMIT: usize = 240;
 /// Says which folder of records is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordKind {
-    /// What a build key led to: `actions/`.
+    /// What a build key led to: `actions/`; see [`Store::record_result`].
     Action,
     /// What a name stands for: `refs/`.
     Reference,
     /// What was last seen in a folder of results: `outputs/`.
     Output,
+    /// Who uses the store: `projects/`.
+    Project,
 }
 
 impl RecordKind {
@@ -42,8 +44,20 @@ impl RecordKind {
             Self::Action => "actions",
             Self::Reference => "refs",
             Self::Output => "outputs",
+            Self::Project => "projects",
         }
     }
+}
+
+/// Something in a folder of records.
+#[derive(Debug)]
+pub(crate) struct FoundRecord {
+    pub(crate) path: PathBuf,
+    /// `None` when it is damaged, misplaced or none of kiln's.
+    pub(crate) key: Option<String>,
+    pub(crate) value: Vec<u8>,
+    /// When it was written or marked as used: seconds since 1970.
+    pub(crate) modified: i64,
 }
 
 impl Store {
@@ -66,32 +80,46 @@ impl Store {
     /// # Errors
     /// `RecordKey`.
     pub fn read_record(&self, kind: RecordKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let record = self.read_timed_record(kind, key)?;
+        Ok(record.map(|(value, _)| value))
+    }
+
+    /// Does the same, and says when the record was written or marked as used: seconds since 1970.
+    pub(crate) fn read_timed_record(
+        &self,
+        kind: RecordKind,
+        key: &str,
+    ) -> Result<Option<(Vec<u8>, i64)>, StoreError> {
         let path = self.record_path(kind, key)?;
-        Ok(read_bounded(&path).and_then(|text| {
+        Ok(read_bounded(&path).and_then(|(text, modified)| {
             let (found_key, value) = decode(kind, &text)?;
-            (found_key == key).then(|| value.to_vec())
+            (found_key == key).then(|| (value.to_vec(), modified))
         }))
     }
 
     /// Returns every readable record of a kind, by key.
-    pub(crate) fn records(&self, kind: RecordKind) -> Vec<(String, Vec<u8>)> {
-        let mut records: Vec<_> = walkdir::WalkDir::new(self.root().join(kind.folder()))
-            .min_depth(1)
-            .max_depth(1)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| {
-                let text = read_bounded(entry.path())?;
-                let (key, value) = decode(kind, &text)?;
-                let is_in_place = file_name(key).as_deref() == entry.file_name().to_str();
-                is_in_place.then(|| (key.to_owned(), value.to_vec()))
-            })
+    pub fn records(&self, kind: RecordKind) -> Vec<(String, Vec<u8>)> {
+        let found = find_records(self.root(), kind).into_iter();
+        let mut records: Vec<_> = found
+            .filter_map(|found| Some((found.key?, found.value)))
             .collect();
         records.sort();
         records
     }
 
-    fn record_path(&self, kind: RecordKind, key: &str) -> Result<PathBuf, StoreError> {
+    /// Removes a record; one that is gone is no error.
+    ///
+    /// # Errors
+    /// `RecordKey`, or as the system refuses.
+    pub fn remove_record(&self, kind: RecordKind, key: &str) -> Result<(), StoreError> {
+        let path = self.record_path(kind, key)?;
+        match rustix::fs::unlink(&path) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(StoreError::from_io("remove", &path, error)),
+        }
+    }
+
+    pub(crate) fn record_path(&self, kind: RecordKind, key: &str) -> Result<PathBuf, StoreError> {
         let Some(name) = file_name(key) else {
             return Err(StoreError::RecordKey {
                 key: key.to_owned(),
@@ -100,6 +128,31 @@ impl Store {
         };
         Ok(self.root().join(kind.folder()).join(name))
     }
+}
+
+/// Returns everything in the folder of a kind, sorted by path: what is no record has no key.
+pub(crate) fn find_records(store: &Path, kind: RecordKind) -> Vec<FoundRecord> {
+    let entries = walkdir::WalkDir::new(store.join(kind.folder()))
+        .min_depth(1)
+        .max_depth(1)
+        .sort_by_file_name();
+    let found = entries.into_iter().flatten().map(|entry| {
+        let read = read_bounded(entry.path());
+        let modified = read.as_ref().map_or(0, |(_, modified)| *modified);
+        let decoded = read.and_then(|(text, _)| {
+            let (key, value) = decode(kind, &text)?;
+            let is_in_place = file_name(key).as_deref() == entry.file_name().to_str();
+            is_in_place.then(|| (key.to_owned(), value.to_vec()))
+        });
+        let (key, value) = decoded.map_or((None, Vec::new()), |(key, v)| (Some(key), v));
+        FoundRecord {
+            path: entry.into_path(),
+            key,
+            value,
+            modified,
+        }
+    });
+    found.collect()
 }
 
 /// Returns the file name for a key: letters, digits and some signs as they are, the rest as `%XX`.
@@ -144,7 +197,8 @@ fn split_line(text: &[u8]) -> Option<(&str, &[u8])> {
     Some((str::from_utf8(&text[..end]).ok()?, &text[end + 1..]))
 }
 
-fn read_bounded(path: &std::path::Path) -> Option<Vec<u8>> {
+/// Returns a file's bytes, and when it was written: seconds since 1970.
+fn read_bounded(path: &Path) -> Option<(Vec<u8>, i64)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
     let found = file.metadata().ok()?;
@@ -155,5 +209,6 @@ fn read_bounded(path: &std::path::Path) -> Option<Vec<u8>> {
     let size = usize::try_from(found.len().min(SIZE_LIMIT)).ok()?;
     let mut bytes = Vec::with_capacity(size + 1);
     let count = file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes).ok()?;
-    (count as u64 <= SIZE_LIMIT).then_some(bytes)
+    let modified = std::os::unix::fs::MetadataExt::mtime(&found);
+    (count as u64 <= SIZE_LIMIT).then_some((bytes, modified))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kiln_model::{Digest, Sha512};
@@ -14,6 +15,7 @@ use crate::blob::{BlobInfo, BlobWriter, Observed, PlainBlobWriter, Wanted, obser
 use crate::error::StoreError;
 use crate::identity::FileIdentity;
 use crate::layout;
+use crate::lease::Leases;
 use crate::partial::remove_stale;
 use crate::publish::{Published, publish, rename_noreplace};
 use crate::temporary::{ScratchDir, Session, remove_leftovers};
@@ -30,8 +32,23 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
+    migrated_from: Option<u32>,
+    leases: Leases,
     session: Arc<Session>,
+    /// When the session began, by its file system's clock: seconds since 1970.
+    began: i64,
+    /// Whether `index.json` lacks a result of this handle.
+    has_new_results: AtomicBool,
     verified: Mutex<BTreeMap<Digest, Verified>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A view that is behind is brought up to date by the next kiln that has something new.
+        if self.has_new_results.load(Ordering::Relaxed) {
+            let _ = crate::image_index::rewrite(&self.root, self.session.folder());
+        }
+    }
 }
 
 /// A file that had the right bytes when it looked like this.
@@ -49,15 +66,27 @@ impl Store {
     /// `NotAFolder`, `NotAStore`, `Newer`, `DamagedFormat`, `NotWritable`, or as the system
     /// refuses.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let root = layout::prepare(root)?;
+        let layout::Prepared {
+            root,
+            migrated_from,
+        } = layout::prepare(root)?;
         let tmp = root.join("tmp");
         let session = Arc::new(Session::start(&tmp)?);
+        let leases = Leases::start(session.folder(), &root)?;
+        if migrated_from.is_some() {
+            layout::migrate(&root, session.folder())?;
+        }
         remove_leftovers(&tmp);
-        remove_stale(&tmp, &root.join("blobs/sha256"), session.began()?);
+        let began = session.began()?;
+        remove_stale(&tmp, &root.join("blobs/sha256"), began);
         let store = Self {
             inner: Arc::new(Inner {
                 root,
+                migrated_from,
+                leases,
                 session,
+                began,
+                has_new_results: AtomicBool::new(false),
                 verified: Mutex::default(),
             }),
         };
@@ -71,9 +100,42 @@ impl Store {
         &self.inner.root
     }
 
-    /// Returns whether a blob of this name is there; its bytes are not looked at.
+    /// Returns the format that the store had when this handle opened it, if that was an older one: it
+    /// has the present one since then, and older kilns refuse it.
+    #[must_use]
+    pub fn migrated_from(&self) -> Option<u32> {
+        self.inner.migrated_from
+    }
+
+    /// Takes leases on all of `digests`: no garbage collector removes what they name, be it there or yet
+    /// to come, as long as this handle lives. Looking at something by any other function does the same.
+    ///
+    /// # Errors
+    /// As the system refuses.
+    pub fn lease(&self, digests: &[Digest]) -> Result<(), StoreError> {
+        self.inner.leases.take(digests)
+    }
+
+    /// Returns when the session began, by its file system's clock: seconds since 1970.
+    pub(crate) fn began(&self) -> i64 {
+        self.inner.began
+    }
+
+    /// Takes note that the index lacks something.
+    pub(crate) fn note_new_result(&self) {
+        self.inner.has_new_results.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether a blob of this name is there and no collector removes it while this handle lives;
+    /// its bytes are not looked at.
     #[must_use]
     pub fn contains(&self, digest: &Digest) -> bool {
+        // What can not be leased (the disk is full) is as good as gone.
+        self.lease(&[*digest]).is_ok() && self.has_blob(digest)
+    }
+
+    /// Returns whether a blob of this name is there now.
+    pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
         self.blob_path(digest)
             .symlink_metadata()
             .is_ok_and(|found| found.is_file())
@@ -190,6 +252,7 @@ impl Store {
         info: &Observed,
     ) -> Result<Published, StoreError> {
         let target = self.blob_path(&info.digest);
+        self.lease(&[info.digest])?;
         loop {
             if publish(temporary, &target)? == Published::New {
                 self.remember(info);
@@ -229,6 +292,7 @@ impl Store {
     }
 
     fn open_unverified(&self, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
+        self.lease(&[*digest])?;
         let path = self.blob_path(digest);
         // A FIFO must not block, and a symlink must not lead elsewhere.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

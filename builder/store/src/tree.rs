@@ -40,6 +40,7 @@ impl Store {
     /// # Errors
     /// As the system refuses.
     pub fn tree(&self, id: &DiffId) -> Result<Option<PathBuf>, StoreError> {
+        self.lease(&[id.0])?;
         let folder = self.tree_folder(id);
         let root = folder.join("root");
         let is_sealed = read_seal(&folder.join("seal.json"))

@@ -54,8 +54,10 @@ fn a_new_store_is_an_oci_layout_and_leaves_nothing_in_tmp() {
             "index.json",
             "index.lock",
             "kiln-store.json",
+            "lease.lock",
             "oci-layout",
             "outputs",
+            "projects",
             "quarantine",
             "refs",
             "tmp",
@@ -64,7 +66,7 @@ fn a_new_store_is_an_oci_layout_and_leaves_nothing_in_tmp() {
     );
     let text = |name: &str| fs_err::read_to_string(root.join(name)).unwrap();
     assert_eq!(text("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}\n");
-    assert_eq!(text("kiln-store.json"), "{\"format\":1}\n");
+    assert_eq!(text("kiln-store.json"), "{\"format\":2}\n");
     assert_eq!(
         text("index.json"),
         "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\
@@ -117,8 +119,8 @@ fn bytes_that_are_not_the_expected_ones_are_not_kept() {
     let left = listed(&store.root().join("tmp"));
     assert_eq!(
         left.len(),
-        2,
-        "the session's folder and lock only: {left:?}"
+        3,
+        "the session's folder, leases and lock only: {left:?}"
     );
 }
 
@@ -298,13 +300,13 @@ fn a_newer_or_damaged_format_is_refused_in_words() {
     let root = store.root().to_owned();
     drop(store);
     let format = root.join("kiln-store.json");
-    fs_err::write(&format, "{\"format\":2,\"news\":true}").unwrap();
+    fs_err::write(&format, "{\"format\":3,\"news\":true}").unwrap();
     let error = Store::open(&root).unwrap_err();
-    assert!(matches!(&error, StoreError::Newer { expected: 1, actual: 2, path } if *path == root));
+    assert!(matches!(&error, StoreError::Newer { expected: 2, actual: 3, path } if *path == root));
     assert_eq!(
         error.to_string(),
         format!(
-            "the store `{}` has format 2; this kiln reads up to format 1; \
+            "the store `{}` has format 3; this kiln reads up to format 2; \
              use a newer kiln or another store",
             root.display()
         )

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use kiln_build::Graph;
 use kiln_model::{DiffId, Digest, RecipeName};
 use kiln_rpm::{PackagingStep, packaging_step};
-use kiln_store::{RecordKind, Store};
+use kiln_store::Store;
 use serde_json::Value;
 
 use crate::command::{chrooted, command, need, run};
@@ -280,7 +280,7 @@ impl Digests {
         let own = &info["recipes"][recipe.as_str()];
         let key = digest(&own["build-key"]).ok_or_else(lost)?;
         let record = store
-            .read_record(RecordKind::Action, &key.to_hex())
+            .result(&key)
             .map_err(|error| BenchError::kiln("store")(&error))?;
         let record: Value = serde_json::from_slice(&record.ok_or_else(lost)?)
             .map_err(|error| BenchError::kiln("record of a build")(&error))?;
