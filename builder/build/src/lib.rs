@@ -5,6 +5,7 @@
 
 mod attribute;
 mod buildinfo;
+mod bundle;
 mod bundled_code;
 mod check;
 mod claim;
@@ -19,6 +20,7 @@ mod finding;
 mod flags;
 mod folder;
 mod format;
+mod garbage;
 mod graph;
 mod input;
 mod inspect;
@@ -62,6 +64,10 @@ mod varied;
 mod work;
 mod workshop;
 
+pub use bundle::{
+    ArchiveError, BUNDLE_FORMAT, BundleDocument, BundleError, DocumentError, Exported,
+    ImportBundle, Imported, Needed, Sized, check_import_folder, export_bundle, import_bundle,
+};
 pub use check::{Checked, check};
 pub use claim::Rule;
 pub use compile::{Built, StepRecord};
@@ -70,6 +76,7 @@ pub use error::BuildError;
 pub use exchange::{SigningRequest, read_response, write_request};
 pub use finding::PackageFinding;
 pub use format::{Formatted, format_file, formattable, formattable_named};
+pub use garbage::{KnownProject, forget_project, known_projects, needed_by, note_project};
 pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
 pub use input::{InputKind, MissingInput};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};

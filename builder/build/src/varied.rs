@@ -57,7 +57,7 @@ pub fn seed_inputs(
 }
 
 /// Returns every input, with what it is.
-fn inputs(
+pub(crate) fn inputs(
     project: &Project,
     names: &[RecipeName],
     architecture: Architecture,
@@ -103,17 +103,27 @@ fn image_blobs(
     if !from.contains(&manifest.0) {
         return Ok(Vec::new());
     }
-    let bytes = from.read_blob(&manifest.0)?;
-    let text: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let named = text["config"]["digest"]
-        .as_str()
-        .and_then(|text| text.parse().ok());
-    let config = named
-        .map(|digest: Digest| own_input(format!("configuration of base image {base}"), digest));
+    let config = image_config(from, manifest, &format!("base image {base}"))?;
     let layers = image_layers(from, manifest).map_err(|e| BuildError::image(base)(e.into()))?;
     let layers = layers.into_iter();
     let layers = layers.map(|layer| own_input(format!("layer of base image {base}"), layer.0));
     Ok(layers.chain(config).collect())
+}
+
+/// Returns the configuration of an image called `what`, if its manifest is in the store.
+pub(crate) fn image_config(
+    from: &Store,
+    manifest: &kiln_model::ManifestDigest,
+    what: &str,
+) -> Result<Option<MissingInput>, BuildError> {
+    if !from.contains(&manifest.0) {
+        return Ok(None);
+    }
+    let bytes = from.read_blob(&manifest.0)?;
+    let text: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let named = text["config"]["digest"].as_str();
+    let digest = named.and_then(|text| text.parse().ok());
+    Ok(digest.map(|digest: Digest| own_input(format!("configuration of {what}"), digest)))
 }
 
 /// A script in a sandbox, as the steps of a recipe are sealed.

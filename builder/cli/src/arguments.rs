@@ -13,6 +13,10 @@ use kiln_model::RecipeName;
 use crate::completion::recipe_candidates;
 use crate::style::When;
 
+mod store;
+
+pub use store::{BundleCheck, BundleExport, BundleImport, BundleVerb, Gc, StoreVerb};
+
 /// Builds RPMs from hash-pinned sources, sealed and reproducible.
 #[derive(Debug, Parser)]
 #[command(
@@ -176,6 +180,20 @@ pub enum Verb {
     /// lockfiles/released.lock, and no build replaces it by other bytes. The passphrase is read from
     /// --passphrase-file, or from the environment variable KILN_PASSPHRASE.
     Sign(Sign),
+    /// Carry everything that recipes need across an air gap, in one file
+    #[command(
+        subcommand,
+        subcommand_value_name = "WHAT",
+        subcommand_help_heading = "What"
+    )]
+    Bundle(BundleVerb),
+    /// Check, clean or measure the store
+    #[command(
+        subcommand,
+        subcommand_value_name = "WHAT",
+        subcommand_help_heading = "What"
+    )]
+    Store(StoreVerb),
     /// Show where two packages, folders or files differ, and why
     ///
     /// Looks into RPMs, archives, compressed files, ELF files, JSON and text, down to the tag, the

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use kiln_build::{
-    BuildError, DraftError, GraphError, LogEnd, Project, ProjectError, SignError, Site, Summary,
-    Survey,
+    BuildError, BundleError, DraftError, GraphError, LogEnd, Project, ProjectError, SignError,
+    Site, Summary, Survey,
 };
 use kiln_model::{StepEnd, mask_credentials};
 
@@ -29,6 +29,8 @@ const FINDINGS: u8 = 1;
 pub const TROUBLE: u8 = 2;
 /// Ctrl-C: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
+/// How many of many things are named.
+const LISTED: usize = 20;
 
 impl Failure {
     /// A host that can not do what is needed, or an input/output error.
@@ -113,6 +115,28 @@ impl Failure {
     /// Why a file or folder can not be compared.
     pub fn compared(error: &(dyn std::error::Error + 'static), path: &Path) -> Self {
         Self::trouble(format!("{}  --> {}\n", chain(error), path.display()))
+    }
+
+    /// Why a bundle was not written, or not taken.
+    pub fn bundle(project: Option<&Project>, error: &BundleError, file: &Path) -> Self {
+        if let BundleError::Build(error) = error {
+            return match project {
+                Some(project) => Self::build(project, error),
+                None => Self {
+                    code: code(error),
+                    ..Self::file(error)
+                },
+            };
+        }
+        let mut text = chain(error);
+        if let BundleError::Missing { missing } = error {
+            for input in missing.iter().take(LISTED) {
+                let _ = writeln!(text, "  {input}");
+            }
+        }
+        let _ = writeln!(text, "  --> {}", file.display());
+        add_hint(&mut text, hint::of_bundle(error));
+        Self::trouble(text)
     }
 
     /// A command line that lacks something.

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 
 use kiln_build::{
-    BuildError, DraftError, GraphError, PackageFinding, ProjectError, RecipeFinding, SignError,
+    ArchiveError, BuildError, BundleError, DraftError, GraphError, PackageFinding, ProjectError,
+    RecipeFinding, SignError,
 };
 use kiln_image::UnpackError;
 use kiln_model::StepEnd;
@@ -42,6 +43,32 @@ pub fn of_project(error: &ProjectError) -> Option<String> {
                 .to_owned()
         }
         ProjectError::Io(_) => return None,
+    })
+}
+
+/// What to do about a bundle that was not written, or not taken.
+pub fn of_bundle(error: &BundleError) -> Option<String> {
+    Some(match error {
+        BundleError::Archive(ArchiveError::Truncated { .. })
+        | BundleError::Damaged { .. }
+        | BundleError::Absent { .. } => {
+            "copy the file once more and compare its digest with the original's; what proved right is in \
+             the store already"
+                .to_owned()
+        }
+        BundleError::Archive(_) | BundleError::Refused { .. } | BundleError::Unexpected { .. } => {
+            "take the file as `kiln bundle export` wrote it; archives of other tools are not accepted"
+                .to_owned()
+        }
+        BundleError::Missing { .. } => "`kiln fetch` fetches them, where there is a network".to_owned(),
+        BundleError::Target { .. } => "name another file, or a new folder".to_owned(),
+        BundleError::OtherBundle { .. } => {
+            "ask who exported it which bundle it should be, on another way than the file came".to_owned()
+        }
+        BundleError::Build(_)
+        | BundleError::ProjectFile { .. }
+        | BundleError::Changed { .. }
+        | BundleError::Document(_) => return None,
     })
 }
 

@@ -76,6 +76,8 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Build(build) => verbs::build::run(&arguments.common, build),
         Verb::Shell(shell) => verbs::shell::run(&arguments.common, shell),
         Verb::Verify(verify) => verbs::verify::run(&arguments.common, verify),
+        Verb::Bundle(bundle) => verbs::bundle::run(&arguments.common, bundle),
+        Verb::Store(store) => verbs::store::run(&arguments.common, store),
         Verb::Sign(sign) => verbs::sign::run(&arguments.common, sign),
         Verb::Diff(diff) => verbs::diff::run(&arguments.common, diff),
         Verb::New(new) => verbs::new::run(&arguments.common, new),

@@ -5,6 +5,7 @@ mod frame;
 mod json;
 mod lines;
 mod live;
+mod store_lines;
 pub mod words;
 
 use std::io::IsTerminal as _;
@@ -16,6 +17,9 @@ pub use event_line::{
     print_event,
 };
 pub use json::milliseconds;
+pub use store_lines::{
+    BundleReadLine, BundleWrittenLine, CollectedLine, StoreCheckedLine, UsageLine,
+};
 
 use crate::arguments::{Common, Format};
 use crate::host;

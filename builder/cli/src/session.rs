@@ -3,16 +3,17 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use kiln_build::{Circumstances, Project, Workshop};
+use kiln_build::{Circumstances, Project, Workshop, note_project};
 use kiln_model::Architecture;
 use kiln_sandbox::{Cancel, EmbeddedEngine, InitProgram};
-use kiln_store::{Fetcher, Network, Store};
+use kiln_store::{Fetcher, Network, STORE_FORMAT, Store};
 
 use crate::SANDBOX_INIT;
 use crate::arguments::{Common, path};
 use crate::failure::Failure;
 use crate::host;
 use crate::interrupt::{self, FirstSignal};
+use crate::print::note;
 use crate::report::Reporter;
 
 /// Everything that a verb works with.
@@ -34,6 +35,7 @@ impl Session {
         let project = load(common)?;
         let output = output_folder(common);
         let store = open_store(common)?;
+        note_project(&store, &project.root).map_err(|error| Failure::build(&project, &error))?;
         let cancel = Cancel::new();
         let stop = cancel.clone();
         let fetcher =
@@ -106,8 +108,16 @@ fn likely_root(common: &Common) -> PathBuf {
     fs_err::canonicalize(project).unwrap_or_else(|_| project.clone())
 }
 
-fn open_store(common: &Common) -> Result<Store, Failure> {
-    Store::open(&store_folder(common)).map_err(|error| Failure::host(error.into()))
+/// Opens the store, and makes it if there is none.
+pub fn open_store(common: &Common) -> Result<Store, Failure> {
+    let store = Store::open(&store_folder(common)).map_err(|error| Failure::host(error.into()))?;
+    if let Some(from) = store.migrated_from() {
+        note(&format!(
+            "note: the store `{}` had format {from} and has format {STORE_FORMAT} now; older kilns refuse it",
+            store.root().display()
+        ));
+    }
+    Ok(store)
 }
 
 fn open_fetcher(common: &Common, project: &Project, store: &Store) -> Result<Fetcher, Failure> {

@@ -1,6 +1,7 @@
 //! One module per verb of the command.
 
 pub mod build;
+pub mod bundle;
 pub mod check;
 pub mod completions;
 pub mod diff;
@@ -15,6 +16,7 @@ pub mod plan;
 pub mod schema;
 pub mod shell;
 pub mod sign;
+pub mod store;
 pub mod vary;
 pub mod verify;
 pub mod verify_file;

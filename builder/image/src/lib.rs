@@ -25,6 +25,7 @@ mod tar_header;
 mod tar_read;
 mod tar_write;
 mod tree;
+mod tree_check;
 mod tree_tar;
 mod unpack;
 
@@ -46,6 +47,7 @@ pub use stop::{Stoppable, Stopped, is_stopped};
 pub use tar_header::{HeaderProblem, SpecialKind};
 pub use tar_read::TarError;
 pub use tree::{TreeEntry, TreeEntryKind, TreePath, TreePathError};
+pub use tree_check::{TreeState, check_tree, flattened_tree};
 pub use tree_tar::{
     CandidateKind, Inclusion, TreeCandidate, TreeTarError, TreeTarRequest, write_tree_tar,
 };

@@ -1,6 +1,6 @@
 //! From layers in the store to root file systems in its `trees/`, each unpacked once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kiln_model::{DiffId, Digest, ManifestDigest};
 use kiln_store::{Silent, Store, StoreError, WriteTreeError};
@@ -68,7 +68,7 @@ pub fn image_tree(
 }
 
 /// Returns the name of the tree that several layers make together: no tar has this digest.
-fn flattened_id(layers: &[DiffId]) -> DiffId {
+pub(crate) fn flattened_id(layers: &[DiffId]) -> DiffId {
     DiffId(Digest::of(&canonical_json(&("kiln-flattened-1", layers))))
 }
 
@@ -112,25 +112,33 @@ fn write_flattened(
     if let Some(root) = store.tree(id)? {
         return Ok(root);
     }
-    let written = store.write_tree(id, &mut |root| {
-        let mut unpacker = LayerUnpacker::new(root)?;
-        let mut blobs = Vec::new();
-        let mut total = 0;
-        for layer in layers {
-            let blob = store.open_blob(&layer.0)?;
-            total += blob.metadata().map_or(0, |metadata| metadata.len());
-            blobs.push((layer, blob));
-        }
-        let mut advance = Advance::start(progress, TreeStage::Unpack, total);
-        for (layer, blob) in blobs {
-            let mut blob = Counted::new(blob, &mut advance);
-            unpacker.apply(&mut blob, &layer.0.to_string(), UnpackLimits::LAYER)?;
-        }
-        unpacker.finish()?;
-        Ok::<_, RootfsError>(())
-    });
+    let written = store.write_tree(id, &mut |root| unpack_layers(store, layers, root, progress));
     written.map_err(|error| match error {
         WriteTreeError::Fill(error) => error,
         WriteTreeError::Store(error) => error.into(),
     })
+}
+
+/// Unpacks layers, lowest first, into the empty folder `root`.
+pub(crate) fn unpack_layers(
+    store: &Store,
+    layers: &[DiffId],
+    root: &Path,
+    progress: &dyn PrepareProgress,
+) -> Result<(), RootfsError> {
+    let mut unpacker = LayerUnpacker::new(root)?;
+    let mut blobs = Vec::new();
+    let mut total = 0;
+    for layer in layers {
+        let blob = store.open_blob(&layer.0)?;
+        total += blob.metadata().map_or(0, |metadata| metadata.len());
+        blobs.push((layer, blob));
+    }
+    let mut advance = Advance::start(progress, TreeStage::Unpack, total);
+    for (layer, blob) in blobs {
+        let mut blob = Counted::new(blob, &mut advance);
+        unpacker.apply(&mut blob, &layer.0.to_string(), UnpackLimits::LAYER)?;
+    }
+    unpacker.finish()?;
+    Ok(())
 }

@@ -16,7 +16,8 @@ use crate::store::Store;
 /// The media type of every manifest.
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-const EMPTY: &[u8] = b"{}";
+/// The empty configuration of artifacts (image-spec, "Guidance for an Empty Descriptor").
+pub const EMPTY_CONFIG: &[u8] = b"{}";
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// Bytes of the largest manifest: what registries must take (distribution-spec, "Pushing Manifests").
@@ -105,6 +106,8 @@ pub mod media_type {
     pub const RPM: &str = "application/x-rpm";
     /// A spec file.
     pub const SPEC: &str = "text/x-rpm-spec";
+    /// What a bundle says of itself.
+    pub const BUNDLE: &str = "application/vnd.kiln.bundle.document.v1+json";
     /// A CycloneDX document.
     pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
     /// An SPDX document.
@@ -136,38 +139,42 @@ struct Manifest {
     layers: Vec<Descriptor>,
 }
 
+/// Returns the manifest of an artifact: its bytes follow from its parts alone.
+#[must_use]
+pub fn artifact_manifest(kind: ArtifactKind, parts: &[Part]) -> Vec<u8> {
+    let descriptor = |part: &Part| Descriptor {
+        media_type: part.media_type.to_owned(),
+        digest: part.digest,
+        size: part.size,
+        artifact_type: None,
+        annotations: [(TITLE.to_owned(), part.title.clone())].into(),
+    };
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: MANIFEST_TYPE,
+        artifact_type: kind.media_type(),
+        config: Descriptor {
+            media_type: EMPTY_TYPE.to_owned(),
+            digest: Digest::of(EMPTY_CONFIG),
+            size: EMPTY_CONFIG.len() as u64,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        },
+        layers: parts.iter().map(descriptor).collect(),
+    };
+    serde_json::to_vec(&manifest).expect("texts and numbers")
+}
+
 impl Store {
-    /// Writes the manifest of an artifact whose parts are in the store; its bytes follow from its parts
-    /// alone.
+    /// Writes the manifest of an artifact whose parts are in the store.
     ///
     /// # Errors
     /// As the system refuses.
     pub fn write_artifact(&self, kind: ArtifactKind, parts: &[Part]) -> Result<Part, StoreError> {
-        let descriptor = |part: &Part| Descriptor {
-            media_type: part.media_type.to_owned(),
-            digest: part.digest,
-            size: part.size,
-            artifact_type: None,
-            annotations: [(TITLE.to_owned(), part.title.clone())].into(),
-        };
-        let empty = Digest::of(EMPTY);
-        if !self.contains(&empty) {
-            self.write_blob(EMPTY)?;
+        if !self.contains(&Digest::of(EMPTY_CONFIG)) {
+            self.write_blob(EMPTY_CONFIG)?;
         }
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: MANIFEST_TYPE,
-            artifact_type: kind.media_type(),
-            config: Descriptor {
-                media_type: EMPTY_TYPE.to_owned(),
-                digest: empty,
-                size: EMPTY.len() as u64,
-                artifact_type: None,
-                annotations: BTreeMap::new(),
-            },
-            layers: parts.iter().map(descriptor).collect(),
-        };
-        let bytes = serde_json::to_vec(&manifest).expect("texts and numbers");
+        let bytes = artifact_manifest(kind, parts);
         Ok(Part {
             digest: self.write_blob(&bytes)?,
             size: bytes.len() as u64,

@@ -10,6 +10,7 @@ use sha2::Digest as _;
 use tempfile::NamedTempFile;
 
 use crate::error::StoreError;
+use crate::hash_thread::HashThread;
 use crate::publish::Published;
 use crate::store::Store;
 
@@ -60,6 +61,12 @@ pub struct PlainBlobWriter(BlobWriter);
 impl PlainBlobWriter {
     pub(crate) fn create(store: Store) -> Result<Self, StoreError> {
         BlobWriter::create_hashing(store, Hashers::new(Wanted::Sha256)).map(Self)
+    }
+
+    pub(crate) fn create_big(store: Store) -> Result<Self, StoreError> {
+        let mut hashers = Hashers::new(Wanted::Sha256);
+        hashers.sha256 = Sha256::Elsewhere(HashThread::start());
+        BlobWriter::create_hashing(store, hashers).map(Self)
     }
 
     /// Appends `bytes`.
@@ -266,17 +273,41 @@ impl Write for BlobWriter {
 }
 
 /// The algorithms that are wanted and the size, fed together.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Hashers {
-    sha256: sha2::Sha256,
+    sha256: Sha256,
     sha512: Option<sha2::Sha512>,
     size: u64,
+}
+
+/// Where sha256 is computed.
+#[derive(Debug)]
+enum Sha256 {
+    Here(sha2::Sha256),
+    Elsewhere(HashThread),
+}
+
+impl Sha256 {
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Here(hasher) => hasher.update(bytes),
+            Self::Elsewhere(thread) => thread.update(bytes),
+        }
+    }
+
+    /// Returns the digest of everything so far.
+    fn finish(&mut self) -> Digest {
+        match self {
+            Self::Here(hasher) => Digest::from_bytes(hasher.clone().finalize().into()),
+            Self::Elsewhere(thread) => thread.finish(),
+        }
+    }
 }
 
 impl Hashers {
     fn new(wanted: Wanted) -> Self {
         Self {
-            sha256: sha2::Sha256::default(),
+            sha256: Sha256::Here(sha2::Sha256::default()),
             sha512: (wanted == Wanted::Both).then(sha2::Sha512::default),
             size: 0,
         }
@@ -290,10 +321,10 @@ impl Hashers {
         self.size += bytes.len() as u64;
     }
 
-    fn finish(&self) -> Observed {
+    fn finish(&mut self) -> Observed {
         let sha512 = self.sha512.clone();
         Observed {
-            digest: Digest::from_bytes(self.sha256.clone().finalize().into()),
+            digest: self.sha256.finish(),
             sha512: sha512.map(|sha512| Sha512::from_bytes(sha512.finalize().into())),
             size: self.size,
         }

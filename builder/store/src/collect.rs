@@ -75,7 +75,7 @@ pub struct Gone {
 }
 
 impl Gone {
-    fn add(&mut self, bytes: u64) {
+    pub(crate) fn add(&mut self, bytes: u64) {
         self.count += 1;
         self.bytes += bytes;
     }

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::collect::{CollectMode, Gone};
 use crate::error::StoreError;
+use crate::measure::folder_bytes;
 use crate::publish::{rename_noreplace, sync_parent};
 use crate::remove::remove_all;
 use crate::store::Store;
@@ -97,6 +99,41 @@ impl Store {
                 .map_err(|error| StoreError::from_io("remove", kept.path(), error)),
             Kept::Nothing | Kept::InUse => Ok(()),
         }
+    }
+
+    /// Removes what failed steps left, but for what somebody works in, and damaged things that were set
+    /// aside; or says what that would be.
+    ///
+    /// # Errors
+    /// As the system refuses.
+    pub fn remove_evidence(&self, mode: CollectMode) -> Result<Gone, StoreError> {
+        let mut gone = Gone::default();
+        let entries = |folder: &str| {
+            let entries = walkdir::WalkDir::new(self.root().join(folder));
+            let entries = entries.min_depth(1).max_depth(1).sort_by_file_name();
+            entries
+                .into_iter()
+                .flatten()
+                .map(walkdir::DirEntry::into_path)
+        };
+        let mut remove = |path: &Path| {
+            gone.add(folder_bytes(path));
+            match mode {
+                CollectMode::DryRun => Ok(()),
+                CollectMode::Remove => {
+                    remove_all(path).map_err(|error| StoreError::from_io("remove", path, error))
+                }
+            }
+        };
+        for path in entries("kept").filter(|path| path.is_dir()) {
+            if lock(&path)?.is_some() {
+                remove(&path)?;
+            }
+        }
+        for path in entries("quarantine") {
+            remove(&path)?;
+        }
+        Ok(gone)
     }
 
     fn kept_folder(&self, name: &str) -> PathBuf {

@@ -6,10 +6,12 @@
 
 mod artifact;
 mod blob;
+mod check;
 mod collect;
 mod error;
 mod examine;
 mod fetch;
+mod hash_thread;
 mod identity;
 mod image_index;
 mod kept;
@@ -26,8 +28,9 @@ mod store;
 mod temporary;
 mod tree;
 
-pub use artifact::{ArtifactKind, Part, media_type};
+pub use artifact::{ArtifactKind, EMPTY_CONFIG, Part, artifact_manifest, media_type};
 pub use blob::{BlobInfo, BlobWriter, PlainBlobWriter, start_writing};
+pub use check::{Checked, StoreFinding};
 pub use collect::{CollectMode, Collected, Gone, Keep};
 pub use error::{StoreError, WriteTreeError};
 pub use examine::{FolderFacts, Lack, examine_folder, examine_store, with_scratch};
@@ -37,6 +40,7 @@ pub use fetch::{
     Network, ProxyAddress, ProxySettings, Received, Silent, TrustedRoots, Upstream, shown_address,
     trusted_bundle,
 };
+pub use hash_thread::HashThread;
 pub use identity::{FileIdentity, ObservedFile, observe_file};
 pub use kept::{Kept, KeptDir};
 pub use layout::STORE_FORMAT;

@@ -203,6 +203,16 @@ impl Store {
         Ok(fs_err::File::from_parts(file, path))
     }
 
+    /// Opens a blob whose bytes the caller hashes while it reads them, at its beginning. If they prove
+    /// wrong, [`Store::open_blob`] says so and sets the blob aside.
+    ///
+    /// # Errors
+    /// `Missing`, `NotARegularFile`, or as the system refuses.
+    pub fn open_to_hash(&self, digest: &Digest) -> Result<fs_err::File, StoreError> {
+        let (file, path) = self.open_unverified(digest)?;
+        Ok(fs_err::File::from_parts(file, path))
+    }
+
     /// Verifies a blob and returns its size and sha512.
     ///
     /// # Errors
@@ -225,6 +235,14 @@ impl Store {
         let (file, path) = self.open_unverified(digest)?;
         let (_, size) = self.verify(digest, &file, &path, Wanted::Sha256)?;
         Ok(size)
+    }
+
+    /// Starts a big blob: its bytes are hashed on another thread while more of them come.
+    ///
+    /// # Errors
+    /// As the system refuses.
+    pub fn big_blob_writer(&self) -> Result<PlainBlobWriter, StoreError> {
+        PlainBlobWriter::create_big(self.clone())
     }
 
     /// Makes an empty folder of one's own on the store's file system.
@@ -340,6 +358,16 @@ impl Store {
                 .insert(*digest, Verified { identity, sha512 });
         }
         Ok((sha512, size))
+    }
+
+    /// Verifies a blob, whatever is remembered of it, and returns its size.
+    pub(crate) fn verify_bytes(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let (file, path) = self.open_unverified(digest)?;
+        let observed = observe(&file, &path, Wanted::Sha256)?;
+        if observed.digest == *digest {
+            return Ok(observed.size);
+        }
+        Err(self.set_aside(digest, observed.digest, &file)?)
     }
 
     /// Moves the damaged blob that `file` was opened from aside, unless it was replaced since.

@@ -4,6 +4,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::store_lines::{
+    BundleReadLine, BundleWrittenLine, CollectedLine, StoreCheckedLine, UsageLine,
+};
 use crate::print;
 use crate::text::is_harmful;
 
@@ -308,6 +311,16 @@ pub enum EventLine {
         /// What was not looked into or not told in full.
         notes: Vec<NoteLine>,
     },
+    /// `kiln store check` is done.
+    StoreChecked(StoreCheckedLine),
+    /// `kiln store gc` is done.
+    Collected(CollectedLine),
+    /// What takes up the store's room.
+    StoreUsage(UsageLine),
+    /// A bundle was written.
+    BundleWritten(BundleWrittenLine),
+    /// A bundle was imported, or found complete.
+    BundleRead(BundleReadLine),
     /// Why the command did not do what was asked.
     Error {
         /// The first line.

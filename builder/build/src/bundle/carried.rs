@@ -1,0 +1,312 @@
+//! What a bundle carries: everything that some recipes need on a machine without network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::Path;
+
+use kiln_image::{UnpackLimits, scan_source};
+use kiln_model::{BaseOrigin, Digest, RecipeName};
+use kiln_store::{EMPTY_CONFIG, Store};
+use walkdir::WalkDir;
+
+use crate::bundle::BundleError;
+use crate::bundle::archive::{INDEX, LAYOUT, Member, PROGRAM};
+use crate::bundle::document::{BUNDLE_FORMAT, BundleDocument, LAYOUT_TEXT, Needed, Sized};
+use crate::error::BuildError;
+use crate::graph::Graph;
+use crate::project::{LoadedRecipe, Project};
+use crate::varied::{image_config, inputs};
+use crate::workshop::{KILN_VERSION, Workshop};
+
+/// Bytes of the largest file of a project that is carried: recipes, patches, keys.
+const MOST_FILE: u64 = 64 << 20;
+
+/// The folder that the project is in, within its tar: readers of source archives leave it out.
+pub(crate) const PROJECT: &str = "project";
+
+/// Where the bytes of a member are.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Bytes(Vec<u8>),
+    Stored(Digest),
+}
+
+/// Everything that goes into a bundle, in its order.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) document: BundleDocument,
+    pub(crate) members: Vec<(Member, Content)>,
+}
+
+impl Carried {
+    /// Takes stock of what `names` and all that they are built with need. Everything must be in the store.
+    pub(crate) fn new(
+        shop: &Workshop<'_>,
+        names: &[RecipeName],
+        program: &Path,
+    ) -> Result<Self, BundleError> {
+        let (project, store) = (shop.project, shop.store);
+        let graph = Graph::new(project, names).map_err(BuildError::from)?;
+        let recipes: BTreeSet<RecipeName> =
+            graph.order.iter().map(|node| node.recipe.clone()).collect();
+        let mut needed = inputs(project, names, shop.architecture, store)?;
+        let images = carried_images(shop, &recipes, &mut needed)?;
+        let missing = needed
+            .values()
+            .filter(|input| !store.contains(&input.digest));
+        let missing: Vec<_> = missing.cloned().collect();
+        if !missing.is_empty() {
+            return Err(BundleError::Missing { missing });
+        }
+        let mut blobs = BTreeMap::new();
+        for (digest, input) in needed {
+            let size = store.blob_size(&digest).map_err(BuildError::from)?;
+            let what = input.what;
+            blobs.insert(digest, Needed { size, what });
+        }
+        for image in images.values() {
+            blobs.remove(&image.digest);
+        }
+        let project_tar = project_tar(shop, &recipes)?;
+        let licenses = licenses_tar(store, project, &recipes)?;
+        let kiln = store_program(store, program)?;
+        let document = BundleDocument {
+            format: BUNDLE_FORMAT,
+            kiln_version: KILN_VERSION.to_owned(),
+            architecture: shop.architecture,
+            recipes: recipes.into_iter().collect(),
+            kiln,
+            project: sized(&project_tar),
+            licenses: sized(&licenses),
+            images,
+            blobs,
+        };
+        Ok(Self {
+            members: members(&document, [project_tar, licenses]),
+            document,
+        })
+    }
+}
+
+fn sized(bytes: &[u8]) -> Sized {
+    Sized {
+        digest: Digest::of(bytes),
+        size: bytes.len() as u64,
+    }
+}
+
+/// Returns all members in the order of the archive.
+fn members(document: &BundleDocument, texts: [Vec<u8>; 2]) -> Vec<(Member, Content)> {
+    let text = |name: &str, bytes: Vec<u8>| {
+        let member = Member::plain(name, bytes.len() as u64);
+        (member, Content::Bytes(bytes))
+    };
+    let blob = |bytes: Vec<u8>| {
+        let member = Member::blob(&Digest::of(&bytes), bytes.len() as u64);
+        (member, Content::Bytes(bytes))
+    };
+    let mut members = vec![
+        text(LAYOUT, LAYOUT_TEXT.to_vec()),
+        text(INDEX, document.index()),
+        (
+            Member::plain(PROGRAM, document.kiln.size),
+            Content::Stored(document.kiln.digest),
+        ),
+        blob(document.manifest()),
+        blob(document.encode()),
+    ];
+    let mut made: BTreeMap<Digest, Vec<u8>> = texts
+        .into_iter()
+        .chain([EMPTY_CONFIG.to_vec()])
+        .map(|bytes| (Digest::of(&bytes), bytes))
+        .collect();
+    for (digest, size) in document.contents() {
+        let content = made
+            .remove(&digest)
+            .map_or(Content::Stored(digest), Content::Bytes);
+        members.push((Member::blob(&digest, size), content));
+    }
+    members
+}
+
+/// Puts the program into the store, from where it is read as everything else is.
+fn store_program(store: &Store, program: &Path) -> Result<Sized, BundleError> {
+    let mut file = fs_err::File::open(program).map_err(BuildError::from)?;
+    let mut writer = store.plain_blob_writer().map_err(BuildError::from)?;
+    let size = std::io::copy(&mut file, &mut writer).map_err(BuildError::from)?;
+    let digest = writer.finish().map_err(BuildError::from)?;
+    Ok(Sized { digest, size })
+}
+
+/// Adds the documents of base images whose layers are carried, and returns their manifests by name.
+fn carried_images(
+    shop: &Workshop<'_>,
+    recipes: &BTreeSet<RecipeName>,
+    needed: &mut BTreeMap<Digest, crate::input::MissingInput>,
+) -> Result<BTreeMap<String, Sized>, BundleError> {
+    let (project, store) = (shop.project, shop.store);
+    let mut images = BTreeMap::new();
+    for name in recipes {
+        let base = &project.bases[&project.recipes[name].recipe.base];
+        // An image that was imported has layers of its own form, which the store does not keep.
+        let BaseOrigin::Archive(_) = base.origin else {
+            continue;
+        };
+        let lock = crate::lock::checked_base_lock(project, base, shop.architecture)?;
+        let Some(lock) = lock.filter(|lock| needed.contains_key(&lock.layer.0)) else {
+            continue;
+        };
+        let what = format!("base image {}", base.name);
+        let Some(config) = image_config(store, &lock.manifest, &what)? else {
+            continue;
+        };
+        needed.insert(config.digest, config);
+        let size = store
+            .blob_size(&lock.manifest.0)
+            .map_err(BuildError::from)?;
+        let digest = lock.manifest.0;
+        images.insert(base.name.to_string(), Sized { digest, size });
+    }
+    Ok(images)
+}
+
+/// Writes a tar whose bytes follow from names and contents alone.
+struct PlainTar(tar::Builder<Vec<u8>>);
+
+impl PlainTar {
+    fn new() -> Self {
+        Self(tar::Builder::new(Vec::new()))
+    }
+
+    fn add(&mut self, path: &str, bytes: &[u8], mode: u32) -> Result<(), BundleError> {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(bytes.len() as u64);
+        header.set_entry_type(tar::EntryType::Regular);
+        let added = self.0.append_data(&mut header, path, bytes);
+        Ok(added.map_err(BuildError::from)?)
+    }
+
+    fn finish(self) -> Result<Vec<u8>, BundleError> {
+        Ok(self.0.into_inner().map_err(BuildError::from)?)
+    }
+}
+
+/// Returns a tar of all files of the project that `recipes` need.
+fn project_tar(
+    shop: &Workshop<'_>,
+    recipes: &BTreeSet<RecipeName>,
+) -> Result<Vec<u8>, BundleError> {
+    let (project, architecture) = (shop.project, shop.architecture);
+    let mut files = BTreeSet::from(["kiln.toml".to_owned(), "Makefile".to_owned()]);
+    files.insert("lockfiles/released.lock".to_owned());
+    for key in &project.config.signing.public_keys {
+        files.insert(key.clone());
+    }
+    for name in recipes {
+        files.extend(files_below(&project.root, &format!("recipes/{name}"))?);
+        files.insert(format!("lockfiles/{name}-{architecture}.lock"));
+        let base = &project.bases[&project.recipes[name].recipe.base];
+        files.insert(format!("base-images/{}.yaml", base.name));
+        files.insert(format!("lockfiles/{}-{architecture}.lock", base.name));
+        if let BaseOrigin::Archive(archive) = &base.origin {
+            files.extend(archive.keys.iter().map(|key| format!("base-images/{key}")));
+        }
+    }
+    let mut tar = PlainTar::new();
+    for file in files {
+        let path = project.root.join(&file);
+        let found = match path.metadata() {
+            Ok(found) => found,
+            // Settings, lists of releases and Makefiles need not be there.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                return Err(BundleError::ProjectFile {
+                    file,
+                    reason: error.to_string(),
+                });
+            }
+        };
+        let refused = |reason: &str| BundleError::ProjectFile {
+            file: file.clone(),
+            reason: reason.to_owned(),
+        };
+        if !found.is_file() {
+            return Err(refused("it is no regular file"));
+        }
+        if found.len() > MOST_FILE {
+            return Err(refused("it is too large for a file of a project"));
+        }
+        let bytes = fs_err::read(&path).map_err(BuildError::from)?;
+        let is_program = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o100 != 0;
+        let mode = if is_program { 0o755 } else { 0o644 };
+        tar.add(&format!("{PROJECT}/{file}"), &bytes, mode)?;
+    }
+    tar.finish()
+}
+
+/// Returns all regular files below a folder of the project, relative to its root.
+fn files_below(root: &Path, folder: &str) -> Result<Vec<String>, BundleError> {
+    let mut files = Vec::new();
+    for entry in WalkDir::new(root.join(folder)).sort_by_file_name() {
+        let entry = entry.map_err(|error| BuildError::from(std::io::Error::from(error)))?;
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
+        let Some(file) = path.to_str() else {
+            let (file, reason) = (path.to_string_lossy().into_owned(), "its name is not UTF-8");
+            return Err(BundleError::ProjectFile {
+                file,
+                reason: reason.to_owned(),
+            });
+        };
+        files.push(file.to_owned());
+    }
+    Ok(files)
+}
+
+/// Returns a tar of the licence texts that recipes name, as they stand in their sources.
+fn licenses_tar(
+    store: &Store,
+    project: &Project,
+    recipes: &BTreeSet<RecipeName>,
+) -> Result<Vec<u8>, BundleError> {
+    let mut tar = PlainTar::new();
+    for name in recipes {
+        for (file, text) in license_texts(store, &project.recipes[name])? {
+            tar.add(&format!("licenses/{name}/{file}"), &text, 0o644)?;
+        }
+    }
+    tar.finish()
+}
+
+fn license_texts(
+    store: &Store,
+    loaded: &LoadedRecipe,
+) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {
+    let recipe = &loaded.recipe;
+    let (Some(source), false) = (recipe.sources.first(), recipe.license_files.is_empty()) else {
+        return Ok(BTreeMap::new());
+    };
+    let name = source.url.file_name();
+    let archive = store.open_blob(&source.sha256).map_err(BuildError::from)?;
+    let wants = |last: &str| {
+        let mut files = recipe.license_files.iter();
+        files.any(|file| file.rsplit('/').next() == Some(last))
+    };
+    let scan = scan_source(
+        &mut archive.take(u64::MAX),
+        name,
+        &wants,
+        UnpackLimits::SOURCE,
+    )
+    .map_err(|error| BuildError::image(name)(error.into()))?;
+    let texts = scan.texts.into_iter();
+    Ok(texts
+        .filter(|(path, _)| recipe.license_files.contains(path))
+        .collect())
+}

@@ -1,0 +1,395 @@
+//! `kiln bundle import`: every byte is verified before anything is made of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kiln_image::{UnpackLimits, unpack_source};
+use kiln_model::{Digest, ManifestDigest, RecipeName};
+use kiln_store::{HashThread, Store};
+
+use crate::bundle::BundleError;
+use crate::bundle::archive::{ArchiveReader, INDEX, LAYOUT, Member, PROGRAM};
+use crate::bundle::document::{BundleDocument, LAYOUT_TEXT};
+use crate::error::BuildError;
+use crate::folder::{create_folders, set_mode};
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
+
+/// Bytes of the largest document of a bundle: each names thousands of blobs at most.
+const MOST_DOCUMENT: u64 = 16 << 20;
+
+/// Blobs from this size on are hashed beside being written.
+const BIG: u64 = 4 << 20;
+
+/// Where, within a project, what is kiln's own is.
+const OWN: &str = ".kiln";
+
+/// What was imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// The bundle: the digest that its export told.
+    pub bundle: ManifestDigest,
+    /// The version of the kiln that wrote it.
+    pub kiln_version: String,
+    /// The recipes in it.
+    pub recipes: Vec<RecipeName>,
+    /// Sources, layers and packages of distributions in it.
+    pub blobs: usize,
+    /// Those of them that the store had.
+    pub already: usize,
+    /// Bytes that the store did not have.
+    pub new_bytes: u64,
+    /// The folder that the project was put into.
+    pub project: Option<PathBuf>,
+}
+
+/// What to import, and whereto.
+pub struct ImportBundle<'a> {
+    /// The bundle.
+    pub file: &'a Path,
+    /// What its blobs go into.
+    pub store: &'a Store,
+    /// A new or empty folder that the project in it is put into; may hold the store in `.kiln/`.
+    pub into: Option<&'a Path>,
+    /// The bundle that it must be.
+    pub expected: Option<Digest>,
+    /// Whether to stop.
+    pub is_stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl std::fmt::Debug for ImportBundle<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImportBundle")
+            .field("file", &self.file)
+            .field("into", &self.into)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Verifies a bundle and puts what is in it into the store, and the project where it is wanted.
+///
+/// Blobs are kept as they are verified, so that an import that is interrupted or meets a damaged place goes
+/// on from there; names of images and the project come only when the whole bundle proved right.
+///
+/// # Errors
+/// [`BundleError`].
+pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError> {
+    if let Some(into) = request.into {
+        check_import_folder(into)?;
+    }
+    let file = fs_err::File::open(request.file).map_err(BuildError::from)?;
+    let kind = file.metadata().map_err(BuildError::from)?.file_type();
+    if !kind.is_file() {
+        return Err(BundleError::Refused {
+            reason: "it is no regular file".to_owned(),
+        });
+    }
+    let mut import = Import {
+        request,
+        archive: ArchiveReader::new(file),
+        piece: vec![0; PIECE],
+    };
+    let head = import.read_head()?;
+    let document = &head.document;
+    if let Some(expected) = request.expected.filter(|e| *e != head.bundle.0) {
+        let actual = head.bundle.0;
+        return Err(BundleError::OtherBundle { expected, actual });
+    }
+    let mut imported = Imported {
+        bundle: head.bundle,
+        kiln_version: document.kiln_version.clone(),
+        recipes: document.recipes.clone(),
+        blobs: document.blobs.len(),
+        already: 0,
+        new_bytes: 0,
+        project: None,
+    };
+    import.take_blobs(document, &mut imported)?;
+    for (name, image) in &document.images {
+        let manifest = ManifestDigest(image.digest);
+        let named = request.store.record_image(name, &manifest, image.size);
+        named.map_err(BuildError::from)?;
+    }
+    if let Some(into) = request.into {
+        place_project(request.store, document, into)?;
+        imported.project = Some(into.to_owned());
+    }
+    Ok(imported)
+}
+
+struct Head {
+    bundle: ManifestDigest,
+    document: BundleDocument,
+}
+
+struct Import<'a> {
+    request: &'a ImportBundle<'a>,
+    archive: ArchiveReader<fs_err::File>,
+    piece: Vec<u8>,
+}
+
+impl Import<'_> {
+    /// Reads everything up to the document, and sees that each follows from that.
+    fn read_head(&mut self) -> Result<Head, BundleError> {
+        let layout = self.read_member(LAYOUT)?;
+        let index = self.read_member(INDEX)?;
+        let program = self.expect(PROGRAM)?;
+        let program_digest = self.hash()?;
+        let manifest = self.read_blob()?;
+        let text = self.read_blob()?;
+        let document = BundleDocument::parse(&text)?;
+        let is_right = layout == LAYOUT_TEXT
+            && index == document.index()
+            && manifest == document.manifest()
+            && text == document.encode();
+        if !is_right {
+            return Err(BundleError::Refused {
+                reason: "its index or manifest names other things than it says it holds".to_owned(),
+            });
+        }
+        if (program_digest, program.size) != (document.kiln.digest, document.kiln.size) {
+            return Err(BundleError::Damaged {
+                member: PROGRAM.to_owned(),
+                what: "the kiln program".to_owned(),
+                expected: document.kiln.digest,
+                actual: program_digest,
+            });
+        }
+        Ok(Head {
+            bundle: document.digest(),
+            document,
+        })
+    }
+
+    /// Takes all blobs, which must be just those that the document names, in their order.
+    fn take_blobs(
+        &mut self,
+        document: &BundleDocument,
+        imported: &mut Imported,
+    ) -> Result<(), BundleError> {
+        let what = |digest: &Digest| {
+            let needed = document.blobs.get(digest);
+            needed.map_or_else(
+                || "a part of the bundle".to_owned(),
+                |needed| needed.what.clone(),
+            )
+        };
+        let contents: BTreeMap<Digest, u64> = document.contents();
+        for (digest, size) in contents {
+            if (self.request.is_stopped)() {
+                return Err(BuildError::Cancelled.into());
+            }
+            let absent = || BundleError::Absent {
+                what: what(&digest),
+                digest,
+            };
+            let member = self.archive.next_member()?.ok_or_else(absent)?;
+            if member != Member::blob(&digest, size) {
+                // In order of their names: what comes later is not here.
+                let is_later = member.digest().is_some_and(|found| found > digest);
+                return Err(if is_later {
+                    absent()
+                } else {
+                    BundleError::Unexpected {
+                        member: member.name,
+                    }
+                });
+            }
+            let is_needed = document.blobs.contains_key(&digest);
+            if self.request.store.contains(&digest) {
+                let actual = self.hash()?;
+                check(&member, what(&digest), digest, actual)?;
+                imported.already += usize::from(is_needed);
+                // What the store has may be damaged, unlike this.
+                if self.request.store.blob_size(&digest).is_ok() {
+                    continue;
+                }
+                return Err(BundleError::Refused {
+                    reason: format!(
+                        "the store's own copy of {} was damaged and set aside; import again",
+                        what(&digest)
+                    ),
+                });
+            }
+            self.store_blob(&member, what(&digest), digest)?;
+            imported.new_bytes += size;
+        }
+        match self.archive.next_member()? {
+            None => Ok(()),
+            Some(member) => Err(BundleError::Unexpected {
+                member: member.name,
+            }),
+        }
+    }
+
+    fn store_blob(
+        &mut self,
+        member: &Member,
+        what: String,
+        digest: Digest,
+    ) -> Result<(), BundleError> {
+        let store = self.request.store;
+        let writer = if member.size >= BIG {
+            store.big_blob_writer()
+        } else {
+            store.plain_blob_writer()
+        };
+        let mut writer = writer.map_err(BuildError::from)?;
+        loop {
+            match self.archive.read_content(&mut self.piece)? {
+                0 => break,
+                count => writer
+                    .append(&self.piece[..count])
+                    .map_err(BuildError::from)?,
+            }
+            if (self.request.is_stopped)() {
+                return Err(BuildError::Cancelled.into());
+            }
+        }
+        match writer.finish_expecting(&digest) {
+            Ok(_) => Ok(()),
+            Err(kiln_store::StoreError::Mismatch { actual, .. }) => {
+                check(member, what, digest, actual)
+            }
+            Err(error) => Err(BuildError::from(error).into()),
+        }
+    }
+
+    fn expect(&mut self, name: &str) -> Result<Member, BundleError> {
+        let found = self.archive.next_member()?;
+        match found {
+            Some(member) if member.name == name => Ok(member),
+            Some(member) => Err(BundleError::Unexpected {
+                member: member.name,
+            }),
+            None => Err(BundleError::Refused {
+                reason: format!("it holds no `{name}`"),
+            }),
+        }
+    }
+
+    fn read_member(&mut self, name: &str) -> Result<Vec<u8>, BundleError> {
+        self.expect(name)?;
+        Ok(self.archive.read_all(MOST_DOCUMENT)?)
+    }
+
+    /// Reads a document that is a blob, whatever its name is.
+    fn read_blob(&mut self) -> Result<Vec<u8>, BundleError> {
+        let member = self.archive.next_member()?;
+        let Some((member, digest)) = member.and_then(|m| Some((m.clone(), m.digest()?))) else {
+            return Err(BundleError::Refused {
+                reason: "it does not say what is in it".to_owned(),
+            });
+        };
+        let bytes = self.archive.read_all(MOST_DOCUMENT)?;
+        let what = "what the bundle says of itself".to_owned();
+        check(&member, what, digest, Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+
+    /// Reads a member to its end and returns its digest.
+    fn hash(&mut self) -> Result<Digest, BundleError> {
+        let mut hash = HashThread::start();
+        loop {
+            match self.archive.read_content(&mut self.piece)? {
+                0 => return Ok(hash.finish()),
+                count => hash.update(&self.piece[..count]),
+            }
+        }
+    }
+}
+
+fn check(
+    member: &Member,
+    what: String,
+    expected: Digest,
+    actual: Digest,
+) -> Result<(), BundleError> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(BundleError::Damaged {
+        member: member.name.clone(),
+        what,
+        expected,
+        actual,
+    })
+}
+
+/// The file that says which bundle a folder is being made of, while it is.
+fn marker(into: &Path) -> PathBuf {
+    into.join(OWN).join("importing")
+}
+
+/// Refuses a folder with things in it that no import left.
+///
+/// # Errors
+/// `Target`, or as the system refuses.
+pub fn check_import_folder(into: &Path) -> Result<(), BundleError> {
+    if marker(into).is_file() {
+        return Ok(());
+    }
+    let entries = walkdir::WalkDir::new(into).min_depth(1).max_depth(1);
+    for entry in entries.sort_by_file_name() {
+        match entry {
+            Ok(entry) if entry.file_name() == OWN => {}
+            Ok(entry) => {
+                return Err(BundleError::Target {
+                    path: into.to_owned(),
+                    reason: format!(
+                        "it is not empty: it holds `{}`",
+                        entry.file_name().to_string_lossy()
+                    ),
+                });
+            }
+            Err(error) if error.io_error().is_some_and(is_none) => {}
+            Err(error) => return Err(BuildError::from(std::io::Error::from(error)).into()),
+        }
+    }
+    Ok(())
+}
+
+fn is_none(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound
+}
+
+/// Puts the project and the program into the folder. An import that ends in between is done again.
+fn place_project(store: &Store, document: &BundleDocument, into: &Path) -> Result<(), BundleError> {
+    create_folders(into, OWN).map_err(BuildError::from)?;
+    let digest = document.digest().0.to_string();
+    crate::publish::publish(&marker(into), digest.as_bytes())?;
+    let mut archive = store
+        .open_blob(&document.project.digest)
+        .map_err(BuildError::from)?;
+    let unpacked = into.join(OWN).join("project");
+    remove(&unpacked)?;
+    create_folders(&unpacked, "").map_err(BuildError::from)?;
+    unpack_source(&mut archive, "project.tar", &unpacked, UnpackLimits::SOURCE)
+        .map_err(|error| BuildError::image("project.tar")(error.into()))?;
+    let entries = walkdir::WalkDir::new(&unpacked).min_depth(1).max_depth(1);
+    for entry in entries.sort_by_file_name() {
+        let entry = entry.map_err(|error| BuildError::from(std::io::Error::from(error)))?;
+        let target = into.join(entry.file_name());
+        remove(&target)?;
+        fs_err::rename(entry.path(), &target).map_err(BuildError::from)?;
+    }
+    remove(&unpacked)?;
+    let program = store
+        .read_blob(&document.kiln.digest)
+        .map_err(BuildError::from)?;
+    let place = into.join(OWN).join(PROGRAM);
+    crate::publish::publish(&place, &program)?;
+    set_mode(&place, 0o755).map_err(BuildError::from)?;
+    remove(&marker(into))
+}
+
+fn remove(path: &Path) -> Result<(), BundleError> {
+    let removed = match path.symlink_metadata() {
+        Err(error) if is_none(&error) => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if found.is_dir() => fs_err::remove_dir_all(path),
+        Ok(_) => fs_err::remove_file(path),
+    };
+    Ok(removed.map_err(BuildError::from)?)
+}

@@ -1,0 +1,84 @@
+//! Hashing beside reading and writing: a thread of its own for one big thing.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use kiln_model::Digest;
+use sha2::Digest as _;
+
+/// Pieces on their way at once; with pieces of 1 MiB that is what one thing costs in memory.
+const PIECES: usize = 4;
+
+/// Computes the sha256 of what it is given, on a thread of its own.
+#[derive(Debug)]
+pub struct HashThread {
+    /// `None` once it is finished.
+    sender: Option<SyncSender<Vec<u8>>>,
+    /// Pieces that were hashed, to be filled again.
+    spare: Receiver<Vec<u8>>,
+    thread: Option<JoinHandle<Digest>>,
+    digest: Option<Digest>,
+}
+
+impl HashThread {
+    /// Starts with no bytes.
+    #[must_use]
+    pub fn start() -> Self {
+        let (sender, pieces) = sync_channel::<Vec<u8>>(PIECES);
+        let (back, spare) = sync_channel(PIECES + 1);
+        let thread = std::thread::spawn(move || {
+            let mut hasher = sha2::Sha256::default();
+            for piece in pieces {
+                hasher.update(&piece);
+                // Nobody may want it any more.
+                let _ = back.try_send(piece);
+            }
+            Digest::from_bytes(hasher.finalize().into())
+        });
+        Self {
+            sender: Some(sender),
+            spare,
+            thread: Some(thread),
+            digest: None,
+        }
+    }
+
+    /// Adds bytes; waits while too many are on their way.
+    pub fn update(&mut self, bytes: &[u8]) {
+        let mut piece = self.spare.try_recv().unwrap_or_default();
+        piece.clear();
+        piece.extend_from_slice(bytes);
+        if let Some(sender) = &self.sender {
+            let _ = sender.send(piece);
+        }
+    }
+
+    /// Returns the digest of all bytes; none can be added afterwards.
+    pub fn finish(&mut self) -> Digest {
+        drop(self.sender.take());
+        if let Some(thread) = self.thread.take() {
+            match thread.join() {
+                Ok(digest) => self.digest = Some(digest),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        self.digest.expect("the thread was joined, now or before")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_any_size_have_the_digest_of_the_whole() {
+        let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n % 253) as u8).collect();
+        for piece in [1000, 65_536, bytes.len()] {
+            let mut thread = HashThread::start();
+            bytes.chunks(piece).for_each(|piece| thread.update(piece));
+            assert_eq!(thread.finish(), Digest::of(&bytes));
+            assert_eq!(thread.finish(), Digest::of(&bytes), "asked twice");
+        }
+        assert_eq!(HashThread::start().finish(), Digest::of(b""));
+    }
+}
