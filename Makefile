@@ -8,6 +8,13 @@ SHELL := /bin/bash
 CARGO := scripts/cargo
 BUILT_KILN := target/release/kiln
 
+# A project that `kiln bundle import` made brings its own, and needs no network.
+ifneq ($(wildcard .kiln/kiln),)
+KILN ?= .kiln/kiln
+KILN_OFFLINE ?= 1
+export KILN_OFFLINE
+endif
+
 ifdef KILN
 kiln = $(KILN)
 needs_kiln =
@@ -16,7 +23,7 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-.PHONY: help rpms fetch lock plan check test test-slow test-srpm test-judges test-verify bench verify doctor schema clean $(BUILT_KILN)
+.PHONY: help rpms fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify bench verify doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +38,13 @@ rpms: $(needs_kiln) ## build all RPMs, their SBOMs and provenance into out/
 
 fetch: $(needs_kiln) ## fetch everything that `make rpms` needs, for a build without network
 	@$(kiln) fetch $(KILN_ARGS)
+
+bundle: $(needs_kiln) ## everything that `make rpms` needs, in one file, for where there is no network (docs/air-gap.md)
+	@mkdir -p out
+	@$(kiln) bundle export out/bundle.kiln.tar $(KILN_ARGS)
+
+sbom: rpms ## SBOMs of all recipes, CycloneDX and SPDX, in out/sbom/
+	@ls out/sbom/*.json
 
 lock: $(needs_kiln) ## resolve distribution packages and write lockfiles
 	@$(kiln) lock $(KILN_ARGS)
@@ -67,7 +81,7 @@ bench: rpms ## measure kiln beside its peers (docs/benchmarks.md); ROWS="null sa
 	@target/release/kiln-bench --kiln $(kiln) $(BENCH_ARGS) $(ROWS)
 
 verify: rpms ## build everything again under other circumstances, and compare (VERIFY_ARGS="--builds pairs")
-	@scripts/install-verify-tools
+	@[ ! -x scripts/install-verify-tools ] || scripts/install-verify-tools
 	@$(kiln) verify $(VERIFY_ARGS)
 
 test-verify: rpms ## every factor by itself, and recipes that are unreproducible on purpose (many minutes)

@@ -106,3 +106,6 @@ pub enum BundleError {
         actual: Digest,
     },
 }
+
+#[cfg(test)]
+mod tests;

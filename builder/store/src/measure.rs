@@ -151,7 +151,7 @@ pub(crate) fn folder_bytes(folder: &Path) -> u64 {
     let sizes = entries.filter_map(|entry| {
         let found = entry.metadata().ok()?;
         let is_first = found.nlink() == 1 || seen.insert((found.dev(), found.ino()));
-        (found.is_file() && is_first).then(|| found.len())
+        (found.is_file() && is_first).then_some(found.len())
     });
     sizes.sum()
 }

@@ -90,7 +90,7 @@ mod tests {
             two.to_hex()
         );
         assert_eq!(digests_in(text.as_bytes()), [one, two].into());
-        assert_eq!(digests_in(one.to_hex()[1..].as_bytes()), BTreeSet::new());
+        assert_eq!(digests_in(&one.to_hex().as_bytes()[1..]), BTreeSet::new());
     }
 
     #[test]

@@ -219,7 +219,7 @@ fn project_tar(
     let mut tar = PlainTar::new();
     for file in files {
         let path = project.root.join(&file);
-        let found = match path.metadata() {
+        let found = match path.symlink_metadata() {
             Ok(found) => found,
             // Settings, lists of releases and Makefiles need not be there.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,

@@ -73,7 +73,7 @@ pub fn export_bundle(
         writer.write(member, content)?;
     }
     let bytes = writer.finish()?;
-    std::fs::rename(&partial, file).map_err(refused(file))?;
+    fs_err::rename(&partial, file).map_err(refused(file))?;
     sync_folder(file)?;
     Ok(Exported {
         bundle: carried.document.digest(),

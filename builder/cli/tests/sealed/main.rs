@@ -9,6 +9,7 @@
 
 mod bases;
 mod builds;
+mod bundles;
 mod corpus;
 mod escapes;
 mod failures;
@@ -21,11 +22,13 @@ mod packages;
 mod places;
 mod project;
 mod refusals;
+mod registry;
 mod repository;
 mod server;
 mod services;
 mod shell;
 mod signing;
+mod stores;
 mod terminal;
 mod tools;
 mod upstream;
