@@ -74,7 +74,7 @@ pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
 }
 
 /// Returns a recipe that adds nothing to the base image.
-fn plain_recipe(setting: &Setting, lock: &BaseLock) -> Result<RecipeName, BenchError> {
+pub(crate) fn plain_recipe(setting: &Setting, lock: &BaseLock) -> Result<RecipeName, BenchError> {
     let mut names = setting.project.recipes.keys().filter(|name| {
         let recipe_lock = setting.project.recipe_lock(name, ARCHITECTURE);
         let recipe = &setting.project.recipes[*name].recipe;

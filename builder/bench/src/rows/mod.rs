@@ -1,6 +1,7 @@
 //! What is measured, row by row.
 
 mod base;
+mod bundle;
 mod cold;
 mod compare;
 mod diff;
@@ -23,7 +24,7 @@ pub struct Row {
 }
 
 /// Every row, quick ones first.
-pub const ROWS: [Row; 8] = [
+pub const ROWS: [Row; 10] = [
     Row {
         name: "sandbox",
         measure: sandbox::measure,
@@ -47,6 +48,14 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "base",
         measure: base::measure,
+    },
+    Row {
+        name: "bundle",
+        measure: bundle::measure,
+    },
+    Row {
+        name: "unpack",
+        measure: bundle::measure_unpacking,
     },
     Row {
         name: "package",
@@ -91,7 +100,7 @@ mod tests {
         let error = names(&["nul"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no row `nul`; there are sandbox, null, compare, diff, trivial, base, package, cold"
+            "no row `nul`; there are sandbox, null, compare, diff, trivial, base, bundle, unpack, package, cold"
         );
     }
 }

@@ -480,3 +480,17 @@ fn things_that_are_no_bundle_are_refused_in_words() {
     );
     assert!(import(&side.folder.path().join("absent")).is_err());
 }
+
+/// Bundles of every format that ever was: they stay here for good.
+#[test]
+fn bundles_of_every_format_are_read() {
+    let bytes = include_bytes!("fixtures/bundle-1.tar");
+    let side = Side::new();
+    let imported = side.import(bytes).unwrap();
+    assert_eq!(imported.recipes, ["a".parse().unwrap()]);
+    assert!(side.target().join("recipes/a/recipe.yaml").is_file());
+    assert!(
+        Sample::new().encode() == bytes,
+        "and this kiln writes the same"
+    );
+}
