@@ -136,7 +136,11 @@ impl Failure {
         }
         let _ = writeln!(text, "  --> {}", file.display());
         add_hint(&mut text, hint::of_bundle(error));
-        Self::trouble(text)
+        Self {
+            // What is wrong with the bundle itself is what `kiln bundle check` looks for.
+            is_finding: !matches!(error, BundleError::Target { .. }),
+            ..Self::trouble(text)
+        }
     }
 
     /// A command line that lacks something.

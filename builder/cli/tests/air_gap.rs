@@ -8,10 +8,11 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use kiln_model::Digest;
+use tempfile::TempDir;
 use walkdir::WalkDir;
 
 /// A user that nobody is.
@@ -83,10 +84,73 @@ fn rpms(out: &Path) -> BTreeMap<String, Digest> {
     digests.collect()
 }
 
+/// A folder with a bundle, and another one for a user who has nothing.
+struct Gap {
+    folder: TempDir,
+    digest: String,
+}
+
+impl Gap {
+    /// Builds zlib as everyone does, and exports it.
+    fn new(repository: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("kiln-air-gap-");
+        let folder = folder.tempdir_in("/var/tmp").unwrap();
+        let project = ["--project", repository.to_str().unwrap()];
+        let kiln = |arguments: &[&str]| {
+            let all = [&project[..], arguments].concat();
+            let ended = run(env!("CARGO_BIN_EXE_kiln"), folder.path(), &all).unwrap();
+            assert!(ended.status.success(), "{}", text(&ended));
+            text(&ended)
+        };
+        let out = folder.path().join("out");
+        kiln(&["--quiet", "--out", out.to_str().unwrap(), "build", "zlib"]);
+        let shown = kiln(&["bundle", "export", "zlib.tar", "zlib"]);
+        let mut lines = shown.lines();
+        let digest = lines.find_map(|line| line.strip_prefix("bundle     "));
+        let digest = digest.unwrap().to_owned();
+        let gap = Self { folder, digest };
+        fs_err::create_dir(gap.home()).unwrap();
+        std::os::unix::fs::chown(gap.home(), Some(USER), Some(USER)).unwrap();
+        for (path, mode) in [(gap.path().to_owned(), 0o755), (gap.bundle(), 0o644)] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs_err::set_permissions(path, mode).unwrap();
+        }
+        gap
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn home(&self) -> PathBuf {
+        self.path().join("home")
+    }
+
+    fn bundle(&self) -> PathBuf {
+        self.path().join("zlib.tar")
+    }
+
+    fn trace(&self) -> PathBuf {
+        self.path().join("trace")
+    }
+
+    /// Runs a script as the user, without network, twenty years ahead, and notes where it turns to.
+    fn traced(&self, script: &str, arguments: &[&str]) -> Option<Output> {
+        let (trace, user) = (self.trace(), USER.to_string());
+        let mut all = vec!["-f", "-q", "-e", "trace=connect,sendto,sendmsg,sendmmsg"];
+        all.extend(["-o", trace.to_str().unwrap(), "unshare", "--net", "--"]);
+        all.extend(["setpriv", "--reuid", &user, "--regid", &user]);
+        all.extend(["--clear-groups", "--", "faketime", "-f", "+20y"]);
+        all.extend(["bash", "-c", script, "bash"]);
+        all.extend(arguments);
+        run("strace", &self.home(), &all)
+    }
+}
+
 #[test]
 fn privileged_one_file_is_enough_behind_an_air_gap() {
-    let repository =
-        fs_err::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let repository = fs_err::canonicalize(repository).unwrap();
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: needs root, to make a network namespace for another user");
         return;
@@ -95,94 +159,28 @@ fn privileged_one_file_is_enough_behind_an_air_gap() {
         eprintln!("skipped: nothing in .kiln/store; run `make rpms` first");
         return;
     }
-    let folder = tempfile::Builder::new()
-        .prefix("kiln-air-gap-")
-        .tempdir_in("/var/tmp")
-        .unwrap();
-    let folder = folder.path();
-    let kiln = env!("CARGO_BIN_EXE_kiln");
-    let at = ["--project", repository.to_str().unwrap()];
-    let out = folder.join("out");
-    let build = [
-        &at[..],
-        &["--quiet", "--out", out.to_str().unwrap(), "build", "zlib"],
-    ]
-    .concat();
-    let built = run(kiln, folder, &build).unwrap();
-    assert!(built.status.success(), "{}", text(&built));
-    let exported = run(
-        kiln,
-        folder,
-        &[&at[..], &["bundle", "export", "zlib.tar", "zlib"]].concat(),
-    );
-    let exported = exported.unwrap();
-    assert!(exported.status.success(), "{}", text(&exported));
-    let shown = text(&exported);
-    let mut lines = shown.lines();
-    let digest = lines
-        .find_map(|line| line.strip_prefix("bundle     "))
-        .unwrap();
-
-    let home = folder.join("home");
-    fs_err::create_dir(&home).unwrap();
-    std::os::unix::fs::chown(&home, Some(USER), Some(USER)).unwrap();
-    for (path, mode) in [(folder, 0o755), (&folder.join("zlib.tar"), 0o644)] {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
-        fs_err::set_permissions(path, mode).unwrap();
-    }
-    let trace = folder.join("trace");
-    let user = USER.to_string();
-    let traced = |script: &str, arguments: &[&str]| {
-        let around = [
-            "-f",
-            "-q",
-            "-e",
-            "trace=connect,sendto,sendmsg,sendmmsg",
-            "-o",
-            trace.to_str().unwrap(),
-            "unshare",
-            "--net",
-            "--",
-            "setpriv",
-            "--reuid",
-            &user,
-            "--regid",
-            &user,
-            "--clear-groups",
-            "--",
-            "faketime",
-            "-f",
-            "+20y",
-            "bash",
-            "-c",
-            script,
-            "bash",
-        ];
-        run("strace", &home, &[&around[..], arguments].concat())
-    };
+    let gap = Gap::new(&repository);
     // The trace sees what goes out, and there is nothing that it could reach.
-    let Some(control) = traced("exec 3<>/dev/tcp/127.0.0.1/9", &[]) else {
+    let Some(control) = gap.traced("exec 3<>/dev/tcp/127.0.0.1/9", &[]) else {
         return;
     };
     assert!(!control.status.success());
-    assert_eq!(outward(&trace).len(), 1, "{}", text(&control));
+    assert_eq!(outward(&gap.trace()).len(), 1, "{}", text(&control));
 
-    let bundle = folder.join("zlib.tar");
-    let ended = traced(OTHER_SIDE, &[bundle.to_str().unwrap(), digest]).unwrap();
+    let bundle = gap.bundle();
+    let ended = gap.traced(OTHER_SIDE, &[bundle.to_str().unwrap(), &gap.digest]);
+    let ended = ended.unwrap();
     assert!(ended.status.success(), "{}", text(&ended));
     let shown = text(&ended);
-    assert!(
-        shown.contains("zlib.cdx.json") && shown.contains(" reproducible; 1 rebuild"),
-        "{shown}"
-    );
-    assert_eq!(outward(&trace), [""; 0]);
-    assert!(
-        fs_err::metadata(&trace).unwrap().len() > 1000,
-        "the trace saw local sockets"
-    );
+    let is_done = shown.contains("zlib.cdx.json") && shown.contains(" reproducible; 1 rebuild");
+    assert!(is_done, "{shown}");
+    assert_eq!(outward(&gap.trace()), [""; 0]);
+    let seen = fs_err::metadata(gap.trace()).unwrap().len();
+    assert!(seen > 1000, "the trace saw local sockets");
+    let there = gap.home().join("project/out");
     assert_eq!(
-        rpms(&home.join("project/out")),
-        rpms(&out),
+        rpms(&there),
+        rpms(&gap.path().join("out")),
         "the same packages"
     );
 }

@@ -45,7 +45,7 @@ fn bundle(
     seed.plant(&setting.store, &store)?;
     let (file, copy) = (folder.join("bundle.tar"), folder.join("copy.tar"));
     let root = &setting.project.root;
-    let mut export = || {
+    let export = || {
         set_aside(&file)?;
         let mut kiln = setting.kiln(root, &store, &out);
         run_watched(

@@ -23,12 +23,6 @@ fn slow_damage_anywhere_is_found_once_and_mended_by_the_next_build() {
     project.done(&["lock"]);
     project.done(&["build"]);
     let expected = outputs(&project.root.join("out"));
-    let sound = project.done(&["store", "check"]);
-    assert!(
-        sound.stdout.ends_with("Everything is as it should be.\n"),
-        "{}",
-        sound.stdout
-    );
     // The base image's blobs and trees are linked to the repository's: those must not be harmed.
     let base_blobs = base.blobs().map(|digest| digest.to_hex());
     let blobs = files(&project.store().join("blobs/sha256"));
@@ -50,7 +44,7 @@ fn slow_damage_anywhere_is_found_once_and_mended_by_the_next_build() {
         .max_depth(1)
         .sort_by_file_name();
     let tree = tree.into_iter().map(|entry| entry.unwrap().into_path());
-    let tree = tree.filter(|path| !path.ends_with(&layer)).next();
+    let tree = tree.find(|path| !path.ends_with(&layer));
     let told = project.kiln(&["store", "check"]);
     assert_eq!(told.code, Some(1), "{}", told.stderr);
     let found = |what: &str| {
@@ -95,7 +89,6 @@ fn slow_damage_anywhere_is_found_once_and_mended_by_the_next_build() {
             "{}",
             told.stdout
         );
-        project.done(&["store", "check"]);
     }
     project.done(&["store", "gc", "--evidence", "--grace", "0"]);
     project.check_store();
