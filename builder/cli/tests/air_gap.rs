@@ -93,8 +93,7 @@ struct Gap {
 impl Gap {
     /// Builds zlib as everyone does, and exports it.
     fn new(repository: &Path) -> Self {
-        let folder = tempfile::Builder::new().prefix("kiln-air-gap-");
-        let folder = folder.tempdir_in("/var/tmp").unwrap();
+        let folder = TempDir::with_prefix_in("kiln-air-gap-", "/var/tmp").unwrap();
         let project = ["--project", repository.to_str().unwrap()];
         let kiln = |arguments: &[&str]| {
             let all = [&project[..], arguments].concat();

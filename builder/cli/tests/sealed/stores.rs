@@ -43,7 +43,7 @@ fn slow_damage_anywhere_is_found_once_and_mended_by_the_next_build() {
         .min_depth(1)
         .max_depth(1)
         .sort_by_file_name();
-    let tree = tree.into_iter().map(|entry| entry.unwrap().into_path());
+    let mut tree = tree.into_iter().map(|entry| entry.unwrap().into_path());
     let tree = tree.find(|path| !path.ends_with(&layer));
     let told = project.kiln(&["store", "check"]);
     assert_eq!(told.code, Some(1), "{}", told.stderr);
