@@ -12,21 +12,22 @@ use kiln_model::recipe::Check;
 use kiln_model::{
     DiffId, Digest, Isolation, Mount, MountAccess, Recipe, SealedStep, StepEnd, StepUser,
 };
-use kiln_store::{ArtifactKind, NewResult, Part, Store, StoreError, media_type};
+use kiln_store::StoreError;
 use serde::{Deserialize, Serialize};
 
 use crate::claim::{Rule, claim_in};
 use crate::error::{BuildError, reached_limits};
 use crate::folder::{create_folders, write_file};
 use crate::graph::{NodeId, Prefix};
-use crate::key::{BuildKey, KeyInputs, KeyKind, canonical_json};
+use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::log::StepLog;
 use crate::plan::source_request;
 use crate::project::LoadedRecipe;
 use crate::publish::refused;
+use crate::recorded::{record_build, record_sources};
 use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, StepName, environment, step_script};
-use crate::shell::{forget_failure, keep_failure, kept_name};
+use crate::shell::{forget_failure, keep_failure};
 use crate::times::shift_times;
 use crate::told::Told;
 use crate::work::Work;
@@ -173,86 +174,9 @@ fn compile_in(
         sources,
         steps,
     };
-    record_sources(shop, inputs)?;
-    record(shop, inputs.node, &built, &key_inputs)?;
+    record_sources(shop.store, inputs.loaded)?;
+    record_build(shop.store, inputs.node, &built, &key_inputs)?;
     Ok(built)
-}
-
-/// Records a finished build under its key.
-fn record(
-    shop: &Workshop<'_>,
-    node: &NodeId,
-    built: &Built,
-    inputs: &KeyInputs,
-) -> Result<(), BuildError> {
-    shop.store.write_blob(&inputs.encode())?;
-    let part =
-        |digest: Digest, media_type, title: &str| part(shop.store, digest, media_type, title);
-    let parts = [
-        part(built.destdir.0, media_type::LAYER, "destdir.tar")?,
-        part(built.files, media_type::FILES, "files.json")?,
-        part(built.sources.0, media_type::SOURCE_TREE, "sources.tar")?,
-        part(built.key.0, media_type::INPUTS, "inputs.json")?,
-    ];
-    let value = serde_json::to_vec(built).expect("a record holds texts and numbers");
-    Ok(shop.store.record_result(&NewResult {
-        key: &built.key.0,
-        kind: ArtifactKind::Destdir,
-        label: &kept_name(node),
-        value: &value,
-        parts: &parts,
-    })?)
-}
-
-/// Records what a recipe was built of, by its digests: so that a collector keeps it with the recipe.
-fn record_sources(shop: &Workshop<'_>, inputs: &BuildInputs<'_>) -> Result<(), BuildError> {
-    let recipe = inputs.recipe();
-    let mut parts = Vec::new();
-    for source in &recipe.sources {
-        let name = source.url.file_name();
-        parts.push(part(shop.store, source.sha256, media_type::BYTES, name)?);
-    }
-    for patch in &recipe.patches {
-        shop.store.write_blob(&inputs.loaded.read_patch(patch)?)?;
-        parts.push(part(
-            shop.store,
-            patch.sha256,
-            media_type::BYTES,
-            &patch.file,
-        )?);
-    }
-    let digests: Vec<_> = parts.iter().map(|part| part.digest).collect();
-    let value = canonical_json(&serde_json::json!({
-        "recipe": recipe.name,
-        "version": recipe.version,
-        "sources": digests,
-    }));
-    let key = Digest::of(&value);
-    if shop.store.result(&key)?.is_some() {
-        return Ok(());
-    }
-    Ok(shop.store.record_result(&NewResult {
-        key: &key,
-        kind: ArtifactKind::Sources,
-        label: recipe.name.as_str(),
-        value: &value,
-        parts: &parts,
-    })?)
-}
-
-/// Describes a blob of the store as a part of a result.
-pub(crate) fn part(
-    store: &Store,
-    digest: Digest,
-    media_type: &'static str,
-    title: &str,
-) -> Result<Part, StoreError> {
-    Ok(Part {
-        digest,
-        size: store.blob_size(&digest)?,
-        media_type,
-        title: title.to_owned(),
-    })
 }
 
 /// Runs steps one after another in the `/build` of `scratch`; one without a script is skipped.

@@ -14,12 +14,12 @@ use kiln_store::{ArtifactKind, NewResult, media_type};
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use crate::compile::part;
 use crate::error::BuildError;
 use crate::key::canonical_json;
 use crate::lock::checked_base_lock;
 use crate::memory::RepositoryRpm;
 use crate::packaging::run_packaging;
+use crate::recorded::part;
 use crate::repository::{INDEX, lay_out, location};
 use crate::rootfs::Rootfs;
 use crate::script::{BUILD_ROOT, StepName};

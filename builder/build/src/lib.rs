@@ -39,6 +39,7 @@ mod pipeline;
 mod plan;
 mod project;
 mod publish;
+mod recorded;
 mod release;
 mod repo_file;
 mod repository;

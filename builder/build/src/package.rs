@@ -8,11 +8,12 @@ use kiln_store::{ArtifactKind, NewResult, Part, media_type};
 use serde::{Deserialize, Serialize};
 
 use crate::buildinfo::{build_info_path, info_text, product_info};
-use crate::compile::{StepRecord, part};
+use crate::compile::StepRecord;
 use crate::error::BuildError;
 use crate::evidence::Evidence;
 use crate::inspect::inspect;
 use crate::key::{BuildKey, KeyInputs, KeyKind};
+use crate::recorded::part;
 use crate::rootfs::Rootfs;
 use crate::rpmbuild::{RpmbuildPackages, RpmbuildRun, on_host, run_rpmbuild, source_mounts};
 use crate::service::{check_syntax, check_units, place_files};

@@ -34,7 +34,8 @@ fn documents() -> Vec<(PathBuf, String)> {
     files.into_iter().map(read).collect()
 }
 
-/// What the command has: the options of each verb; those of all verbs are under "".
+/// What the command has: the options of each verb, and of what comes below one (`store gc`); those of all
+/// verbs are under "".
 fn command() -> BTreeMap<String, BTreeSet<String>> {
     let options = |arguments: &[&str]| -> (BTreeSet<String>, String) {
         let output = Command::cargo_bin("kiln")
@@ -50,19 +51,24 @@ fn command() -> BTreeMap<String, BTreeSet<String>> {
         let words = words.filter(|word| word.starts_with('-') && word.len() > 1);
         (words.map(str::to_owned).collect(), help)
     };
+    let names = |help: &str, heading: &str| -> Vec<String> {
+        let lines = help.lines().skip_while(|line| *line != heading).skip(1);
+        let lines = lines.take_while(|line| !line.is_empty());
+        let names = lines.map(|line| line.split_whitespace().next().unwrap().to_owned());
+        names.filter(|name| name != "help").collect()
+    };
     let (all, help) = options(&["-h"]);
-    let verbs = help.lines().skip_while(|line| *line != "Verbs:").skip(1);
-    let verbs = verbs.take_while(|line| !line.is_empty());
-    let names: Vec<String> = verbs
-        .map(|line| line.split_whitespace().next().unwrap().to_owned())
-        .collect();
-    assert!(names.len() > 8, "{help}");
-    let of_verb = |name: &String| (name.clone(), options(&[name, "-h"]).0);
-    let mut found: BTreeMap<_, _> = names
-        .iter()
-        .filter(|name| *name != "help")
-        .map(of_verb)
-        .collect();
+    let verbs = names(&help, "Verbs:");
+    assert!(verbs.len() > 8, "{help}");
+    let mut found = BTreeMap::new();
+    for verb in verbs {
+        let (own, help) = options(&[&verb, "-h"]);
+        for below in names(&help, "What:") {
+            let options = options(&[&verb, &below, "-h"]).0;
+            found.insert(format!("{verb} {below}"), options);
+        }
+        found.insert(verb, own);
+    }
     found.insert("help".to_owned(), BTreeSet::new());
     found.insert(String::new(), all);
     found
@@ -111,14 +117,20 @@ fn code(document: &str) -> Vec<Code> {
     found
 }
 
+/// Returns whether something comes below a verb.
+fn has_below(command: &BTreeMap<String, BTreeSet<String>>, verb: &str) -> bool {
+    let start = format!("{verb} ");
+    !verb.is_empty() && command.keys().any(|name| name.starts_with(&start))
+}
+
 /// Returns what is wrong with a call of kiln; `words` come after its name.
 fn wrong(words: &[&str], command: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
-    let mut verb = "";
+    let mut verb = String::new();
     // What follows `--` is another command's.
     for word in words.iter().take_while(|word| **word != "--") {
         let option = word.split('=').next().unwrap_or(word);
         if option.starts_with('-') {
-            let is_known = [verb, ""].iter().any(|of| command[*of].contains(option));
+            let is_known = [&*verb, ""].iter().any(|of| command[*of].contains(option));
             if !is_known {
                 return Some(format!("`kiln {verb}` has no option `{option}`"));
             }
@@ -126,7 +138,13 @@ fn wrong(words: &[&str], command: &BTreeMap<String, BTreeSet<String>>) -> Option
             if !command.contains_key(*word) {
                 return Some(format!("kiln has no verb `{word}`"));
             }
-            verb = word;
+            verb = (*word).to_owned();
+        } else if has_below(command, &verb) {
+            let below = format!("{verb} {word}");
+            if !command.contains_key(&below) {
+                return Some(format!("`kiln {verb}` has no `{word}`"));
+            }
+            verb = below;
         } else if word.starts_with(['|', '>', '<', '&', ';', ')']) {
             break;
         }

@@ -82,7 +82,7 @@ mod tests {
     const INFO: &str = r#"{"architecture":"x86_64","base":{"document":{},"layer":null,
         "manifest":"sha256:0000000000000000000000000000000000000000000000000000000000000000",
         "name":"b","packages":[]},"format":2,"kiln":"1","organization":{"email":"a@example.org",
-        "name":"A","url":"https://example.org/"},"package":"demo","recipe":"demo","recipes":{},
+        "name":"A","url":"https://example.org/"},"package":"demo","recipe":null,"recipes":{},
         "step-runner":1}"#;
 
     fn package(name: &str, info: Option<&str>) -> Vec<u8> {
