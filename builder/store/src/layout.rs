@@ -8,6 +8,7 @@
 //! refs/ actions/    records: one small file per name or build key
 //! outputs/          records: what was last seen in a folder of results
 //! trees/<hex>/      root/ and seal.json: unpacked layers and destdirs
+//! locks/            who makes what just now; see `turn`
 //! tmp/              what is not finished; see `temporary`
 //! quarantine/       damaged blobs and trees, kept as evidence
 //! kept/             scratch folders of failed steps; see `kept`
@@ -33,6 +34,7 @@ const FOLDERS: &[&str] = &[
     "actions",
     "outputs",
     "trees",
+    "locks",
     "tmp",
     "quarantine",
 ];
@@ -135,6 +137,10 @@ fn check_format(root: &Path) -> Result<bool, StoreError> {
     let text = match fs_err::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            let reason = "it is a folder".to_owned();
+            return Err(StoreError::DamagedFormat { path, reason });
+        }
         Err(error) => return Err(StoreError::from_io("read", &path, error)),
     };
     let damaged = |reason: String| StoreError::DamagedFormat {

@@ -4,6 +4,7 @@
 //! and is verified again when it is used. The fetcher is the only code that reaches mirrors; bytes
 //! without a digest never enter the store.
 
+mod aside;
 mod blob;
 mod error;
 mod examine;
@@ -19,7 +20,9 @@ mod remove;
 mod store;
 mod temporary;
 mod tree;
+mod turn;
 
+pub use aside::{SetAside, StoredThing};
 pub use blob::{BlobInfo, BlobWriter, PlainBlobWriter, start_writing};
 pub use error::{StoreError, WriteTreeError};
 pub use examine::{FolderFacts, Lack, examine_folder, examine_store, with_scratch};
@@ -35,3 +38,4 @@ pub use layout::STORE_FORMAT;
 pub use record::RecordKind;
 pub use store::Store;
 pub use temporary::ScratchDir;
+pub use turn::Turn;
