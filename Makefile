@@ -1,6 +1,7 @@
 # Kiln's front door. `make help` lists the targets.
 #
 # KILN=/path/to/kiln  uses that binary instead of building one (air-gapped sites).
+# KILLS=300                 how often `make test-durability` kills kiln at random moments.
 # KILN_ARGS, VERIFY_ARGS, TEST_ARGS, BENCH_ARGS   are passed on.
 
 SHELL := /bin/bash
@@ -23,7 +24,7 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-.PHONY: help rpms fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify bench verify doctor schema clean $(BUILT_KILN)
+.PHONY: help rpms fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify test-durability bench verify doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -87,6 +88,10 @@ verify: rpms ## build everything again under other circumstances, and compare (V
 test-verify: rpms ## every factor by itself, and recipes that are unreproducible on purpose (many minutes)
 	@scripts/install-test-tools
 	@scripts/run-tests thorough $(TEST_ARGS)
+
+test-durability: rpms ## kill kiln everywhere, fill disks, fail calls, damage things (an hour or two); KILLS=300 random kills
+	@scripts/install-test-tools
+	@KILLS=$(or $(KILLS),300) scripts/run-tests durability $(TEST_ARGS)
 
 schema: $(needs_kiln) ## write docs/schema/ and docs/reference/ anew from the types
 	@scripts/write-schemas $(kiln)

@@ -126,12 +126,15 @@ pub(crate) fn cached(shop: &Workshop<'_>, key: BuildKey) -> Result<Option<Built>
     let Ok(built) = serde_json::from_slice::<Built>(&bytes) else {
         return Ok(None);
     };
-    let is_whole = built.format == BUILT_FORMAT
-        && built.key == key
-        && [built.destdir.0, built.files, built.sources.0]
-            .iter()
-            .all(|d| shop.store.contains(d));
+    let is_whole = built.format == BUILT_FORMAT && built.key == key && is_there(shop, &built);
     Ok(is_whole.then_some(built))
+}
+
+/// Returns whether the store has all of a finished build; its bytes are looked at when they are used.
+pub(crate) fn is_there(shop: &Workshop<'_>, built: &Built) -> bool {
+    [built.key.0, built.destdir.0, built.files, built.sources.0]
+        .iter()
+        .all(|digest| shop.store.contains(digest))
 }
 
 /// Builds one node in fresh sandboxes and records the result. What a failed step left is kept, for

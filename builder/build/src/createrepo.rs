@@ -24,6 +24,7 @@ use crate::repository::{INDEX, lay_out, location};
 use crate::rootfs::Rootfs;
 use crate::script::{BUILD_ROOT, StepName};
 use crate::times::shift_all;
+use crate::turn::wait_for_turn;
 use crate::work::Work;
 use crate::workshop::{Running, Workshop};
 
@@ -126,15 +127,11 @@ fn has_program(shop: &Workshop<'_>, rootfs: &Rootfs) -> Result<bool, BuildError>
 /// Returns the metadata of a repository: the store's, or freshly made.
 pub(crate) fn metadata(shop: &Workshop<'_>, call: &RepositoryCall) -> Result<Metadata, BuildError> {
     let key = call.key();
-    let record = shop.store.result(&key)?;
-    let found = record.and_then(|bytes| serde_json::from_slice::<Metadata>(&bytes).ok());
-    let is_whole = |found: &Metadata| {
-        let mut digests = found.files.values();
-        found.format == METADATA_FORMAT
-            && found.key == key
-            && digests.all(|digest| shop.store.contains(digest))
-    };
-    if let Some(found) = found.filter(is_whole) {
+    if let Some(found) = cached(shop, key)? {
+        return Ok(found);
+    }
+    let _turn = wait_for_turn(shop, &key, "the repository's metadata")?;
+    if let Some(found) = cached(shop, key)? {
         return Ok(found);
     }
     let scratch = shop.store.scratch()?;
@@ -162,6 +159,19 @@ pub(crate) fn metadata(shop: &Workshop<'_>, call: &RepositoryCall) -> Result<Met
         parts: &parts,
     })?;
     Ok(made)
+}
+
+/// Returns the metadata recorded for `key` if the store has all of it.
+fn cached(shop: &Workshop<'_>, key: Digest) -> Result<Option<Metadata>, BuildError> {
+    let record = shop.store.result(&key)?;
+    let found = record.and_then(|bytes| serde_json::from_slice::<Metadata>(&bytes).ok());
+    let is_whole = |found: &Metadata| {
+        let mut digests = found.files.values();
+        found.format == METADATA_FORMAT
+            && found.key == key
+            && digests.all(|digest| shop.store.is_whole(digest))
+    };
+    Ok(found.filter(is_whole))
 }
 
 fn run(

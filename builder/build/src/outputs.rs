@@ -13,6 +13,7 @@ use crate::compile::Built;
 use crate::documents::{Document, Facts, documents, read_rpm, read_rpms};
 use crate::error::BuildError;
 use crate::graph::NodeId;
+use crate::heal::tell_set_aside;
 use crate::key::canonical_json;
 use crate::kiln_base::package_base;
 use crate::memory::{
@@ -21,12 +22,13 @@ use crate::memory::{
 use crate::package::{Packaged, package};
 use crate::plan::Plan;
 use crate::project::Project;
-use crate::publish::{Publication, claim, publish};
+use crate::publish::{Publication, claim, publish_unsynced, sync_folders};
 use crate::release::{check_released, named_inputs, newer_release};
 use crate::repository::{RepositoryInputs, rpm_identity, update_repository};
 use crate::schedule::Finished;
 use crate::signed::Subject;
 use crate::stage::Product;
+use crate::turn::Taken;
 use crate::work::{OnFailure, Outcome, Row, RpmTotals, Work};
 use crate::workshop::{Event, Workshop};
 
@@ -43,6 +45,8 @@ pub struct Summary {
     pub rpms: BTreeMap<String, Vec<(PathBuf, u64)>>,
     /// Files in `out/` that were written.
     pub written: usize,
+    /// The folders that they are in.
+    pub folders: BTreeSet<PathBuf>,
 }
 
 impl Summary {
@@ -82,7 +86,7 @@ pub(crate) fn publish_products(
     };
     let may_publish = is_whole || (on_failure == OnFailure::KeepGoing && !summary.is_cancelled);
     if may_publish && has_product {
-        let _claim = claim(shop.output);
+        let _claim = claim(shop.output, shop.cancel)?;
         let mut replaced = Vec::new();
         for output in finished.outputs.into_values() {
             match output.content {
@@ -101,12 +105,15 @@ pub(crate) fn publish_products(
             locks: plan.base_locks(),
         };
         let updated = update_repository(shop, &found, &mut memory, replaced, &mut summary);
+        // Before the record that says what is there.
+        summary.sync_folders(shop.output)?;
         memory.save()?;
         match updated {
             Err(BuildError::Cancelled) => summary.is_cancelled = true,
             updated => summary.failures.extend(updated.err()),
         }
     }
+    tell_set_aside(shop);
     Ok(summary)
 }
 
@@ -192,7 +199,7 @@ pub(crate) struct ProductInputs<'a> {
 pub(crate) fn product_output(
     shop: &Workshop<'_>,
     inputs: &ProductInputs<'_>,
-) -> Result<Output, BuildError> {
+) -> Result<Taken<Output>, BuildError> {
     if shop.cancel.is_cancelled() {
         return Err(BuildError::Cancelled);
     }
@@ -205,8 +212,11 @@ pub(crate) fn product_output(
     let name = node.recipe.to_string();
     let key = product_key(shop, &product, plan)?;
     if let Some(output) = unchanged(inputs.memory, &name, key, &plan.released) {
-        return Ok(output);
+        return Ok(Taken::Done(output));
     }
+    let Some(_turn) = shop.store.try_turn(&key)? else {
+        return Ok(Taken::Elsewhere);
+    };
     let packaged = package(shop, &product, &plan.rootfs[*node])?;
     let rpms = read_rpms(shop, &name, &packaged.packaged)?;
     let identities = checked_identities(shop, plan, &name, &rpms, &packaged.packaged)?;
@@ -226,11 +236,11 @@ pub(crate) fn product_output(
         documents,
         identities,
     };
-    Ok(Output {
+    Ok(Taken::Done(Output {
         name,
         key,
         content: Content::Made(Box::new(made)),
-    })
+    }))
 }
 
 /// Packages what a base image offers; `None` for one that brings its own package database.
@@ -239,18 +249,21 @@ pub(crate) fn base_output(
     plan: &Plan,
     base: &BaseName,
     memory: &Mutex<Memory>,
-) -> Result<Option<Output>, BuildError> {
+) -> Result<Taken<Option<Output>>, BuildError> {
     let Some(node) = plan.base_packages().get(base).copied() else {
-        return Ok(None);
+        return Ok(Taken::Done(None));
     };
     let rootfs = &plan.rootfs[node];
     let name = format!("kiln-base-{base}");
     let key = base_key(shop, base, rootfs)?;
     if let Some(output) = unchanged(memory, &name, key, &plan.released) {
-        return Ok(Some(output));
+        return Ok(Taken::Done(Some(output)));
     }
+    let Some(_turn) = shop.store.try_turn(&key)? else {
+        return Ok(Taken::Elsewhere);
+    };
     let Some((packaged, is_cached)) = package_base(shop, base, rootfs)? else {
-        return Ok(None);
+        return Ok(Taken::Done(None));
     };
     let rpms = read_rpms(shop, &name, &packaged)?;
     let identities = checked_identities(shop, plan, &name, &rpms, &packaged)?;
@@ -260,11 +273,11 @@ pub(crate) fn base_output(
         documents: Vec::new(),
         identities,
     };
-    Ok(Some(Output {
+    Ok(Taken::Done(Some(Output {
         name,
         key,
         content: Content::Made(Box::new(made)),
-    }))
+    })))
 }
 
 /// Returns what the packages are, the source package last, none of which was released with other
@@ -413,10 +426,25 @@ fn record_documents(
 }
 
 impl Summary {
+    /// Makes the names of what was written below `output` survive a power cut, and its own.
+    pub(crate) fn sync_folders(&self, output: &Path) -> Result<(), BuildError> {
+        let below = |folder: &'_ PathBuf| {
+            let ancestors = folder.ancestors().map(Path::to_owned);
+            let below = ancestors.take_while(|folder| folder.starts_with(output));
+            below.collect::<Vec<_>>()
+        };
+        let mut folders: BTreeSet<PathBuf> = self.folders.iter().flat_map(below).collect();
+        if !folders.is_empty() {
+            folders.extend(output.parent().map(Path::to_owned));
+        }
+        sync_folders(folders.iter().map(PathBuf::as_path))
+    }
+
     pub(crate) fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
-        let publication = publish(path, bytes)?;
+        let publication = publish_unsynced(path, bytes)?;
         if publication == Publication::Written {
             self.written += 1;
+            self.folders.extend(path.parent().map(Path::to_owned));
         }
         Ok(publication)
     }

@@ -254,12 +254,13 @@ pub(crate) fn cached(shop: &Workshop<'_>, key: BuildKey) -> Result<Option<Packag
     };
     let is_whole = packaged.format == PACKAGED_FORMAT
         && packaged.key == key
-        && shop.store.contains(&packaged.spec)
+        && shop.store.is_whole(&key.0)
+        && shop.store.is_whole(&packaged.spec)
         && packaged
             .rpms
             .iter()
             .chain([&packaged.source_rpm])
-            .all(|rpm| shop.store.contains(&rpm.sha256));
+            .all(|rpm| shop.store.is_whole(&rpm.sha256));
     Ok(is_whole.then_some(packaged))
 }
 

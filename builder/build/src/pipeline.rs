@@ -6,6 +6,7 @@ use kiln_model::RecipeName;
 
 use crate::error::BuildError;
 use crate::graph::Graph;
+use crate::heal::{healed, tell_set_aside};
 use crate::memory::Memory;
 use crate::outputs::{Summary, publish_products};
 use crate::plan::Plan;
@@ -50,7 +51,7 @@ pub fn fetch(shop: &Workshop<'_>, wanted: &[RecipeName]) -> Result<(), BuildErro
     let plan = Plan::new(shop, graph)?;
     fetch_sources(shop, &plan)?;
     for rootfs in plan.rootfs.values() {
-        rootfs.lower(shop)?;
+        healed(shop, || rootfs.lower(shop))?;
     }
     Ok(())
 }
@@ -62,6 +63,8 @@ fn require_isolation(shop: &Workshop<'_>) -> Result<(), BuildError> {
 
 fn fetch_sources(shop: &Workshop<'_>, plan: &Plan) -> Result<(), BuildError> {
     let told = crate::told::Told(shop.report);
-    shop.fetcher.fetch_all(&plan.source_requests(shop), &told)?;
+    let fetched = shop.fetcher.fetch_all(&plan.source_requests(shop), &told);
+    tell_set_aside(shop);
+    fetched?;
     Ok(())
 }

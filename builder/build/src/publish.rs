@@ -7,9 +7,12 @@ use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 use kiln_model::Digest;
+use kiln_sandbox::Cancel;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 use walkdir::WalkDir;
 
@@ -29,6 +32,20 @@ pub enum Publication {
 /// # Errors
 /// `Publish`. A half-written file never stays.
 pub fn publish(path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
+    // A folder that is made now has a name in another one.
+    let is_new = |folder: &&Path| folder.symlink_metadata().is_err();
+    let folders: Vec<&Path> = path.ancestors().skip(1).collect();
+    let made = folders.iter().copied().filter(is_new).count();
+    let publication = publish_unsynced(path, bytes)?;
+    if publication == Publication::Written {
+        sync_folders(folders.into_iter().take(made + 1))?;
+    }
+    Ok(publication)
+}
+
+/// Does the same, but the file's name may not survive a power cut before [`sync_folders`] was called:
+/// once for many files.
+pub(crate) fn publish_unsynced(path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
     if has_bytes(path, bytes) {
         return Ok(Publication::Unchanged);
     }
@@ -39,13 +56,41 @@ pub fn publish(path: &Path, bytes: &[u8]) -> Result<Publication, BuildError> {
     Ok(Publication::Written)
 }
 
+/// Makes the names in these folders survive a power cut.
+///
+/// # Errors
+/// `Publish`, of the folder.
+pub(crate) fn sync_folders<'a>(
+    folders: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), BuildError> {
+    for folder in folders {
+        let folder = match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let synced = match rustix::fs::open(folder, flags, Mode::empty()) {
+            Ok(handle) => rustix::fs::fsync(handle),
+            Err(error) => Err(error),
+        };
+        match synced {
+            // Some file systems have nothing to sync for a folder and say so; and what may be passed
+            // through but not read was there before.
+            Ok(()) | Err(Errno::INVAL | Errno::NOTSUP | Errno::ACCESS) => {}
+            Err(error) => return Err(refused(folder)(error.into())),
+        }
+    }
+    Ok(())
+}
+
 /// Writes `bytes` over the file at `path` atomically; it keeps its permissions.
 ///
 /// # Errors
 /// `Publish`. A half-written file never stays.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     let found = path.metadata().map_err(refused(path))?;
-    write(path, bytes, found.permissions())
+    write(path, bytes, found.permissions())?;
+    sync_folders(path.parent())
 }
 
 /// Writes a file that must not be there yet, atomically.
@@ -56,7 +101,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     let file = temporary(path, bytes, readable()).map_err(refused(path))?;
     file.persist_noclobber(path)
         .map_err(|error| refused(path)(error.error))?;
-    Ok(())
+    sync_folders(path.parent())
 }
 
 fn write(path: &Path, bytes: &[u8], permissions: Permissions) -> Result<(), BuildError> {
@@ -101,6 +146,9 @@ fn temporary(
     Ok(file)
 }
 
+/// Between two looks whether another kiln is done with a folder of results.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// The start of the names of temporary files.
 const TEMPORARY: &str = ".kiln-";
 
@@ -113,17 +161,27 @@ pub(crate) struct Claim {
 
 /// Waits until no other kiln writes into `output`, and removes the temporary files that a killed one left
 /// there. What can not be done here is said by the first file that can not be written.
-pub(crate) fn claim(output: &Path) -> Claim {
+///
+/// # Errors
+/// `Cancelled`.
+pub(crate) fn claim(output: &Path, cancel: &Cancel) -> Result<Claim, BuildError> {
     drop(fs_err::create_dir_all(output));
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let lock = rustix::fs::open(output, flags, Mode::empty()).ok();
-    let lock = lock.filter(|lock| flock(lock, FlockOperation::LockExclusive).is_ok());
+    let mut lock = rustix::fs::open(output, flags, Mode::empty()).ok();
+    while let Some(handle) = &lock {
+        match flock(handle, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(Errno::WOULDBLOCK) if cancel.is_cancelled() => return Err(BuildError::Cancelled),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(PAUSE),
+            Err(_) => lock = None,
+        }
+    }
     if lock.is_some() {
         for folder in ["provenance", "rpms", "sbom", "specs", "srpms"] {
             sweep(&output.join(folder));
         }
     }
-    Claim { _lock: lock }
+    Ok(Claim { _lock: lock })
 }
 
 fn sweep(folder: &Path) {
@@ -195,7 +253,7 @@ mod tests {
         for path in ["specs/.kilnx", "specs/x.spec", "logs/.kiln-c3", ".kiln-d4"] {
             publish(&out.join(path), b"whole").unwrap();
         }
-        let claimed = claim(out);
+        let claimed = claim(out, &Cancel::new()).unwrap();
         assert!(!out.join("specs/.kiln-a1").exists());
         assert!(!out.join("rpms/x86_64/.kiln-b2").exists());
         assert!(!out.join("srpms/.kiln-e5").exists());
@@ -206,6 +264,10 @@ mod tests {
         let other = rustix::fs::open(out, OFlags::RDONLY, Mode::empty()).unwrap();
         let wait = FlockOperation::NonBlockingLockExclusive;
         assert_eq!(flock(&other, wait), Err(rustix::io::Errno::WOULDBLOCK));
+        let cancel = Cancel::new();
+        cancel.cancel();
+        let waiting = claim(out, &cancel);
+        assert!(matches!(waiting, Err(BuildError::Cancelled)), "{waiting:?}");
         drop(claimed);
         assert_eq!(flock(&other, wait), Ok(()));
     }

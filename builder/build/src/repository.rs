@@ -9,6 +9,7 @@
 //! first, `repomd.xml` last, and what nothing names any more goes after that.
 
 use std::collections::BTreeSet;
+use std::fs::FileTimes;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -223,7 +224,9 @@ pub(crate) fn lay_out(
         let built = rpm.build_time().unwrap_or(0);
         let file = fs_err::OpenOptions::new().write(true).open(&target)?;
         let time = UNIX_EPOCH + Duration::from_secs(u64::from(built));
-        file.file().set_modified(time)?;
+        // Both: some file systems in user space set none where one is left out.
+        let times = FileTimes::new().set_accessed(time).set_modified(time);
+        file.file().set_times(times)?;
         newest = newest.max(built);
     }
     Ok(newest)

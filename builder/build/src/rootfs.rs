@@ -16,6 +16,7 @@ use kiln_model::{
 
 use crate::error::BuildError;
 use crate::told::{OnlyStops, TreeTold};
+use crate::turn::{tree_turn, wait_for_turn};
 use crate::workshop::Workshop;
 
 /// A recipe's root file system.
@@ -38,6 +39,10 @@ pub(crate) fn unpacked(
     what: &str,
     layer: &DiffId,
 ) -> Result<PathBuf, BuildError> {
+    if let Some(root) = shop.store.tree(layer)? {
+        return Ok(root);
+    }
+    let _turn = wait_for_turn(shop, &tree_turn(layer), what)?;
     layer_tree_told(shop.store, layer, &OnlyStops(shop.cancel))
         .map_err(|error| BuildError::image(what)(error.into()))
 }
@@ -178,12 +183,18 @@ impl Rootfs {
                 };
                 let mut trees = Vec::new();
                 if let Some(tools) = &self.locked_tools {
+                    let what = format!("the tools over {name}");
+                    let _turn = wait_for_turn(shop, &tree_turn(&tools.layer), &what)?;
                     trees.push(prepare_tools(&request, tools).map_err(wrap)?);
                 }
+                let what = format!("the root file system of {name}");
+                let _turn = wait_for_turn(shop, &tree_turn(&lock.layer), &what)?;
                 trees.push(prepare_base(&request).map_err(wrap)?);
                 Ok(trees)
             }
             (BaseOrigin::Layout { path, digest }, _) => {
+                let what = format!("the root file system of {name}");
+                let _turn = wait_for_turn(shop, &digest.0, &what)?;
                 told.start();
                 let layout = shop.project.root.join(path);
                 let layers = import_layout(shop.store, &layout, digest, shop.architecture)

@@ -9,18 +9,24 @@ use std::time::{Duration, Instant};
 
 use kiln_model::BaseName;
 
-use crate::compile::{BuildInputs, Built, cached, compile};
+use crate::compile::{Built, is_there};
 use crate::error::BuildError;
 use crate::graph::NodeId;
+use crate::heal::{MOST_TRIES, may_be_healed, tell_set_aside};
 use crate::memory::Memory;
+use crate::node_build::NodeBuild;
 use crate::outputs::{Output, ProductInputs, base_output, product_output};
 use crate::plan::{Plan, bundled_builds};
+use crate::turn::Taken;
 use crate::work::{OnFailure, Outcome, Row, Work, all_work, blocker};
 use crate::workshop::{Event, Workshop};
 
 /// Pieces of work done side by side. Compilers share the machine's cores by themselves; more than
 /// this only costs memory.
 const WORKERS: usize = 2;
+
+/// How long a worker that has nothing else to do leaves work alone that another kiln is at.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What came of a schedule.
 #[derive(Debug)]
@@ -52,12 +58,23 @@ struct Schedule<'a> {
 struct State {
     built: BTreeMap<NodeId, Built>,
     running: BTreeSet<Work>,
+    /// What another kiln is at: put back until there is nothing else to do.
+    elsewhere: BTreeSet<Work>,
+    /// What was told of already, and how often it was tried again after damage in the store.
+    begun: BTreeMap<Work, Begun>,
     /// Nodes whose steps really ran.
     fresh: Vec<NodeId>,
     outputs: BTreeMap<Work, Output>,
     rows: BTreeMap<Work, Row>,
     failures: Vec<(Work, BuildError)>,
     panic: Option<Box<dyn Any + Send>>,
+}
+
+/// What is known of work that was taken up before.
+#[derive(Debug, Default, Clone, Copy)]
+struct Begun {
+    is_told_to_wait: bool,
+    tries: usize,
 }
 
 /// Builds every node of the plan that the store does not have, and packages every product.
@@ -112,6 +129,8 @@ enum Task {
 enum Next {
     Start(Work, Task),
     Wait,
+    /// There is only work that other kilns are at.
+    Pause,
     Stop,
 }
 
@@ -168,21 +187,22 @@ impl Schedule<'_> {
                         .wait(guard)
                         .unwrap_or_else(PoisonError::into_inner);
                 }
+                Next::Pause => {
+                    let waited = self.changed.wait_timeout(guard, PAUSE);
+                    guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    guard.elsewhere.clear();
+                }
                 Next::Start(work, task) => {
                     guard.running.insert(work.clone());
+                    let is_first = !guard.begun.contains_key(&work);
+                    let begun = *guard.begun.entry(work.clone()).or_default();
                     drop(guard);
-                    let started = Instant::now();
-                    let done = catch_unwind(AssertUnwindSafe(|| {
+                    if is_first {
                         self.shop.report.tell(&Event::WorkStarted { work: &work });
-                        self.perform(task)
-                    }));
-                    let noted = done.and_then(|done| {
-                        catch_unwind(AssertUnwindSafe(|| {
-                            self.note(&work, done, started.elapsed());
-                        }))
-                    });
+                    }
+                    let taken = catch_unwind(AssertUnwindSafe(|| self.take_up(&work, task, begun)));
                     guard = self.state();
-                    if let Err(panic) = noted {
+                    if let Err(panic) = taken {
                         guard.panic = Some(panic);
                     }
                     self.changed.notify_all();
@@ -191,12 +211,59 @@ impl Schedule<'_> {
         }
     }
 
+    /// Does a piece of work and takes note of how it ended; or puts it back.
+    fn take_up(&self, work: &Work, task: Task, mut begun: Begun) {
+        let (started, before) = (Instant::now(), self.shop.store.set_aside_count());
+        let taken = self.perform(task);
+        tell_set_aside(self.shop);
+        match taken {
+            Ok(Taken::Done(done)) => return self.note(work, Ok(done), started.elapsed()),
+            Ok(Taken::Elsewhere) => {
+                if !std::mem::replace(&mut begun.is_told_to_wait, true) {
+                    let what = &work.to_string();
+                    self.shop.report.tell(&Event::Waiting { what });
+                }
+            }
+            Err(error) => {
+                begun.tries += 1;
+                let is_healed = self.forget_lost(work) > 0;
+                let is_healed = is_healed || may_be_healed(self.shop, &error, before);
+                if !is_healed || begun.tries > MOST_TRIES {
+                    return self.note(work, Err(error), started.elapsed());
+                }
+            }
+        }
+        let mut guard = self.state();
+        guard.running.remove(work);
+        guard.elsewhere.insert(work.clone());
+        guard.begun.insert(work.clone(), begun);
+    }
+
+    /// Forgets finished builds that `work` needs and that the store has no longer, or not all of: they
+    /// proved damaged, and are made anew. Returns how many.
+    fn forget_lost(&self, work: &Work) -> usize {
+        let Some(node) = work.node() else { return 0 };
+        let mut needed = self.plan.graph.closure(node);
+        needed.push(node.clone());
+        let mut guard = self.state();
+        let is_lost = |node: &NodeId, state: &State| {
+            let built = state.built.get(node);
+            built.is_some_and(|built| !is_there(self.shop, built))
+        };
+        needed.retain(|node| is_lost(node, &guard));
+        for node in &needed {
+            guard.built.remove(node);
+            guard.rows.remove(&Work::Build(node.clone()));
+        }
+        needed.len()
+    }
+
     fn next(&self, state: &State) -> Next {
         let is_stopped = self.shop.cancel.is_cancelled() || state.panic.is_some();
         if is_stopped || (!state.failures.is_empty() && self.on_failure == OnFailure::Stop) {
             return Next::Stop;
         }
-        let mut is_done = true;
+        let (mut is_done, mut is_elsewhere) = (true, false);
         for work in &self.work {
             if state.rows.contains_key(work) || blocker(self.plan, work, &state.failures).is_some()
             {
@@ -206,11 +273,19 @@ impl Schedule<'_> {
             if state.running.contains(work) {
                 continue;
             }
+            if state.elsewhere.contains(work) {
+                is_elsewhere = true;
+                continue;
+            }
             if let Some(task) = self.task(work, state) {
                 return Next::Start(work.clone(), task);
             }
         }
-        if is_done { Next::Stop } else { Next::Wait }
+        match (is_done, is_elsewhere) {
+            (true, _) => Next::Stop,
+            (false, true) => Next::Pause,
+            (false, false) => Next::Wait,
+        }
     }
 
     /// Returns what a piece of work is done with, or `None` while something is missing.
@@ -241,11 +316,21 @@ impl Schedule<'_> {
         }
     }
 
-    fn perform(&self, task: Task) -> Result<Done, BuildError> {
-        match task {
+    fn perform(&self, task: Task) -> Result<Taken<Done>, BuildError> {
+        let taken = match task {
             Task::Build(node, bundled) => {
-                let (built, outcome) = build_one(self.shop, self.plan, &node, &bundled)?;
-                Ok(Done::of_build(&built, outcome))
+                let build = NodeBuild {
+                    plan: self.plan,
+                    node: &node,
+                    bundled: &bundled,
+                };
+                let taken = build.perform(self.shop, &|key| {
+                    self.shop.store.try_turn(key).map_err(BuildError::from)
+                })?;
+                return Ok(match taken {
+                    Taken::Done((built, outcome)) => Taken::Done(Done::of_build(&built, outcome)),
+                    Taken::Elsewhere => Taken::Elsewhere,
+                });
             }
             Task::Package { node, built, fresh } => {
                 let inputs = ProductInputs {
@@ -256,13 +341,17 @@ impl Schedule<'_> {
                     started: self.started,
                     memory: self.memory,
                 };
-                let output = product_output(self.shop, &inputs)?;
-                Ok(Done::of_output(Some(output)))
+                match product_output(self.shop, &inputs)? {
+                    Taken::Done(output) => Taken::Done(Some(output)),
+                    Taken::Elsewhere => Taken::Elsewhere,
+                }
             }
-            Task::BasePackage(base) => {
-                base_output(self.shop, self.plan, &base, self.memory).map(Done::of_output)
-            }
-        }
+            Task::BasePackage(base) => base_output(self.shop, self.plan, &base, self.memory)?,
+        };
+        Ok(match taken {
+            Taken::Done(output) => Taken::Done(Done::of_output(output)),
+            Taken::Elsewhere => Taken::Elsewhere,
+        })
     }
 
     /// Takes note of how a piece of work ended, and tells.
@@ -350,26 +439,6 @@ impl Schedule<'_> {
             failures: state.failures.into_iter().map(|(_, error)| error).collect(),
             is_cancelled: self.shop.cancel.is_cancelled(),
         }
-    }
-}
-
-/// Builds one node, unless its key is known by now: a library that was rebuilt to the same bytes
-/// leaves its consumers as they are.
-pub(crate) fn build_one(
-    shop: &Workshop<'_>,
-    plan: &Plan,
-    node: &NodeId,
-    bundled: &[(String, Built)],
-) -> Result<(Built, Outcome), BuildError> {
-    let inputs = BuildInputs {
-        node,
-        loaded: &shop.project.recipes[&node.recipe],
-        rootfs: &plan.rootfs[node],
-        bundled,
-    };
-    match cached(shop, inputs.key_inputs(shop).key())? {
-        Some(hit) => Ok((hit, Outcome::Cached)),
-        None => compile(shop, &inputs).map(|built| (built, Outcome::Built)),
     }
 }
 

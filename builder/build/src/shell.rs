@@ -24,8 +24,8 @@ use crate::error::BuildError;
 use crate::folder::{set_mode, write_file};
 use crate::graph::{Graph, NodeId};
 use crate::key::BuildKey;
+use crate::node_build::build_one;
 use crate::plan::{Plan, bundled_builds};
-use crate::schedule::build_one;
 use crate::script::{StepName, step_script};
 use crate::workshop::Workshop;
 
@@ -265,7 +265,7 @@ fn build_libraries(
     for library in plan.graph.closure(node) {
         let bundled = bundled_builds(&plan.graph, &library, &built)
             .expect("the order has everything before what needs it");
-        let (done, _) = build_one(shop, plan, &library, &bundled)?;
+        let done = build_one(shop, plan, &library, &bundled)?;
         built.insert(library, done);
     }
     Ok(bundled_builds(&plan.graph, node, &built).expect("everything was built"))

@@ -185,7 +185,7 @@ pub fn sign(
     keys: &PublicKeys,
     source: &SignatureSource<'_>,
 ) -> Result<SignSummary, SignError> {
-    let _claim = claim(shop.output);
+    let _claim = claim(shop.output, shop.cancel)?;
     let mut memory = Memory::load(shop.store, shop.output, shop.program)?;
     let mut released = shop.project.released()?;
     let mut done = SignSummary::default();
@@ -342,6 +342,7 @@ fn publish_signed(
         }
         done.signed += 1;
     }
+    summary.sync_folders(shop.output)?;
     done.written += summary.written;
     Ok(())
 }
@@ -372,6 +373,7 @@ fn index(
     };
     let mut summary = Summary::default();
     update_repository(shop, &found, memory, Vec::new(), &mut summary)?;
+    summary.sync_folders(shop.output)?;
     done.written += summary.written;
     Ok(())
 }

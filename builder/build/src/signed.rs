@@ -69,7 +69,7 @@ impl Subject {
         let signed = bytes.and_then(|bytes| serde_json::from_slice::<Signed>(&bytes).ok());
         let is_whole = |signed: &Signed| {
             let mut files = signed.files.iter();
-            signed.format == SIGNED_FORMAT && files.all(|file| store.contains(&file.sha256))
+            signed.format == SIGNED_FORMAT && files.all(|file| store.is_whole(&file.sha256))
         };
         Ok(signed.filter(is_whole))
     }

@@ -10,7 +10,7 @@ use kiln_model::{
     Digest, FilePattern, LibraryName, PackageName, Recipe, RecipeName, SourceDateEpoch,
 };
 use kiln_sandbox::Cancel;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use crate::compile::{Built, installed};
 use crate::error::BuildError;
@@ -373,16 +373,14 @@ fn folder_modes(shop: &Workshop<'_>, built: &Built) -> Result<BTreeMap<String, u
 }
 
 pub(crate) fn set_time(path: &Path, epoch: SourceDateEpoch) -> Result<(), BuildError> {
-    let modified = Timespec {
+    let time = Timespec {
         tv_sec: i64::from(epoch.seconds()),
         tv_nsec: 0,
     };
+    // Both: some file systems in user space set none where one is left out.
     let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: modified,
+        last_access: time,
+        last_modification: time,
     };
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| {
         let error = std::io::Error::from(error);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, UTIME_OMIT, statat, utimensat};
+use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, statat, utimensat};
 use walkdir::WalkDir;
 
 use crate::workshop::Workshop;
@@ -33,15 +33,14 @@ pub(crate) fn shift_times(folder: &Path, seconds: i64) -> std::io::Result<()> {
         {
             continue;
         }
+        let time = Timespec {
+            tv_sec: found.st_mtime.saturating_add(seconds),
+            tv_nsec: i64::try_from(found.st_mtime_nsec).unwrap_or(0),
+        };
+        // Both: some file systems in user space set none where one is left out.
         let times = Timestamps {
-            last_access: Timespec {
-                tv_sec: 0,
-                tv_nsec: UTIME_OMIT,
-            },
-            last_modification: Timespec {
-                tv_sec: found.st_mtime.saturating_add(seconds),
-                tv_nsec: i64::try_from(found.st_mtime_nsec).unwrap_or(0),
-            },
+            last_access: time,
+            last_modification: time,
         };
         utimensat(CWD, entry.path(), &times, AtFlags::SYMLINK_NOFOLLOW)?;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kiln_image::TreeStage;
 use kiln_model::{Architecture, Config, Isolation, Limits, Measured, RecipeName, StepEnd};
 use kiln_sandbox::{Cancel, Engine};
-use kiln_store::{Fetcher, FileIdentity, Store};
+use kiln_store::{Fetcher, FileIdentity, Store, StoredThing};
 
 use crate::error::BuildError;
 use crate::graph::NodeId;
@@ -261,6 +261,18 @@ pub enum Event<'a> {
     LockUnchanged {
         /// The file.
         file: &'a Path,
+    },
+    /// Another kiln makes the same just now: this one waits, and takes what comes of it.
+    Waiting {
+        /// What.
+        what: &'a str,
+    },
+    /// Something in the store was damaged and was set aside; it is fetched or made again.
+    SetAside {
+        /// What it was.
+        thing: StoredThing,
+        /// Where it is now.
+        evidence: &'a Path,
     },
     /// A piece of work begins: a worker prepares it, or finds it in the store.
     WorkStarted {

@@ -470,6 +470,7 @@ fn build_text(project: &Project, error: &BuildError) -> String {
         }
         _ => {}
     }
-    add_hint(&mut text, hint::of_build(error));
+    let hint = hint::of_build(error).or_else(|| hint::of_disk(error, &text));
+    add_hint(&mut text, hint);
     text
 }

@@ -167,6 +167,28 @@ pub fn of_build(error: &BuildError) -> Option<String> {
     })
 }
 
+/// What to do when a disk took nothing more, and `text` does not say it yet.
+pub fn of_disk(error: &BuildError, text: &str) -> Option<String> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = match error {
+        // It shows as what it holds, and so do its causes.
+        BuildError::Io(source) => Some(source),
+        error => Some(error),
+    };
+    let mut is_full = false;
+    while let Some(error) = next {
+        let kind = error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        is_full |= matches!(
+            kind,
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        );
+        next = error.source();
+    }
+    (is_full && !text.contains("free some space"))
+        .then(|| "free some space, or name a store on another disk with --store".to_owned())
+}
+
 /// What to do when no recipe can be drafted.
 pub fn of_draft(error: &DraftError) -> Option<String> {
     Some(match error {

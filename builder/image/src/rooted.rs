@@ -425,11 +425,12 @@ impl Rooted {
             rustix::fs::renameat(&folder, name, &self.root, name)
                 .map_err(failed("move out of the top folder"))?;
         }
-        rustix::fs::unlinkat(&self.root, &aside, AtFlags::REMOVEDIR)
-            .map_err(failed("remove the top folder"))?;
+        // Before it goes: not every file system answers for what has no name any more.
         let inode = rustix::fs::fstat(&folder)
             .map_err(failed("look at the top folder"))?
             .st_ino;
+        rustix::fs::unlinkat(&self.root, &aside, AtFlags::REMOVEDIR)
+            .map_err(failed("remove the top folder"))?;
         if let Some(DirectoryFinish { mode, mtime }) = self.directories.remove(&inode) {
             self.set_root(mode, mtime)?;
         }

@@ -61,7 +61,7 @@ pub fn unpack_source(
     while let Some(entry) = reader.next_entry()? {
         unpacker
             .apply(&mut reader, &entry)
-            .map_err(|error| error.at(name, &entry.path))?;
+            .map_err(|error| error.at(name, &entry.path, target))?;
     }
     unpacker.finish(name, target)
 }
@@ -250,7 +250,7 @@ impl SourceUnpacker {
                 let problem = EntryProblem::OutsideTarget {
                     target: printable(&link_target),
                 };
-                return Err(ApplyError::from(problem).at(name, &path));
+                return Err(ApplyError::from(problem).at(name, &path, target));
             }
             self.rooted
                 .strip(&top)

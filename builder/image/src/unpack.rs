@@ -43,12 +43,14 @@ pub enum UnpackError {
         source: io::Error,
     },
     /// The kernel refused something.
-    #[error("`{archive}`, entry `{entry}`: can not {act}")]
+    #[error("`{archive}`, entry `{entry}`: can not {act} below `{}`", target.display())]
     Write {
         /// The archive's name.
         archive: String,
         /// The entry's name, escaped.
         entry: String,
+        /// The folder that is unpacked into.
+        target: PathBuf,
         /// What was tried.
         act: &'static str,
         /// What the kernel says.
@@ -190,7 +192,7 @@ impl LayerUnpacker {
         let mut reader = TarReader::new(layer, name, limits);
         while let Some(entry) = reader.next_entry()? {
             self.apply_entry(&mut reader, &entry)
-                .map_err(|error| error.at(name, &entry.path))?;
+                .map_err(|error| error.at(name, &entry.path, &self.target))?;
         }
         Ok(())
     }
@@ -400,8 +402,8 @@ impl From<EntryProblem> for ApplyError {
 }
 
 impl ApplyError {
-    /// Names the entry.
-    pub fn at(self, archive: &str, path: &[u8]) -> UnpackError {
+    /// Names the entry, and the folder that it goes into.
+    pub fn at(self, archive: &str, path: &[u8], target: &Path) -> UnpackError {
         let (archive, entry) = (archive.to_owned(), printable(path));
         match self {
             Self::Tar(error) => UnpackError::Tar(error),
@@ -413,6 +415,7 @@ impl ApplyError {
             Self::Fill(FillError::Io { act, source }) => UnpackError::Write {
                 archive,
                 entry,
+                target: target.to_owned(),
                 act,
                 source,
             },

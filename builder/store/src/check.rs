@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use kiln_model::{DiffId, Digest};
 
+use crate::aside::{StoredThing, move_aside};
 use crate::error::StoreError;
 use crate::reach::digests_in;
 use crate::record::{RecordKind, find_records};
@@ -89,7 +90,7 @@ impl Store {
             for record in find_records(self.root(), kind) {
                 checked.records += 1;
                 if record.key.is_none() {
-                    let evidence = self.quarantine(&record.path)?;
+                    let evidence = move_aside(&record.path, &self.root().join("quarantine"))?;
                     let path = record.path;
                     checked
                         .findings
@@ -174,6 +175,7 @@ impl Store {
     /// # Errors
     /// As the system refuses.
     pub fn set_tree_aside(&self, id: &DiffId) -> Result<PathBuf, StoreError> {
-        self.quarantine(&self.root().join("trees").join(id.0.to_hex()))
+        let path = self.root().join("trees").join(id.0.to_hex());
+        self.quarantine(&path, StoredThing::Tree(*id))
     }
 }

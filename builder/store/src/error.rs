@@ -39,7 +39,10 @@ pub enum StoreError {
         actual: u32,
     },
     /// The file that states the store's format does not.
-    #[error("expected `{path}` to state the store's format: {reason}")]
+    #[error(
+        "expected `{path}` to state the store's format: {reason}; take the file back from a backup, or \
+         name another store"
+    )]
     DamagedFormat {
         /// The file.
         path: PathBuf,
@@ -63,6 +66,14 @@ pub enum StoreError {
     #[error("`{path}` can not be written to; make it writable or name another store")]
     NotWritable {
         /// The path that was to be written.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The store, or something in it, may not be read by this user.
+    #[error("`{path}` can not be read by this user; make it readable or name another store")]
+    NotReadable {
+        /// The path that was to be read.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -144,6 +155,9 @@ impl StoreError {
             io::ErrorKind::PermissionDenied if WRITES.contains(&act) => {
                 Self::NotWritable { path, source }
             }
+            io::ErrorKind::PermissionDenied if READS.contains(&act) => {
+                Self::NotReadable { path, source }
+            }
             _ => Self::Io { act, path, source },
         }
     }
@@ -151,6 +165,9 @@ impl StoreError {
 
 /// Acts whose refusal means that the store is not writable, rather than that a file is unreadable.
 const WRITES: &[&str] = &["create", "write", "publish", "lock"];
+
+/// Acts whose refusal means that the store is another user's, who shares it with nobody.
+const READS: &[&str] = &["read", "open"];
 
 /// Says why a tree was not stored.
 #[derive(Debug, thiserror::Error)]

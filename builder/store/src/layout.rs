@@ -10,6 +10,7 @@
 //! projects/         records: the projects that use the store
 //! lease.lock        see `lease`
 //! trees/<hex>/      root/ and seal.json: unpacked layers and destdirs
+//! locks/            who makes what just now; see `turn`
 //! tmp/              what is not finished; see `temporary`
 //! quarantine/       damaged blobs and trees, kept as evidence
 //! kept/             scratch folders of failed steps; see `kept`
@@ -39,6 +40,7 @@ const FOLDERS: &[&str] = &[
     "outputs",
     "projects",
     "trees",
+    "locks",
     "tmp",
     "quarantine",
 ];
@@ -158,6 +160,10 @@ fn check_format(root: &Path) -> Result<Option<u32>, StoreError> {
     let text = match fs_err::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            let reason = "it is a folder".to_owned();
+            return Err(StoreError::DamagedFormat { path, reason });
+        }
         Err(error) => return Err(StoreError::from_io("read", &path, error)),
     };
     let damaged = |reason: String| StoreError::DamagedFormat {

@@ -5,6 +5,7 @@
 //! without a digest never enter the store.
 
 mod artifact;
+mod aside;
 mod blob;
 mod check;
 mod collect;
@@ -27,8 +28,10 @@ mod result;
 mod store;
 mod temporary;
 mod tree;
+mod turn;
 
 pub use artifact::{ArtifactKind, EMPTY_CONFIG, Part, artifact_manifest, media_type};
+pub use aside::{SetAside, StoredThing};
 pub use blob::{BlobInfo, BlobWriter, PlainBlobWriter, start_writing};
 pub use check::{Checked, StoreFinding};
 pub use collect::{CollectMode, Collected, Gone, Keep};
@@ -50,3 +53,4 @@ pub use record::RecordKind;
 pub use result::NewResult;
 pub use store::Store;
 pub use temporary::ScratchDir;
+pub use turn::Turn;

@@ -26,7 +26,11 @@ pub(crate) enum Published {
 pub(crate) fn publish(from: &Path, to: &Path) -> Result<Published, StoreError> {
     match rename_noreplace(from, to) {
         Ok(()) => {}
-        Err(Errno::EXIST | Errno::NOTEMPTY) => return Ok(Published::AlreadyThere),
+        Err(Errno::EXIST | Errno::NOTEMPTY) => {
+            // Whoever gave it may not have synced it yet, and what we write next relies on it.
+            sync_parent(to)?;
+            return Ok(Published::AlreadyThere);
+        }
         Err(error) => return Err(StoreError::from_io("publish", to, error)),
     }
     sync_parent(to)?;

@@ -11,14 +11,16 @@ use kiln_model::{Digest, Sha512};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::aside::{Noted, StoredThing};
 use crate::blob::{BlobInfo, BlobWriter, Observed, PlainBlobWriter, Wanted, observe};
 use crate::error::StoreError;
 use crate::identity::FileIdentity;
 use crate::layout;
 use crate::lease::Leases;
 use crate::partial::remove_stale;
-use crate::publish::{Published, publish, rename_noreplace};
+use crate::publish::{Published, publish};
 use crate::temporary::{ScratchDir, Session, remove_leftovers};
+use crate::turn::remove_dead;
 
 /// A content-addressed store on disk: an OCI image layout that several kilns may share.
 ///
@@ -40,6 +42,7 @@ struct Inner {
     /// Whether `index.json` lacks a result of this handle.
     has_new_results: AtomicBool,
     verified: Mutex<BTreeMap<Digest, Verified>>,
+    noted: Mutex<Noted>,
 }
 
 impl Drop for Inner {
@@ -77,6 +80,7 @@ impl Store {
             layout::migrate(&root, session.folder())?;
         }
         remove_leftovers(&tmp);
+        remove_dead(&root);
         let began = session.began()?;
         remove_stale(&tmp, &root.join("blobs/sha256"), began);
         let store = Self {
@@ -88,6 +92,7 @@ impl Store {
                 began,
                 has_new_results: AtomicBool::new(false),
                 verified: Mutex::default(),
+                noted: Mutex::default(),
             }),
         };
         store.complete_index()?;
@@ -245,6 +250,12 @@ impl Store {
         PlainBlobWriter::create_big(self.clone())
     }
 
+    /// Returns whether the blob is there and has its bytes; one that does not is set aside.
+    #[must_use]
+    pub fn is_whole(&self, digest: &Digest) -> bool {
+        self.blob_size(digest).is_ok()
+    }
+
     /// Makes an empty folder of one's own on the store's file system.
     ///
     /// # Errors
@@ -281,31 +292,20 @@ impl Store {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(StoreError::from_io("read", &target, error)),
             };
-            if found.is_file() && found.len() == info.size {
-                return Ok(Published::AlreadyThere);
+            if !found.is_file() || found.len() != info.size {
+                self.quarantine(&target, StoredThing::Blob(info.digest))?;
+                continue;
             }
-            self.quarantine(&target)?;
-        }
-    }
-
-    /// Moves what is at `path` to `quarantine/`; returns where it is now.
-    pub(crate) fn quarantine(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let folder = self.inner.root.join("quarantine");
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let moved = tempfile::Builder::new()
-            .prefix(&format!("{name}-"))
-            .make_in(&folder, |evidence| Ok(rename_noreplace(path, evidence)?));
-        match moved {
-            Ok(moved) => {
-                let failed = |error: tempfile::PathPersistError| error.error;
-                moved
-                    .into_temp_path()
-                    .keep()
-                    .map_err(|error| StoreError::from_io("write", &folder, failed(error)))
+            // What is there counts as written now: then its bytes must be right, too.
+            match self.blob_size(&info.digest) {
+                Ok(_) => return Ok(Published::AlreadyThere),
+                Err(
+                    StoreError::Missing { .. }
+                    | StoreError::Damaged { .. }
+                    | StoreError::NotARegularFile { .. },
+                ) => {}
+                Err(error) => return Err(error),
             }
-            // Another reader found the same and was quicker.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(folder),
-            Err(error) => Err(StoreError::from_io("write", &folder, error)),
         }
     }
 
@@ -384,7 +384,7 @@ impl Store {
         let is_same = rustix::fs::lstat(&path)
             .is_ok_and(|named| (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino));
         let evidence = if is_same {
-            self.quarantine(&path)?
+            self.quarantine(&path, StoredThing::Blob(*digest))?
         } else {
             self.inner.root.join("quarantine")
         };
@@ -398,7 +398,7 @@ impl Store {
     fn set_aside_other(&self, digest: &Digest, path: &Path) -> Result<StoreError, StoreError> {
         Ok(StoreError::NotARegularFile {
             digest: *digest,
-            evidence: self.quarantine(path)?,
+            evidence: self.quarantine(path, StoredThing::Blob(*digest))?,
         })
     }
 
@@ -414,6 +414,12 @@ impl Store {
             self.verified()
                 .insert(info.digest, Verified { identity, sha512 });
         }
+    }
+
+    pub(crate) fn noted(&self) -> MutexGuard<'_, Noted> {
+        // A list is whole even if a thread died while it held the lock.
+        let noted = self.inner.noted.lock();
+        noted.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn verified(&self) -> MutexGuard<'_, BTreeMap<Digest, Verified>> {

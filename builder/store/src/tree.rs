@@ -10,6 +10,7 @@
 //! every file still is as it was is asked by `kiln store check`.
 
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use kiln_model::DiffId;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use crate::aside::StoredThing;
 use crate::error::{StoreError, WriteTreeError};
 use crate::publish::{Published, publish, replace_file, sync_folder};
 use crate::store::Store;
@@ -68,9 +70,10 @@ impl Store {
         let root = unfinished.path().join("root");
         create_root(&root)?;
         set_mode(unfinished.path())?;
+        let disk = open_folder(unfinished.path())?;
         fill(&root).map_err(WriteTreeError::Fill)?;
         let entries = count_entries(&root);
-        sync_file_system(&root)?;
+        sync_file_system(&disk, &root)?;
         let seal = Seal {
             format: SEAL_FORMAT,
             diff_id: *id,
@@ -91,7 +94,7 @@ impl Store {
             if let Some(root) = self.tree(id)? {
                 return Ok(root);
             }
-            self.quarantine(&target)?;
+            self.quarantine(&target, StoredThing::Tree(*id))?;
         }
     }
 
@@ -117,14 +120,16 @@ fn count_entries(root: &Path) -> u64 {
     entries.flatten().fold(0, |count, _| count + 1)
 }
 
-/// Waits until everything on the file system of `folder` has reached the disk: one wait instead of
-/// one per file.
-fn sync_file_system(folder: &Path) -> Result<(), StoreError> {
-    let failed = |error| StoreError::from_io("write", folder, error);
+fn open_folder(folder: &Path) -> Result<OwnedFd, StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = folder.parent().unwrap_or(folder);
-    let handle = rustix::fs::open(parent, flags, Mode::empty()).map_err(failed)?;
-    rustix::fs::syncfs(handle).map_err(failed)
+    rustix::fs::open(folder, flags, Mode::empty())
+        .map_err(|error| StoreError::from_io("open", folder, error))
+}
+
+/// Waits until everything on the file system of `disk` has reached the disk: one wait instead of one
+/// per file. The handle is older than what is waited for, so that it hears of every failure since.
+fn sync_file_system(disk: &OwnedFd, root: &Path) -> Result<(), StoreError> {
+    rustix::fs::syncfs(disk).map_err(|error| StoreError::from_io("write", root, error))
 }
 
 fn read_seal(path: &Path) -> Option<Seal> {

@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use kiln_model::{DiffId, Digest, ManifestDigest};
-use kiln_store::{RecordKind, Store, StoreError, WriteTreeError};
+use kiln_store::{RecordKind, Store, StoreError, StoredThing, WriteTreeError};
 use tempfile::TempDir;
 
 fn fresh() -> (TempDir, Store) {
@@ -55,6 +55,7 @@ fn a_new_store_is_an_oci_layout_and_leaves_nothing_in_tmp() {
             "index.lock",
             "kiln-store.json",
             "lease.lock",
+            "locks",
             "oci-layout",
             "outputs",
             "projects",
@@ -163,6 +164,21 @@ fn a_damaged_blob_is_set_aside_and_named_by_every_reader() {
             assert_eq!(store.read_blob(&digest).unwrap(), b"precious bytes");
         }
     }
+}
+
+#[test]
+fn bytes_that_are_written_again_replace_damaged_ones() {
+    let (_folder, store) = fresh();
+    let digest = store.write_blob(b"the same bytes").unwrap();
+    tamper(&store.blob_path(&digest), |bytes| bytes[4] ^= 1);
+    assert_eq!(store.write_blob(b"the same bytes").unwrap(), digest);
+    assert_eq!(store.read_blob(&digest).unwrap(), b"the same bytes");
+    let set_aside = store.take_set_aside();
+    assert_eq!(store.set_aside_count(), 1);
+    assert_eq!(set_aside[0].thing, StoredThing::Blob(digest));
+    let evidence = fs_err::read(&set_aside[0].evidence).unwrap();
+    assert_ne!(evidence, b"the same bytes");
+    assert_eq!(store.take_set_aside(), [], "each is told once");
 }
 
 #[test]

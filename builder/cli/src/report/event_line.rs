@@ -89,6 +89,18 @@ pub enum EventLine {
         /// Milliseconds that it took.
         elapsed_ms: u64,
     },
+    /// Another kiln makes the same just now; what comes of it is taken.
+    Waiting {
+        /// What: a piece of work, a root file system, the repository's metadata.
+        name: String,
+    },
+    /// Something in the store was damaged and was set aside; it is fetched or made again.
+    SetAside {
+        /// What it was: `blob sha256:…` or `tree sha256:…`.
+        name: String,
+        /// Where it is now.
+        evidence: String,
+    },
     /// A lockfile is as it should be.
     Locked {
         /// The file.

@@ -1,7 +1,7 @@
 //! What a live terminal shows: one line per running piece of work, downloads, root file systems being
 //! put together, and a total. Values only: time and width are passed in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kiln_build::{Event, Outcome, Work};
@@ -24,7 +24,8 @@ const TIME: usize = 11;
 pub struct Frame {
     /// Pieces of work.
     total: usize,
-    done: usize,
+    /// What is done: work whose result proves damaged later is done a second time.
+    done: BTreeSet<Work>,
     failed: usize,
     running: Vec<Running>,
     fetch: Option<Fetch>,
@@ -69,7 +70,9 @@ impl Frame {
             Event::WorkEnded { row, .. } => {
                 self.running.retain(|running| running.work != row.work);
                 match &row.outcome {
-                    Outcome::Built | Outcome::Cached => self.done += 1,
+                    Outcome::Built | Outcome::Cached => {
+                        self.done.insert(row.work.clone());
+                    }
                     Outcome::Failed => {
                         self.failed += 1;
                         // It may have been what was waited for.
@@ -77,6 +80,13 @@ impl Frame {
                         self.trees.clear();
                     }
                     _ => {}
+                }
+                return words::line(event);
+            }
+            Event::Waiting { what } => {
+                let mut running = self.running.iter_mut();
+                if let Some(running) = running.find(|running| running.work.to_string() == *what) {
+                    (running.act, running.since) = ("wait".to_owned(), now);
                 }
                 return words::line(event);
             }
@@ -211,7 +221,8 @@ impl Frame {
         let mut line = Line::new();
         if columns >= BAR_FROM {
             let cells = |number: usize| number * BAR / self.total.max(1);
-            let (done, failed) = (cells(self.done), cells(self.done + self.failed));
+            let done = self.done.len();
+            let (done, failed) = (cells(done), cells(done + self.failed));
             line = line
                 .with(Style::Dim, "[")
                 .with(Style::Good, &"=".repeat(done))
@@ -221,7 +232,7 @@ impl Frame {
         }
         line = line.with(
             Style::Active,
-            &format!("{} of {} done", self.done, self.total),
+            &format!("{} of {} done", self.done.len(), self.total),
         );
         if self.failed > 0 {
             line = line.with(Style::Bad, &format!(", {} failed", self.failed));

@@ -124,6 +124,13 @@ fn event_line(event: &Event<'_>) -> Option<EventLine> {
             file: file.display().to_string(),
             is_written: matches!(event, Event::Locked { .. }),
         },
+        Event::Waiting { what } => EventLine::Waiting {
+            name: (*what).to_owned(),
+        },
+        Event::SetAside { thing, evidence } => EventLine::SetAside {
+            name: thing.to_string(),
+            evidence: evidence.display().to_string(),
+        },
         Event::WorkStarted { work } => EventLine::WorkStarted {
             work: (*work).into(),
         },

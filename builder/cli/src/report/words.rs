@@ -89,6 +89,25 @@ pub fn line(event: &Event<'_>) -> Option<Line> {
             let reason = error.lines().next().unwrap_or_default();
             (Style::Bad, "failed", format!("{work}: {reason}"))
         }
+        event => return shared_store_line(event),
+    };
+    Some(start(style, word).with(Style::Plain, &text))
+}
+
+/// Returns what people are told of other kilns and of damage.
+fn shared_store_line(event: &Event<'_>) -> Option<Line> {
+    let (style, word, text) = match event {
+        Event::Waiting { what } => {
+            let text = format!("{what}: another kiln makes it");
+            (Style::Odd, "wait", text)
+        }
+        Event::SetAside { thing, evidence } => {
+            let text = format!(
+                "{thing} was damaged: it is made or fetched again, and kept as {}",
+                evidence.display()
+            );
+            (Style::Odd, "set aside", text)
+        }
         _ => return None,
     };
     Some(start(style, word).with(Style::Plain, &text))
@@ -214,5 +233,28 @@ pub mod tests {
             "finish     openssl for /usr/lib/curl before the end; Ctrl-C stops it",
         );
         check(Event::WorkStarted { work: &work }, "");
+    }
+
+    #[test]
+    fn other_kilns_and_damage_are_told() {
+        let shown = |event: Event<'_>| line(&event).unwrap().render(Colours::Off);
+        assert_eq!(
+            shown(Event::Waiting {
+                what: "zlib (package)"
+            }),
+            "wait       zlib (package): another kiln makes it"
+        );
+        let digest = kiln_model::Digest::of(b"");
+        let event = Event::SetAside {
+            thing: kiln_store::StoredThing::Blob(digest),
+            evidence: std::path::Path::new("quarantine/x"),
+        };
+        assert_eq!(
+            shown(event),
+            format!(
+                "set aside  blob {digest} was damaged: it is made or fetched again, and kept as \
+                 quarantine/x"
+            )
+        );
     }
 }

@@ -182,7 +182,8 @@ impl<'a> Project<'a> {
         self.write_recipe(name, recipe, "demo-1.0.tar.gz", &upstream::demo());
     }
 
-    fn write_recipe(&self, name: &str, recipe: &str, file: &str, source: &[u8]) {
+    /// Writes a recipe of any name with any source, and serves it.
+    pub fn write_recipe(&self, name: &str, recipe: &str, file: &str, source: &[u8]) {
         self.server.serve(file, source);
         let text = changed(recipe, "ADDRESS", &self.server.address(file));
         let text = changed(&text, "DIGEST", &Digest::of(source).to_hex());

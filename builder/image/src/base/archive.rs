@@ -81,7 +81,7 @@ fn index_name(architecture: Architecture) -> String {
 
 fn release_bytes(request: &IndexRequest<'_>, path: &str) -> Result<Vec<u8>, LockBaseError> {
     if let Some(known) = request.known
-        && request.store.contains(&known.in_release)
+        && request.store.is_whole(&known.in_release)
     {
         return Ok(request.store.read_blob(&known.in_release)?);
     }

@@ -392,4 +392,18 @@ fn what_the_store_lost_of_a_base_is_made_again() {
             "I am clay\n"
         );
     }
+    // A damaged layer is set aside by who meets it: then it is lost, and made again.
+    fs_err::remove_file(&sealed).unwrap();
+    let layer = site.store.blob_path(&lock.layer.0);
+    fs_err::remove_file(&layer).unwrap();
+    fs_err::write(&layer, "no layer").unwrap();
+    let error = site.prepare(&lock).unwrap_err();
+    let PrepareError::Rootfs(RootfsError::Store(StoreError::Damaged { expected, .. })) = &error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(*expected, lock.layer.0);
+    assert_eq!(site.prepare(&lock).unwrap(), root);
+    assert_eq!(site.store.set_aside_count(), 4, "three trees and a layer");
+    assert_eq!(site.store.take_set_aside().len(), 4);
 }

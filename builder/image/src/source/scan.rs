@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::path::Path;
 
 use super::{checked, read_error, strict_components};
 use crate::compression::decompress;
@@ -54,7 +55,8 @@ pub fn scan_source(
     let mut tops = BTreeSet::new();
     let mut is_flat = false;
     while let Some(entry) = reader.next_entry()? {
-        let refused = |error: ApplyError| error.at(name, &entry.path);
+        // Nothing is written.
+        let refused = |error: ApplyError| error.at(name, &entry.path, Path::new(""));
         let components = strict_components(&entry.path).map_err(refused)?;
         if let EntryKind::Special(kind) = entry.kind {
             return Err(refused(EntryProblem::Special(kind).into()));
