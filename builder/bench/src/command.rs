@@ -11,6 +11,10 @@ use crate::error::BenchError;
 
 /// How often the memory of a running process is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// The same in its first moments: many a command is over soon.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+/// How long these last.
+const FIRST_MOMENTS: Duration = Duration::from_millis(100);
 /// Bytes of a failed command's output that are shown.
 const TAIL: u64 = 2000;
 
@@ -105,7 +109,8 @@ fn measure(command: &mut Command, watching: Watching) -> Result<Used, BenchError
             if let Some(ended) = child.try_wait()? {
                 break ended;
             }
-            std::thread::sleep(LOOK);
+            let is_first = began.elapsed() < FIRST_MOMENTS;
+            std::thread::sleep(if is_first { FIRST_LOOK } else { LOOK });
         };
         (ended, memory)
     } else {

@@ -36,7 +36,7 @@ use crate::setting::Setting;
 #[derive(Debug, Parser)]
 #[command(name = "kiln-bench")]
 struct Arguments {
-    /// Rows: sandbox, null, compare, diff, trivial, base, package, cold; default: all
+    /// Rows: sandbox, null, compare, diff, trivial, scale, base, package, cold; default: all
     rows: Vec<String>,
     /// The kiln that is measured
     #[arg(long, default_value = "target/release/kiln")]

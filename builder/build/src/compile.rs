@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use kiln_image::{
@@ -34,14 +35,14 @@ use crate::work::Work;
 use crate::workshop::{Checks, Event, Running, Workshop};
 
 /// The format of the record of a finished build.
-const BUILT_FORMAT: u32 = 1;
+pub(crate) const BUILT_FORMAT: u32 = 1;
 
 /// A finished build: what its record in the store says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Built {
     /// The record's format.
-    format: u32,
+    pub(crate) format: u32,
     /// The key that it was built for.
     pub key: BuildKey,
     /// The canonical tar of what was installed.
@@ -75,7 +76,7 @@ pub(crate) struct BuildInputs<'a> {
     pub(crate) loaded: &'a LoadedRecipe,
     pub(crate) rootfs: &'a Rootfs,
     /// The libraries that it is built with, by library name, with everything that they carry.
-    pub(crate) bundled: &'a [(String, Built)],
+    pub(crate) bundled: &'a [(String, Arc<Built>)],
 }
 
 impl BuildInputs<'_> {
@@ -295,7 +296,7 @@ pub(crate) fn lower_trees(
     shop: &Workshop<'_>,
     inputs: &BuildInputs<'_>,
 ) -> Result<Vec<PathBuf>, BuildError> {
-    let tree = |(name, built): &(String, Built)| unpacked(shop, name, &built.destdir);
+    let tree = |(name, built): &(String, Arc<Built>)| unpacked(shop, name, &built.destdir);
     let mut lower = inputs
         .bundled
         .iter()

@@ -89,6 +89,8 @@ pub struct Graph {
     pub order: Vec<NodeId>,
     /// What each node is built with, by library name.
     pub edges: BTreeMap<NodeId, Vec<Edge>>,
+    /// The place of each node in `order`.
+    places: BTreeMap<NodeId, usize>,
 }
 
 /// Says why there is no graph.
@@ -158,6 +160,7 @@ impl Graph {
             graph: Self {
                 order: Vec::new(),
                 edges: BTreeMap::new(),
+                places: BTreeMap::new(),
             },
         };
         for name in wanted {
@@ -201,14 +204,14 @@ impl Graph {
     /// Returns every node that `node` needs, directly or not, in build order, without itself.
     #[must_use]
     pub fn closure(&self, node: &NodeId) -> Vec<NodeId> {
-        let mut needed = vec![node.clone()];
-        for candidate in self.order.iter().rev() {
-            if needed.contains(candidate) {
-                needed.extend(self.edges[candidate].iter().map(|edge| edge.node.clone()));
-            }
+        let mut places = BTreeSet::new();
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            let edges = self.edges[node].iter().map(|edge| &edge.node);
+            open.extend(edges.filter(|needed| places.insert(self.places[*needed])));
         }
-        let is_needed = |candidate: &&NodeId| *candidate != node && needed.contains(candidate);
-        self.order.iter().filter(is_needed).cloned().collect()
+        let nodes = places.into_iter().map(|place| self.order[place].clone());
+        nodes.collect()
     }
 }
 
@@ -296,7 +299,9 @@ impl Search<'_> {
                 node: needed,
             });
         }
+        let place = self.graph.order.len();
         self.graph.order.push(node.clone());
+        self.graph.places.insert(node.clone(), place);
         self.graph.edges.insert(node, edges);
         Ok(())
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kiln_model::{BaseLock, BaseName, BuildInfo, Digest};
+use kiln_model::{BaseLock, BaseName, BuildInfo, Digest, NameError, SourceDateEpoch};
 use kiln_rpm::{
     BaseEvidence, BasePackage, BasePackageInput, ElfEvidence, FileKind, FileLine, SpecTextError,
     base_package, packaging_step, write_spec,
@@ -84,7 +84,6 @@ pub(crate) fn package_base(
     let info = base_package_info(shop, base, rootfs, package.spec.name.clone())?;
     add_info(shop, &mut package, &info).map_err(|error| unusable(error.to_string()))?;
     let spec = write_spec(&package.spec).map_err(|error| unusable(error.to_string()))?;
-    let step = packaging_step(&package.spec.name, shop.architecture, source_date);
     let files = serde_json::json!(
         package
             .files
@@ -100,8 +99,9 @@ pub(crate) fn package_base(
         extra: digests
             .map(|(name, bytes)| (name.to_owned(), Digest::of(bytes)))
             .into(),
-        ..packaging_inputs(shop, lock.manifest, &step, source_date)
+        ..base_package_inputs(shop, lock, source_date)?
     };
+    let step = packaging_step(&package.spec.name, shop.architecture, source_date);
     if let Some(packaged) = cached(shop, inputs.key())? {
         return Ok(Some((packaged, true)));
     }
@@ -129,6 +129,22 @@ pub(crate) fn package_base(
     };
     let rpms = run_rpmbuild(shop, &run)?;
     finish(shop, &what, (&inputs, &spec), rpms).map(|packaged| Some((packaged, false)))
+}
+
+/// Returns the inputs of the package that are known without looking into the base image.
+pub(crate) fn base_package_inputs(
+    shop: &Workshop<'_>,
+    lock: &BaseLock,
+    source_date: SourceDateEpoch,
+) -> Result<KeyInputs, BuildError> {
+    let what = format!("kiln-base-{}", lock.base);
+    let name = what.parse().map_err(|error: NameError| BuildError::Rpm {
+        recipe: what.clone(),
+        file: format!("{what}.spec"),
+        reason: error.to_string(),
+    })?;
+    let step = packaging_step(&name, shop.architecture, source_date);
+    Ok(packaging_inputs(shop, lock.manifest, &step, source_date))
 }
 
 /// Adds build information to the package, with the folders that it is in.

@@ -3,6 +3,7 @@
 //! `pipeline.rs` reads as the table of contents. Nothing here prints, spawns or opens a connection:
 //! that is done by the store, the engine and the report that a [`Workshop`] holds.
 
+mod at_rest;
 mod attribute;
 mod buildinfo;
 mod bundle;
@@ -19,6 +20,7 @@ mod exchange;
 mod finding;
 mod flags;
 mod folder;
+mod forecast;
 mod format;
 mod garbage;
 mod graph;
@@ -27,6 +29,7 @@ mod input;
 mod inspect;
 mod key;
 mod kiln_base;
+mod latest;
 mod link;
 mod lint;
 mod lock;
@@ -37,10 +40,12 @@ mod outputs;
 mod owner;
 mod package;
 mod packaging;
+mod past;
 mod pipeline;
 mod plan;
 mod project;
 mod publish;
+mod queue;
 mod recorded;
 mod release;
 mod repo_file;
@@ -65,9 +70,12 @@ mod times;
 mod told;
 mod turn;
 mod varied;
+mod waiting;
+mod why;
 mod work;
 mod workshop;
 
+pub use at_rest::{Asked, AtRest};
 pub use bundle::{
     ArchiveError, BUNDLE_FORMAT, BundleDocument, BundleError, DocumentError, Exported,
     ImportBundle, Imported, Needed, Sized, check_import_folder, export_bundle, import_bundle,
@@ -79,6 +87,7 @@ pub use draft::{Draft, DraftError, DraftRequest, draft};
 pub use error::BuildError;
 pub use exchange::{SigningRequest, read_response, write_request};
 pub use finding::PackageFinding;
+pub use forecast::{Estimate, Forecast, Foreseen};
 pub use format::{Formatted, format_file, formattable, formattable_named};
 pub use garbage::{KnownProject, forget_project, known_projects, needed_by, note_project};
 pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
@@ -89,7 +98,7 @@ pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;
 pub use outputs::{Summary, default_recipes};
 pub use package::{Packaged, PackagedRpm};
-pub use pipeline::{build, fetch};
+pub use pipeline::{build, build_asked, fetch};
 pub use plan::Plan;
 pub use project::{LoadedRecipe, Project, ProjectError, Survey};
 pub use publish::{Publication, publish};
@@ -106,5 +115,6 @@ pub use split::{DoubleClaim, Proposal};
 pub use varied::{
     Probed, SealedProbe, base_trees, destdirs, run_probe, seed_inputs, static_programs_of,
 };
+pub use why::{Awaited, Change, ChangeKind, Comparison, Explanation, Need, why};
 pub use work::{OnFailure, Outcome, Row, RpmTotals, Work};
 pub use workshop::{Checks, Circumstances, Event, Host, KILN_VERSION, Report, Workshop};

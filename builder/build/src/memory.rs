@@ -100,6 +100,8 @@ pub(crate) struct RememberedRpms {
     pub(crate) files: Vec<(PathBuf, u64)>,
     /// How long packaging took when it was done.
     pub(crate) elapsed_ms: u64,
+    /// The blob with the inputs of packaging.
+    pub(crate) inputs: Option<Digest>,
 }
 
 /// One file in `out/`.
@@ -149,6 +151,11 @@ impl RememberedFile {
     /// Returns where it is, relative to `out/`.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns whether every content of it is right.
+    pub(crate) const fn is_of_one_run(&self) -> bool {
+        self.sha256.is_none()
     }
 
     /// Returns what it is, if it is a package.
@@ -240,7 +247,7 @@ impl Memory {
                 rpms.push((file.path.clone(), found.size()));
             }
         }
-        let elapsed_ms = output.elapsed_ms;
+        let (elapsed_ms, inputs) = (output.elapsed_ms, output.inputs);
         if self.outputs.get(name) != Some(&output) {
             self.is_changed = true;
             self.outputs.insert(name.to_owned(), output);
@@ -248,6 +255,7 @@ impl Memory {
         Some(RememberedRpms {
             files: rpms,
             elapsed_ms,
+            inputs,
         })
     }
 
@@ -353,15 +361,10 @@ impl Memory {
             return;
         };
         let before = earlier.clone();
-        let is_own = |path: &Path| {
-            let outputs = self.outputs.values();
-            outputs
-                .flat_map(|output| &output.files)
-                .any(|file| file.path == path)
-        };
+        let own = self.paths();
         earlier
             .files
-            .retain_mut(|file| !is_own(&file.path) && self.check(file).is_some());
+            .retain_mut(|file| !own.contains(file.path.as_path()) && self.check(file).is_some());
         self.is_changed |= earlier != before;
         if !earlier.files.is_empty() {
             self.outputs.insert(EARLIER.to_owned(), earlier);
@@ -373,12 +376,14 @@ impl Memory {
         self.is_changed |= self.outputs.remove(REPODATA).is_some();
     }
 
-    /// Returns whether a file is one that is remembered.
-    pub(crate) fn knows(&self, path: &Path) -> bool {
-        let outputs = self.outputs.values();
-        outputs
-            .flat_map(|output| &output.files)
-            .any(|file| file.path == path)
+    /// Returns every file that is remembered.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &RememberedFile> {
+        self.outputs.values().flat_map(|output| &output.files)
+    }
+
+    /// Returns the paths of all files that are remembered.
+    pub(crate) fn paths(&self) -> BTreeSet<&Path> {
+        self.files().map(RememberedFile::path).collect()
     }
 
     /// Returns whether a file has the bytes that are remembered of it.
@@ -420,7 +425,7 @@ impl Memory {
 }
 
 /// Names the record of an `out/` folder: file names have a limit, paths have none.
-fn place(output: &Path) -> String {
+pub(crate) fn place(output: &Path) -> String {
     let path = std::path::absolute(output).unwrap_or_else(|_| output.to_owned());
     Digest::of(path.as_os_str().as_encoded_bytes()).to_hex()
 }
@@ -438,10 +443,10 @@ pub(crate) fn product_key(
         let facts = node_facts(shop, &node, &product.built[&node], &plan.rootfs[&node])?;
         nodes.insert(node.to_string(), facts);
     }
-    let bases = bases
-        .iter()
-        .map(|base| Ok((base.to_string(), lock_digest(shop, base.as_str())?)))
-        .collect::<Result<BTreeMap<_, _>, BuildError>>()?;
+    let bases: BTreeMap<String, Option<Digest>> = bases
+        .into_iter()
+        .map(|base| (base.to_string(), plan.base_digests[&base]))
+        .collect();
     Ok(key(
         shop,
         serde_json::json!({
@@ -491,7 +496,7 @@ fn node_facts(
 }
 
 /// Returns the digest of a lockfile; `None` for a base image that has none.
-fn lock_digest(shop: &Workshop<'_>, name: &str) -> Result<Option<Digest>, BuildError> {
+pub(crate) fn lock_digest(shop: &Workshop<'_>, name: &str) -> Result<Option<Digest>, BuildError> {
     let path = shop.project.lock_path(name, shop.architecture);
     match fs_err::read(&path) {
         Ok(bytes) => Ok(Some(Digest::of(&bytes))),
@@ -565,12 +570,12 @@ mod tests {
             [(EARLIER.to_owned(), PathBuf::from(RPM))]
         );
         memory.drop_stale_earlier();
-        assert!(memory.knows(Path::new(RPM)));
+        assert!(memory.paths().contains(Path::new(RPM)));
         fs_err::write(out.join(RPM), "tampered").unwrap();
         let (packages, changed) = memory.packages_or_changed();
         assert_eq!((packages, changed), (Vec::new(), vec![PathBuf::from(RPM)]));
         memory.drop_stale_earlier();
-        assert!(!memory.knows(Path::new(RPM)));
+        assert!(!memory.paths().contains(Path::new(RPM)));
     }
 
     impl Scene {
@@ -621,6 +626,7 @@ mod tests {
         let expected = Some(RememberedRpms {
             files: vec![(PathBuf::from(RPM), 7)],
             elapsed_ms: 500,
+            inputs: Some(Digest::of(b"inputs")),
         });
         assert_eq!(scene.unchanged(), expected);
         assert_eq!(scene.unchanged(), expected, "and stays so");

@@ -1,5 +1,7 @@
 //! The build of one node: from the store, or made by whoever has the turn at it.
 
+use std::sync::Arc;
+
 use kiln_model::Digest;
 use kiln_store::Turn;
 
@@ -18,7 +20,7 @@ pub(crate) fn build_one(
     shop: &Workshop<'_>,
     plan: &Plan,
     node: &NodeId,
-    bundled: &[(String, Built)],
+    bundled: &[(String, Arc<Built>)],
 ) -> Result<Built, BuildError> {
     let build = NodeBuild {
         plan,
@@ -38,7 +40,7 @@ pub(crate) struct NodeBuild<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) node: &'a NodeId,
     /// The libraries that it is built with.
-    pub(crate) bundled: &'a [(String, Built)],
+    pub(crate) bundled: &'a [(String, Arc<Built>)],
 }
 
 impl NodeBuild<'_> {

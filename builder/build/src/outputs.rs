@@ -3,19 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_model::{BaseName, Digest, RecipeName, ReleasedLock};
 use kiln_rpm::RpmFile;
-use kiln_store::{ArtifactKind, NewResult, Part, media_type};
 
 use crate::compile::Built;
-use crate::documents::{Document, Facts, documents, read_rpm, read_rpms};
+use crate::documents::{Facts, documents, read_rpm, read_rpms};
 use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::heal::tell_set_aside;
-use crate::key::canonical_json;
+use crate::key::BuildKey;
 use crate::kiln_base::package_base;
+use crate::latest::Last;
 use crate::memory::{
     Memory, RememberedFile, RememberedOutput, RememberedRpms, RpmIdentity, base_key, product_key,
 };
@@ -29,6 +29,7 @@ use crate::schedule::Finished;
 use crate::signed::Subject;
 use crate::stage::Product;
 use crate::turn::Taken;
+use crate::waiting::Documents;
 use crate::work::{OnFailure, Outcome, Row, RpmTotals, Work};
 use crate::workshop::{Event, Workshop};
 
@@ -140,7 +141,7 @@ enum Content {
 struct Made {
     packaged: Packaged,
     is_cached: bool,
-    documents: Vec<Document>,
+    documents: Option<Documents>,
     /// What the packages are, in their order, the source package last.
     identities: Vec<RpmIdentity>,
 }
@@ -160,12 +161,13 @@ impl Output {
         }
     }
 
-    /// Returns how long packaging took, now or when it was done.
-    pub(crate) fn elapsed_ms(&self) -> u64 {
-        match &self.content {
-            Content::Unchanged(rpms) => rpms.elapsed_ms,
-            Content::Made(made) => made.elapsed_ms(),
-        }
+    /// Returns what its packages were made from, and how long packaging took when it was done.
+    pub(crate) fn last(&self) -> Option<Last> {
+        let (key, elapsed_ms) = match &self.content {
+            Content::Unchanged(rpms) => (BuildKey(rpms.inputs?), rpms.elapsed_ms),
+            Content::Made(made) => (made.packaged.key, made.elapsed_ms()),
+        };
+        Some(Last::new(key, elapsed_ms))
     }
 
     /// Adds up its RPMs.
@@ -186,7 +188,7 @@ pub(crate) struct ProductInputs<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) node: &'a NodeId,
     /// The product's own build and those of everything that it carries.
-    pub(crate) built: &'a BTreeMap<NodeId, Built>,
+    pub(crate) built: &'a BTreeMap<NodeId, Arc<Built>>,
     /// The nodes whose steps really ran in this run.
     pub(crate) fresh: &'a [NodeId],
     /// When this run began.
@@ -229,11 +231,11 @@ pub(crate) fn product_output(
         started: inputs.started,
         fresh: inputs.fresh,
     };
-    let documents = documents(&facts)?;
+    let documents = Documents::put_down(shop, documents(&facts)?)?;
     let made = Made {
         is_cached: packaged.is_cached,
         packaged: packaged.packaged,
-        documents,
+        documents: Some(documents),
         identities,
     };
     Ok(Taken::Done(Output {
@@ -270,7 +272,7 @@ pub(crate) fn base_output(
     let made = Made {
         packaged,
         is_cached,
-        documents: Vec::new(),
+        documents: None,
         identities,
     };
     Ok(Taken::Done(Some(Output {
@@ -359,70 +361,29 @@ fn write_output(
             rpms.push((path, rpm.size));
         }
     }
-    record_documents(shop, name, documents)?;
+    if let Some(documents) = documents {
+        documents.record(shop, name)?;
+    }
     let mut has_new_provenance = false;
-    for (path, bytes) in documents {
+    for document in documents.iter().flat_map(Documents::read) {
         check()?;
+        let (path, bytes) = document?;
         let target = shop.output.join(path);
         // A run record tells of the run that made the packages; one that changed nothing keeps it.
         let is_run_record = path.ends_with(".run.json");
         files.push(if is_run_record {
             RememberedFile::of_one_run(Path::new(path))
         } else {
-            RememberedFile::new(Path::new(path), bytes)
+            RememberedFile::new(Path::new(path), &bytes)
         });
         if is_run_record && *is_cached && !has_new_provenance && target.is_file() {
             continue;
         }
-        let publication = summary.write(&target, bytes)?;
+        let publication = summary.write(&target, &bytes)?;
         has_new_provenance |=
             path.ends_with(".provenance.json") && publication == Publication::Written;
     }
     Ok(files)
-}
-
-/// Keeps the documents of a product in the store, beside its packages: all but run records, which tell of
-/// one run.
-fn record_documents(
-    shop: &Workshop<'_>,
-    name: &str,
-    documents: &[Document],
-) -> Result<(), BuildError> {
-    let mut parts = Vec::new();
-    for (path, bytes) in documents {
-        let media_type = match path {
-            path if path.ends_with(".run.json") => continue,
-            path if path.ends_with(".cdx.json") => media_type::CYCLONEDX,
-            path if path.ends_with(".spdx.json") => media_type::SPDX,
-            _ => media_type::IN_TOTO,
-        };
-        let digest = Digest::of(bytes);
-        if !shop.store.contains(&digest) {
-            shop.store.write_blob(bytes)?;
-        }
-        parts.push(Part {
-            digest,
-            size: bytes.len() as u64,
-            media_type,
-            title: path.rsplit('/').next().unwrap_or_default().to_owned(),
-        });
-    }
-    let files: BTreeMap<_, _> = parts
-        .iter()
-        .map(|part| (&part.title, part.digest))
-        .collect();
-    let value = canonical_json(&serde_json::json!({"documents": files}));
-    let key = Digest::of(&value);
-    if parts.is_empty() || shop.store.result(&key)?.is_some() {
-        return Ok(());
-    }
-    Ok(shop.store.record_result(&NewResult {
-        key: &key,
-        kind: ArtifactKind::Documents,
-        label: name,
-        value: &value,
-        parts: &parts,
-    })?)
 }
 
 impl Summary {

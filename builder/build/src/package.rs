@@ -18,7 +18,9 @@ use crate::rootfs::Rootfs;
 use crate::rpmbuild::{RpmbuildPackages, RpmbuildRun, on_host, run_rpmbuild, source_mounts};
 use crate::service::{check_syntax, check_units, place_files};
 use crate::source_package::Sources;
-use crate::spec::{added_lines, expected_rpms, expected_source_rpm, rpm_architecture, spec_input};
+use crate::spec::{
+    added_lines, expected_rpms, expected_source_rpm, package_name, rpm_architecture, spec_input,
+};
 use crate::stage::{Product, Stage, path_taken};
 use crate::work::Work;
 use crate::workshop::{KILN_VERSION, Workshop};
@@ -82,46 +84,105 @@ pub(crate) fn package(
     product: &Product<'_>,
     rootfs: &Rootfs,
 ) -> Result<PackagedProduct, BuildError> {
-    let recipe = &shop.project.recipes[&product.node.recipe].recipe;
-    let loaded = &shop.project.recipes[&product.node.recipe];
-    let mut stage = Stage::new(shop, product)?;
-    place_files(loaded, &mut stage)?;
-    let evidence = Evidence::collect(&stage)?;
-    evidence.check(shop, product)?;
-    inspect(recipe, &stage, &evidence)?;
-    let mut input = spec_input_with_info(shop, product, rootfs, (&mut stage, &evidence))?;
-    let sources = Sources::new(shop, product, &stage, &input)?;
-    input.source = sources.package.clone();
-    let spec = write_spec(&input).map_err(|error| BuildError::Spec {
-        recipe: recipe.name.clone(),
-        reason: error.to_string(),
-    })?;
-    let step = packaging_step(&input.name, shop.architecture, recipe.source_date);
-    let call = Call {
-        stage: &stage,
-        sources: &sources,
-        expected: expected_rpms(shop, &input),
-        expected_source: expected_source_rpm(&input),
-        spec: &spec,
-        step: &step,
-    };
-    let inputs = key_inputs(shop, product, rootfs, &call);
+    let prepared = Prepared::new(shop, product, rootfs)?;
+    let inputs = prepared.key_inputs(shop, product, rootfs);
     let (packaged, is_cached) = match cached(shop, inputs.key())? {
         Some(packaged) => (packaged, true),
         None => {
-            let rpms = run(shop, product, rootfs, &call)?;
-            (
-                finish(shop, recipe.name.as_str(), (&inputs, &spec), rpms)?,
-                false,
-            )
+            let rpms = run(shop, product, rootfs, &prepared)?;
+            let label = product.node.recipe.as_str();
+            let packaged = finish(shop, label, (&inputs, &prepared.spec), rpms)?;
+            (packaged, false)
         }
     };
     Ok(PackagedProduct {
         packaged,
-        stage,
-        evidence,
+        stage: prepared.stage,
+        evidence: prepared.evidence,
         is_cached,
     })
+}
+
+/// Returns every input of packaging a finished build, without packaging it.
+pub(crate) fn planned_inputs(
+    shop: &Workshop<'_>,
+    product: &Product<'_>,
+    rootfs: &Rootfs,
+) -> Result<KeyInputs, BuildError> {
+    let prepared = Prepared::new(shop, product, rootfs)?;
+    Ok(prepared.key_inputs(shop, product, rootfs))
+}
+
+/// The fields of [`certain_inputs`] that say something.
+pub(crate) const CERTAIN: &[&str] = &[
+    "architecture",
+    "base",
+    "environment",
+    "epoch",
+    "maker",
+    "recipe",
+    "scripts",
+    "step-runner",
+];
+
+/// Returns the inputs of packaging that are known before anything is built: those that are `CERTAIN`.
+pub(crate) fn certain_inputs(
+    shop: &Workshop<'_>,
+    recipe: &Recipe,
+    rootfs: &Rootfs,
+) -> Result<KeyInputs, BuildError> {
+    let step = packaging_step(
+        &package_name(recipe)?,
+        shop.architecture,
+        recipe.source_date,
+    );
+    Ok(KeyInputs {
+        recipe: Some(serde_json::to_value(recipe).expect("a recipe is texts and lists")),
+        ..packaging_inputs(shop, rootfs.manifest, &step, recipe.source_date)
+    })
+}
+
+/// Everything that is decided before rpmbuild runs: it only reads.
+struct Prepared {
+    stage: Stage,
+    evidence: Evidence,
+    sources: Sources,
+    expected: Vec<String>,
+    expected_source: String,
+    spec: String,
+    step: PackagingStep,
+}
+
+impl Prepared {
+    fn new(
+        shop: &Workshop<'_>,
+        product: &Product<'_>,
+        rootfs: &Rootfs,
+    ) -> Result<Self, BuildError> {
+        let loaded = &shop.project.recipes[&product.node.recipe];
+        let recipe = &loaded.recipe;
+        let mut stage = Stage::new(shop, product)?;
+        place_files(loaded, &mut stage)?;
+        let evidence = Evidence::collect(&stage)?;
+        evidence.check(shop, product)?;
+        inspect(recipe, &stage, &evidence)?;
+        let mut input = spec_input_with_info(shop, product, rootfs, (&mut stage, &evidence))?;
+        let sources = Sources::new(shop, product, &stage, &input)?;
+        input.source = sources.package.clone();
+        let spec = write_spec(&input).map_err(|error| BuildError::Spec {
+            recipe: recipe.name.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            stage,
+            evidence,
+            sources,
+            expected: expected_rpms(shop, &input),
+            expected_source: expected_source_rpm(&input),
+            spec,
+            step: packaging_step(&input.name, shop.architecture, recipe.source_date),
+        })
+    }
 }
 
 /// Adds build information to every package, the debug packages included, and describes them all.
@@ -176,44 +237,31 @@ fn debug_packages(recipe: &Recipe) -> Result<[PackageName; 2], BuildError> {
     Ok([name("debuginfo")?, name("debugsource")?])
 }
 
-/// What rpmbuild is called with.
-struct Call<'a> {
-    stage: &'a Stage,
-    sources: &'a Sources,
-    expected: Vec<String>,
-    expected_source: String,
-    spec: &'a str,
-    step: &'a PackagingStep,
-}
-
-fn key_inputs(
-    shop: &Workshop<'_>,
-    product: &Product<'_>,
-    rootfs: &Rootfs,
-    call: &Call<'_>,
-) -> KeyInputs {
-    let recipe = &shop.project.recipes[&product.node.recipe].recipe;
-    let nodes = product.nodes();
-    let bundled = nodes
-        .iter()
-        .map(|node| (node.to_string(), product.built[node].destdir));
-    let sources = nodes
-        .iter()
-        .map(|node| (format!("sources of {node}"), product.built[node].sources.0));
-    let mut extra: BTreeMap<String, Digest> = sources.collect();
-    extra.insert("spec".to_owned(), Digest::of(call.spec.as_bytes()));
-    extra.insert("stage".to_owned(), call.stage.digest());
-    let carried = &call.sources.package;
-    let archives = carried.sources.iter();
-    KeyInputs {
-        sources: archives
-            .map(|source| (source.file.clone(), source.sha256))
-            .collect(),
-        patches: carried.patches.iter().map(|patch| patch.sha256).collect(),
-        bundled: bundled.collect(),
-        recipe: Some(serde_json::to_value(recipe).expect("a recipe is texts and lists")),
-        extra,
-        ..packaging_inputs(shop, rootfs.manifest, call.step, recipe.source_date)
+impl Prepared {
+    fn key_inputs(&self, shop: &Workshop<'_>, product: &Product<'_>, rootfs: &Rootfs) -> KeyInputs {
+        let recipe = &shop.project.recipes[&product.node.recipe].recipe;
+        let nodes = product.nodes();
+        let bundled = nodes
+            .iter()
+            .map(|node| (node.to_string(), product.built[node].destdir));
+        let sources = nodes
+            .iter()
+            .map(|node| (format!("sources of {node}"), product.built[node].sources.0));
+        let mut extra: BTreeMap<String, Digest> = sources.collect();
+        extra.insert("spec".to_owned(), Digest::of(self.spec.as_bytes()));
+        extra.insert("stage".to_owned(), self.stage.digest());
+        let carried = &self.sources.package;
+        let archives = carried.sources.iter();
+        KeyInputs {
+            sources: archives
+                .map(|source| (source.file.clone(), source.sha256))
+                .collect(),
+            patches: carried.patches.iter().map(|patch| patch.sha256).collect(),
+            bundled: bundled.collect(),
+            recipe: Some(serde_json::to_value(recipe).expect("a recipe is texts and lists")),
+            extra,
+            ..packaging_inputs(shop, rootfs.manifest, &self.step, recipe.source_date)
+        }
     }
 }
 
@@ -268,10 +316,10 @@ fn run(
     shop: &Workshop<'_>,
     product: &Product<'_>,
     rootfs: &Rootfs,
-    call: &Call<'_>,
+    call: &Prepared,
 ) -> Result<RpmbuildPackages, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
-    check_units(recipe, call.stage, || rootfs.base_only(shop))?;
+    check_units(recipe, &call.stage, || rootfs.base_only(shop))?;
     check_syntax(shop, recipe, rootfs)?;
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
@@ -280,7 +328,7 @@ fn run(
     let folder = on_host(&build, &call.step.sources);
     call.sources.write(
         shop,
-        call.stage,
+        &call.stage,
         &folder,
         scratch.path(),
         recipe.source_date,
@@ -295,8 +343,8 @@ fn run(
         log_folder: Workshop::log_folder(product.node),
         rootfs,
         build: &build,
-        step: call.step,
-        spec: call.spec,
+        step: &call.step,
+        spec: &call.spec,
         expected: call.expected.clone(),
         expected_source: call.expected_source.clone(),
         source_date: recipe.source_date,

@@ -1,14 +1,13 @@
 //! The one way from recipes to `out/`: a call per station, a type between two stations.
 
-use std::sync::{Mutex, PoisonError};
-
 use kiln_model::RecipeName;
 
+use crate::at_rest;
 use crate::error::BuildError;
 use crate::graph::Graph;
 use crate::heal::{healed, tell_set_aside};
-use crate::memory::Memory;
-use crate::outputs::{Summary, publish_products};
+use crate::outputs::{Summary, default_recipes, publish_products};
+use crate::past::Past;
 use crate::plan::Plan;
 use crate::schedule::run_all;
 use crate::work::OnFailure;
@@ -25,6 +24,36 @@ pub fn build(
     wanted: &[RecipeName],
     on_failure: OnFailure,
 ) -> Result<Summary, BuildError> {
+    run(shop, wanted, on_failure).map(|(_, summary)| summary)
+}
+
+/// Builds what people ask for, all recipes if none is named, and takes note when there was nothing to
+/// do: [`crate::Asked::at_rest`] then says so without reading anything.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_asked(
+    shop: &Workshop<'_>,
+    names: &[RecipeName],
+    on_failure: OnFailure,
+) -> Result<Summary, BuildError> {
+    let wanted = match names {
+        [] => default_recipes(shop.project),
+        names => names.to_vec(),
+    };
+    let (plan, summary) = run(shop, &wanted, on_failure)?;
+    if summary.is_nothing_done() && summary.failures.is_empty() && !summary.is_cancelled {
+        let began = shop.store.began();
+        at_rest::remember(shop, names, (&plan, &summary), began)?;
+    }
+    Ok(summary)
+}
+
+fn run(
+    shop: &Workshop<'_>,
+    wanted: &[RecipeName],
+    on_failure: OnFailure,
+) -> Result<(Plan, Summary), BuildError> {
     let started = (shop.clock)();
     let graph = Graph::new(shop.project, wanted)?;
     let plan = Plan::new(shop, graph)?;
@@ -36,10 +65,12 @@ pub fn build(
         Err(BuildError::Fetch(_)) if on_failure == OnFailure::KeepGoing => {}
         fetched => fetched?,
     }
-    let memory = Mutex::new(Memory::load(shop.store, shop.output, shop.program)?);
-    let finished = run_all(shop, &plan, on_failure, &started, &memory);
-    let memory = memory.into_inner().unwrap_or_else(PoisonError::into_inner);
-    publish_products(shop, &plan, finished, memory, on_failure)
+    let past = Past::load(shop)?;
+    let finished = run_all(shop, &plan, on_failure, &started, &past);
+    let (memory, latest) = past.into_parts();
+    latest.save()?;
+    let summary = publish_products(shop, &plan, finished, memory, on_failure)?;
+    Ok((plan, summary))
 }
 
 /// Fetches what `wanted` needs, and puts the root file systems together, without building.

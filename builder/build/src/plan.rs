@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kiln_model::{BaseLock, BaseName, DiffId, Digest, Recipe, ReleasedLock};
+use kiln_model::{BaseImage, BaseLock, BaseName, DiffId, Digest, Recipe, ReleasedLock};
 use kiln_store::{FetchLocation, FetchRequest};
 
 use crate::compile::{BuildInputs, Built, cached};
@@ -15,27 +15,39 @@ use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::lint::check_findings;
 use crate::lock::{checked, checked_base_lock};
+use crate::memory::lock_digest;
 use crate::rootfs::Rootfs;
 use crate::side_by_side::side_by_side;
 use crate::workshop::Workshop;
 
-/// The lockfiles of base images, each read once: many recipes share one, and it is long.
-#[derive(Debug, Default)]
-struct BaseLocks(BTreeMap<BaseName, Option<Arc<BaseLock>>>);
+/// The libraries that a node is built with, and all that these were built with, by name.
+pub(crate) type Bundled = Vec<(String, Arc<Built>)>;
 
-impl BaseLocks {
-    fn of(
-        &mut self,
-        shop: &Workshop<'_>,
-        recipe: &Recipe,
-    ) -> Result<Option<Arc<BaseLock>>, BuildError> {
-        if let Some(lock) = self.0.get(&recipe.base) {
-            return Ok(lock.clone());
+/// A base image and its lockfile: many recipes share one, and both are long.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedBase {
+    pub(crate) image: Arc<BaseImage>,
+    /// `None` for one from a layout.
+    pub(crate) lock: Option<Arc<BaseLock>>,
+}
+
+/// The base images in use, each read once.
+#[derive(Debug, Default)]
+struct SharedBases(BTreeMap<BaseName, SharedBase>);
+
+impl SharedBases {
+    fn of(&mut self, shop: &Workshop<'_>, recipe: &Recipe) -> Result<SharedBase, BuildError> {
+        if let Some(base) = self.0.get(&recipe.base) {
+            return Ok(base.clone());
         }
-        let base = &shop.project.bases[&recipe.base];
-        let lock = checked_base_lock(shop.project, base, shop.architecture)?.map(Arc::new);
-        self.0.insert(recipe.base.clone(), lock.clone());
-        Ok(lock)
+        let image = &shop.project.bases[&recipe.base];
+        let lock = checked_base_lock(shop.project, image, shop.architecture)?;
+        let base = SharedBase {
+            image: Arc::new(image.clone()),
+            lock: lock.map(Arc::new),
+        };
+        self.0.insert(recipe.base.clone(), base.clone());
+        Ok(base)
     }
 }
 
@@ -47,7 +59,9 @@ pub struct Plan {
     /// The root file system of each node's recipe.
     pub(crate) rootfs: BTreeMap<NodeId, Rootfs>,
     /// Finished builds that the store has.
-    pub(crate) built: BTreeMap<NodeId, Built>,
+    pub(crate) built: BTreeMap<NodeId, Arc<Built>>,
+    /// The digest of each base image's lockfile, if it has one.
+    pub(crate) base_digests: BTreeMap<BaseName, Option<Digest>>,
     /// What was released, and must stay as it is.
     pub(crate) released: ReleasedLock,
     /// The locked size of each source: no server can send more of it, or less.
@@ -61,9 +75,9 @@ impl Plan {
     /// A missing or stale lockfile, or a store that can not be read.
     pub fn new(shop: &Workshop<'_>, graph: Graph) -> Result<Self, BuildError> {
         let mut rootfs = BTreeMap::new();
-        let mut built: BTreeMap<NodeId, Built> = BTreeMap::new();
+        let mut built: BTreeMap<NodeId, Arc<Built>> = BTreeMap::new();
         let mut sizes = BTreeMap::new();
-        let mut base_locks = BaseLocks::default();
+        let mut bases = SharedBases::default();
         let locks = side_by_side(&graph.order, |node| {
             shop.project.recipe_lock(&node.recipe, shop.architecture)
         });
@@ -71,15 +85,15 @@ impl Plan {
             let loaded = &shop.project.recipes[&node.recipe];
             check_findings(loaded)?;
             loaded.check_patches()?;
-            let mut base_lock = || base_locks.of(shop, &loaded.recipe);
             let (project, architecture) = (shop.project, shop.architecture);
-            let lock = checked(project, loaded, architecture, lock?, &mut base_lock)?;
+            let base_lock = || Ok(bases.of(shop, &loaded.recipe)?.lock);
+            let lock = checked(project, loaded, architecture, lock?, base_lock)?;
             sizes.extend(
                 lock.sources
                     .iter()
                     .map(|source| (source.sha256, source.size)),
             );
-            let own = Rootfs::new(shop, &loaded.recipe, &lock, base_lock()?)?;
+            let own = Rootfs::new(shop, &lock, bases.of(shop, &loaded.recipe)?)?;
             rootfs.insert(node.clone(), own);
             let Some(bundled) = bundled_builds(&graph, node, &built) else {
                 continue;
@@ -91,10 +105,15 @@ impl Plan {
                 bundled: &bundled,
             };
             if let Some(hit) = cached(shop, inputs.key_inputs(shop).key())? {
-                built.insert(node.clone(), hit);
+                built.insert(node.clone(), Arc::new(hit));
             }
         }
+        let base_digests = bases.0.into_keys().map(|base| {
+            let digest = lock_digest(shop, base.as_str())?;
+            Ok((base, digest))
+        });
         Ok(Self {
+            base_digests: base_digests.collect::<Result<_, BuildError>>()?,
             graph,
             rootfs,
             built,
@@ -169,11 +188,11 @@ pub(crate) fn source_request(source: &kiln_model::recipe::Source) -> FetchReques
 pub(crate) fn bundled_builds(
     graph: &Graph,
     node: &NodeId,
-    built: &BTreeMap<NodeId, Built>,
-) -> Option<Vec<(String, Built)>> {
+    built: &BTreeMap<NodeId, Arc<Built>>,
+) -> Option<Bundled> {
     let closure = graph.closure(node);
     closure
         .iter()
-        .map(|node| Some((node.to_string(), built.get(node)?.clone())))
+        .map(|node| Some((node.to_string(), Arc::clone(built.get(node)?))))
         .collect()
 }

@@ -58,10 +58,11 @@ pub(crate) fn update_repository(
         let metadata = metadata(shop, &call)?;
         publish_metadata(shop, memory, key, &metadata, summary)?;
     }
+    let known = memory.paths();
     for file in gone {
         let path = shop.output.join(file.path());
         // Only what kiln itself put there.
-        if memory.is_as_it_was(&file) && !memory.knows(file.path()) {
+        if memory.is_as_it_was(&file) && !known.contains(file.path()) {
             drop(fs_err::remove_file(path));
         }
     }
@@ -99,6 +100,7 @@ fn adopt_released(
     released: &ReleasedLock,
 ) -> Result<(), BuildError> {
     let mut unknown = Vec::new();
+    let known = memory.paths();
     let walk = WalkDir::new(shop.output.join("rpms"))
         .min_depth(2)
         .max_depth(2);
@@ -107,7 +109,7 @@ fn adopt_released(
             continue;
         };
         let is_rpm = path.extension().is_some_and(|extension| extension == "rpm");
-        if entry.file_type().is_file() && is_rpm && !memory.knows(path) {
+        if entry.file_type().is_file() && is_rpm && !known.contains(path) {
             unknown.push(path.to_owned());
         }
     }

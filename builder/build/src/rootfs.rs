@@ -11,10 +11,11 @@ use kiln_image::{
 };
 use kiln_model::{
     BaseImage, BaseLock, BaseOrigin, DiffId, DistributionPackage, LockedPackage, LockedTools,
-    ManifestDigest, Recipe, RecipeLock,
+    ManifestDigest, RecipeLock,
 };
 
 use crate::error::BuildError;
+use crate::plan::SharedBase;
 use crate::told::{OnlyStops, TreeTold};
 use crate::turn::{tree_turn, wait_for_turn};
 use crate::workshop::Workshop;
@@ -26,7 +27,7 @@ pub(crate) struct Rootfs {
     pub(crate) manifest: ManifestDigest,
     /// What the recipe adds.
     pub(crate) tools: Option<DiffId>,
-    base: BaseImage,
+    base: Arc<BaseImage>,
     base_lock: Option<Arc<BaseLock>>,
     locked_tools: Option<LockedTools>,
     /// Tools over base, once they are unpacked.
@@ -71,16 +72,14 @@ impl Rootfs {
     /// Reads what the lockfiles say. Fetches and unpacks nothing.
     pub(crate) fn new(
         shop: &Workshop<'_>,
-        recipe: &Recipe,
         lock: &RecipeLock,
-        base_lock: Option<Arc<BaseLock>>,
+        base: SharedBase,
     ) -> Result<Self, BuildError> {
-        let base = shop.project.bases[&recipe.base].clone();
         Ok(Self {
-            manifest: base_manifest(shop, &base, base_lock.as_deref())?,
+            manifest: base_manifest(shop, &base.image, base.lock.as_deref())?,
             tools: lock.tools.as_ref().map(|tools| tools.layer),
-            base,
-            base_lock,
+            base: base.image,
+            base_lock: base.lock,
             locked_tools: lock.tools.clone(),
             trees: Mutex::new(None),
         })
@@ -95,7 +94,7 @@ impl Rootfs {
         Ok(Self {
             manifest: base_manifest(shop, base, base_lock.as_deref())?,
             tools: None,
-            base: base.clone(),
+            base: Arc::new(base.clone()),
             base_lock,
             locked_tools: None,
             trees: Mutex::new(None),

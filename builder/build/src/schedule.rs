@@ -1,10 +1,14 @@
 //! Does all the work of a plan, several pieces at a time where the graph allows: a product is
-//! packaged as soon as everything in it is built, while others still compile.
+//! packaged as soon as everything in it is built, while others still compile. What the longest way to
+//! the end leads through is begun first (`queue`).
+//!
+//! What is kept of a finished piece is its record, its row and the files that it yields by digest, never
+//! logs, lists of files or documents: memory does not grow with what was done.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kiln_model::BaseName;
@@ -13,17 +17,19 @@ use crate::compile::{Built, is_there};
 use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::heal::{MOST_TRIES, may_be_healed, tell_set_aside};
-use crate::memory::Memory;
+use crate::latest::Last;
 use crate::node_build::NodeBuild;
 use crate::outputs::{Output, ProductInputs, base_output, product_output};
-use crate::plan::{Plan, bundled_builds};
+use crate::past::Past;
+use crate::plan::{Bundled, Plan, bundled_builds};
+use crate::queue::Queue;
 use crate::turn::Taken;
-use crate::work::{OnFailure, Outcome, Row, Work, all_work, blocker};
+use crate::work::{OnFailure, Outcome, Row, Work, all_work, pieces};
 use crate::workshop::{Event, Workshop};
 
 /// Pieces of work done side by side. Compilers share the machine's cores by themselves; more than
 /// this only costs memory.
-const WORKERS: usize = 2;
+pub(crate) const WORKERS: usize = 2;
 
 /// How long a worker that has nothing else to do leaves work alone that another kiln is at.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -49,24 +55,24 @@ struct Schedule<'a> {
     work: Vec<Work>,
     on_failure: OnFailure,
     started: &'a str,
-    memory: &'a Mutex<Memory>,
+    past: &'a Past,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+/// Pieces of work are numbers here: their places in all work.
+#[derive(Debug)]
 struct State {
-    built: BTreeMap<NodeId, Built>,
-    running: BTreeSet<Work>,
-    /// What another kiln is at: put back until there is nothing else to do.
-    elsewhere: BTreeSet<Work>,
+    queue: Queue,
+    built: BTreeMap<NodeId, Arc<Built>>,
+    running: BTreeSet<usize>,
     /// What was told of already, and how often it was tried again after damage in the store.
-    begun: BTreeMap<Work, Begun>,
+    begun: BTreeMap<usize, Begun>,
     /// Nodes whose steps really ran.
-    fresh: Vec<NodeId>,
+    fresh: BTreeSet<NodeId>,
     outputs: BTreeMap<Work, Output>,
-    rows: BTreeMap<Work, Row>,
-    failures: Vec<(Work, BuildError)>,
+    rows: Vec<Option<Row>>,
+    failures: Vec<BuildError>,
     panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -86,27 +92,33 @@ pub(crate) fn run_all(
     plan: &Plan,
     on_failure: OnFailure,
     started: &str,
-    memory: &Mutex<Memory>,
+    past: &Past,
 ) -> Finished {
     let work = all_work(plan);
     shop.report.tell(&Event::Planned { work: &work });
+    let queue = Queue::new(&pieces(plan, &work, &past.latest()));
+    let state = State {
+        queue,
+        built: plan.built.clone(),
+        running: BTreeSet::new(),
+        begun: BTreeMap::new(),
+        fresh: BTreeSet::new(),
+        outputs: BTreeMap::new(),
+        rows: vec![None; work.len()],
+        failures: Vec::new(),
+        panic: None,
+    };
     let schedule = Schedule {
         shop,
         plan,
         work,
         on_failure,
         started,
-        memory,
-        state: Mutex::new(State {
-            built: plan.built.clone(),
-            ..State::default()
-        }),
+        past,
+        state: Mutex::new(state),
         changed: Condvar::new(),
     };
-    for (node, built) in &plan.built {
-        let done = Done::of_build(built, Outcome::Cached);
-        schedule.note(&Work::Build(node.clone()), Ok(done), Duration::ZERO);
-    }
+    schedule.skip_what_is_there();
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| schedule.serve());
@@ -117,17 +129,17 @@ pub(crate) fn run_all(
 
 /// A piece of work with what it needs.
 enum Task {
-    Build(NodeId, Vec<(String, Built)>),
+    Build(NodeId, Bundled),
     Package {
         node: NodeId,
-        built: BTreeMap<NodeId, Built>,
+        built: BTreeMap<NodeId, Arc<Built>>,
         fresh: Vec<NodeId>,
     },
     BasePackage(BaseName),
 }
 
 enum Next {
-    Start(Work, Task),
+    Start(usize, Task),
     Wait,
     /// There is only work that other kilns are at.
     Pause,
@@ -137,33 +149,31 @@ enum Next {
 /// What a piece of work yields.
 struct Done {
     outcome: Outcome,
-    /// How long it took when it was made, for what the store had.
-    elapsed: Duration,
-    built: Option<Built>,
+    /// Its key, and how long it took when it was made.
+    last: Option<Last>,
+    built: Option<Arc<Built>>,
     output: Option<Output>,
 }
 
 impl Done {
-    fn of_build(built: &Built, outcome: Outcome) -> Self {
-        let elapsed = built.steps.iter().map(|step| step.elapsed_ms).sum();
+    fn of_build(built: Arc<Built>, outcome: Outcome) -> Self {
         Self {
             outcome,
-            elapsed: Duration::from_millis(elapsed),
-            built: Some(built.clone()),
+            last: Some(Last::of_build(&built)),
+            built: Some(built),
             output: None,
         }
     }
 
     fn of_output(output: Option<Output>) -> Self {
         let is_cached = output.as_ref().is_none_or(Output::is_cached);
-        let elapsed = output.as_ref().map_or(0, Output::elapsed_ms);
         Self {
             outcome: if is_cached {
                 Outcome::Cached
             } else {
                 Outcome::Built
             },
-            elapsed: Duration::from_millis(elapsed),
+            last: output.as_ref().and_then(Output::last),
             built: None,
             output,
         }
@@ -175,11 +185,24 @@ impl Schedule<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes note of every build that the store had before this run.
+    fn skip_what_is_there(&self) {
+        for (number, work) in self.work.iter().enumerate() {
+            if let Work::Build(node) = work
+                && let Some(built) = self.plan.built.get(node)
+            {
+                let done = Done::of_build(Arc::clone(built), Outcome::Cached);
+                self.state().queue.skip(number);
+                self.note(number, Ok(done), Duration::ZERO);
+            }
+        }
+    }
+
     /// Does one piece of work after another until nothing more can be done.
     fn serve(&self) {
         let mut guard = self.state();
         loop {
-            match self.next(&guard) {
+            match self.next(&mut guard) {
                 Next::Stop => break,
                 Next::Wait => {
                     guard = self
@@ -190,17 +213,20 @@ impl Schedule<'_> {
                 Next::Pause => {
                     let waited = self.changed.wait_timeout(guard, PAUSE);
                     guard = waited.unwrap_or_else(PoisonError::into_inner).0;
-                    guard.elsewhere.clear();
+                    guard.queue.bring_back();
                 }
-                Next::Start(work, task) => {
-                    guard.running.insert(work.clone());
-                    let is_first = !guard.begun.contains_key(&work);
-                    let begun = *guard.begun.entry(work.clone()).or_default();
+                Next::Start(number, task) => {
+                    guard.running.insert(number);
+                    let is_first = !guard.begun.contains_key(&number);
+                    let begun = *guard.begun.entry(number).or_default();
                     drop(guard);
-                    if is_first {
-                        self.shop.report.tell(&Event::WorkStarted { work: &work });
-                    }
-                    let taken = catch_unwind(AssertUnwindSafe(|| self.take_up(&work, task, begun)));
+                    let taken = catch_unwind(AssertUnwindSafe(|| {
+                        if is_first {
+                            let work = &self.work[number];
+                            self.shop.report.tell(&Event::WorkStarted { work });
+                        }
+                        self.take_up(number, task, begun);
+                    }));
                     guard = self.state();
                     if let Err(panic) = taken {
                         guard.panic = Some(panic);
@@ -212,112 +238,103 @@ impl Schedule<'_> {
     }
 
     /// Does a piece of work and takes note of how it ended; or puts it back.
-    fn take_up(&self, work: &Work, task: Task, mut begun: Begun) {
+    fn take_up(&self, number: usize, task: Task, mut begun: Begun) {
         let (started, before) = (Instant::now(), self.shop.store.set_aside_count());
         let taken = self.perform(task);
         tell_set_aside(self.shop);
         match taken {
-            Ok(Taken::Done(done)) => return self.note(work, Ok(done), started.elapsed()),
+            Ok(Taken::Done(done)) => return self.note(number, Ok(done), started.elapsed()),
             Ok(Taken::Elsewhere) => {
                 if !std::mem::replace(&mut begun.is_told_to_wait, true) {
-                    let what = &work.to_string();
+                    let what = &self.work[number].to_string();
                     self.shop.report.tell(&Event::Waiting { what });
                 }
             }
             Err(error) => {
                 begun.tries += 1;
-                let is_healed = self.forget_lost(work) > 0;
+                let is_healed = self.forget_lost(number) > 0;
                 let is_healed = is_healed || may_be_healed(self.shop, &error, before);
                 if !is_healed || begun.tries > MOST_TRIES {
-                    return self.note(work, Err(error), started.elapsed());
+                    return self.note(number, Err(error), started.elapsed());
                 }
             }
         }
         let mut guard = self.state();
-        guard.running.remove(work);
-        guard.elsewhere.insert(work.clone());
-        guard.begun.insert(work.clone(), begun);
+        guard.running.remove(&number);
+        guard.queue.put_back(number);
+        guard.begun.insert(number, begun);
     }
 
-    /// Forgets finished builds that `work` needs and that the store has no longer, or not all of: they
-    /// proved damaged, and are made anew. Returns how many.
-    fn forget_lost(&self, work: &Work) -> usize {
-        let Some(node) = work.node() else { return 0 };
+    /// Forgets finished builds that a piece of work needs and that the store has no longer, or not all
+    /// of: they proved damaged, and are made anew. Returns how many.
+    fn forget_lost(&self, number: usize) -> usize {
+        let Some(node) = self.work[number].node() else {
+            return 0;
+        };
         let mut needed = self.plan.graph.closure(node);
         needed.push(node.clone());
         let mut guard = self.state();
-        let is_lost = |node: &NodeId, state: &State| {
-            let built = state.built.get(node);
+        needed.retain(|node| {
+            let built = guard.built.get(node);
             built.is_some_and(|built| !is_there(self.shop, built))
-        };
-        needed.retain(|node| is_lost(node, &guard));
-        for node in &needed {
+        });
+        // Those that come last first: what they need is there as long as it was not forgotten too.
+        for node in needed.iter().rev() {
             guard.built.remove(node);
-            guard.rows.remove(&Work::Build(node.clone()));
+            let build = Work::Build(node.clone());
+            if let Some(number) = self.work.iter().position(|work| *work == build) {
+                guard.rows[number] = None;
+                guard.queue.reopen(number);
+            }
         }
         needed.len()
     }
 
-    fn next(&self, state: &State) -> Next {
+    fn next(&self, state: &mut State) -> Next {
         let is_stopped = self.shop.cancel.is_cancelled() || state.panic.is_some();
         if is_stopped || (!state.failures.is_empty() && self.on_failure == OnFailure::Stop) {
             return Next::Stop;
         }
-        let (mut is_done, mut is_elsewhere) = (true, false);
-        for work in &self.work {
-            if state.rows.contains_key(work) || blocker(self.plan, work, &state.failures).is_some()
-            {
-                continue;
-            }
-            is_done = false;
-            if state.running.contains(work) {
-                continue;
-            }
-            if state.elsewhere.contains(work) {
-                is_elsewhere = true;
-                continue;
-            }
-            if let Some(task) = self.task(work, state) {
-                return Next::Start(work.clone(), task);
-            }
-        }
-        match (is_done, is_elsewhere) {
-            (true, _) => Next::Stop,
-            (false, true) => Next::Pause,
-            (false, false) => Next::Wait,
+        match state.queue.take() {
+            Some(number) => Next::Start(number, self.task(number, state)),
+            None if state.queue.is_empty() => Next::Stop,
+            None if state.queue.has_put_back() => Next::Pause,
+            None => Next::Wait,
         }
     }
 
-    /// Returns what a piece of work is done with, or `None` while something is missing.
-    fn task(&self, work: &Work, state: &State) -> Option<Task> {
+    /// Returns what a piece of work is done with. Everything that it needs is built.
+    fn task(&self, number: usize, state: &State) -> Task {
+        const READY: &str = "the queue gives what waits for nothing";
         let graph = &self.plan.graph;
-        match work {
+        match &self.work[number] {
             Work::Build(node) => {
-                let bundled = bundled_builds(graph, node, &state.built)?;
-                Some(Task::Build(node.clone(), bundled))
+                let bundled = bundled_builds(graph, node, &state.built);
+                Task::Build(node.clone(), bundled.expect(READY))
             }
             Work::Package(node) => {
                 let mut nodes = graph.closure(node);
                 nodes.push(node.clone());
-                let found = nodes
-                    .iter()
-                    .map(|node| Some((node.clone(), state.built.get(node)?.clone())));
-                let built = found.collect::<Option<_>>()?;
-                let is_needed = |fresh: &&NodeId| nodes.contains(fresh);
-                Some(Task::Package {
+                let is_fresh = |node: &&NodeId| state.fresh.contains(node);
+                let fresh = nodes.iter().filter(is_fresh).cloned().collect();
+                let found = nodes.into_iter().map(|node| {
+                    let built = Arc::clone(state.built.get(&node).expect(READY));
+                    (node, built)
+                });
+                Task::Package {
                     node: node.clone(),
-                    built,
-                    fresh: state.fresh.iter().filter(is_needed).cloned().collect(),
-                })
+                    built: found.collect(),
+                    fresh,
+                }
             }
-            Work::BasePackage(base) => Some(Task::BasePackage(base.clone())),
-            // Not planned: it is made when everything is published.
-            Work::Repository => None,
+            Work::BasePackage(base) => Task::BasePackage(base.clone()),
+            Work::Repository => unreachable!("it is made when everything is published"),
         }
     }
 
     fn perform(&self, task: Task) -> Result<Taken<Done>, BuildError> {
-        let taken = match task {
+        let memory = &self.past.memory;
+        Ok(match task {
             Task::Build(node, bundled) => {
                 let build = NodeBuild {
                     plan: self.plan,
@@ -327,10 +344,7 @@ impl Schedule<'_> {
                 let taken = build.perform(self.shop, &|key| {
                     self.shop.store.try_turn(key).map_err(BuildError::from)
                 })?;
-                return Ok(match taken {
-                    Taken::Done((built, outcome)) => Taken::Done(Done::of_build(&built, outcome)),
-                    Taken::Elsewhere => Taken::Elsewhere,
-                });
+                taken.map(|(built, outcome)| Done::of_build(Arc::new(built), outcome))
             }
             Task::Package { node, built, fresh } => {
                 let inputs = ProductInputs {
@@ -339,23 +353,19 @@ impl Schedule<'_> {
                     built: &built,
                     fresh: &fresh,
                     started: self.started,
-                    memory: self.memory,
+                    memory,
                 };
-                match product_output(self.shop, &inputs)? {
-                    Taken::Done(output) => Taken::Done(Some(output)),
-                    Taken::Elsewhere => Taken::Elsewhere,
-                }
+                product_output(self.shop, &inputs)?.map(|output| Done::of_output(Some(output)))
             }
-            Task::BasePackage(base) => base_output(self.shop, self.plan, &base, self.memory)?,
-        };
-        Ok(match taken {
-            Taken::Done(output) => Taken::Done(Done::of_output(output)),
-            Taken::Elsewhere => Taken::Elsewhere,
+            Task::BasePackage(base) => {
+                base_output(self.shop, self.plan, &base, memory)?.map(Done::of_output)
+            }
         })
     }
 
     /// Takes note of how a piece of work ended, and tells.
-    fn note(&self, work: &Work, done: Result<Done, BuildError>, elapsed: Duration) {
+    fn note(&self, number: usize, done: Result<Done, BuildError>, elapsed: Duration) {
+        let work = &self.work[number];
         let mut row = Row {
             work: work.clone(),
             outcome: Outcome::Failed,
@@ -363,84 +373,100 @@ impl Schedule<'_> {
             rpms: None,
         };
         let mut guard = self.state();
-        guard.running.remove(work);
+        guard.running.remove(&number);
         let error = match done {
             Ok(done) => {
-                row.rpms = done.output.as_ref().map(Output::totals);
-                if done.outcome == Outcome::Cached {
-                    row.elapsed = done.elapsed;
-                }
-                row.outcome = done.outcome;
-                if let (Some(built), Work::Build(node)) = (done.built, work) {
-                    if row.outcome == Outcome::Built {
-                        guard.fresh.push(node.clone());
-                    }
-                    guard.built.insert(node.clone(), built);
-                }
-                if let Some(output) = done.output {
-                    guard.outputs.insert(work.clone(), output);
-                }
+                self.keep(number, done, &mut row, &mut guard);
                 None
             }
             Err(BuildError::Cancelled) => {
                 row.outcome = Outcome::Cancelled;
                 None
             }
-            Err(error) => Some(error),
+            Err(error) => {
+                guard.queue.fail(number);
+                Some(error)
+            }
         };
-        guard.rows.insert(work.clone(), row.clone());
         // Told before the others may go on, so that what needs this comes later in every report.
         let event = Event::WorkEnded {
             row: &row,
             error: error.as_ref(),
         };
         self.shop.report.tell(&event);
+        guard.rows[number] = Some(row);
         let Some(error) = error else { return };
-        guard.failures.push((work.clone(), error));
+        guard.failures.push(error);
         if self.on_failure == OnFailure::Stop && !guard.running.is_empty() {
-            let running: Vec<Work> = guard.running.iter().cloned().collect();
+            let running = guard
+                .running
+                .iter()
+                .map(|number| self.work[*number].clone());
+            let running: Vec<Work> = running.collect();
             self.shop.report.tell(&Event::Finishing { work: &running });
         }
     }
 
+    /// Keeps what a piece of work yielded, for the row, for those who wait for it and for later runs.
+    fn keep(&self, number: usize, done: Done, row: &mut Row, state: &mut State) {
+        let work = &self.work[number];
+        row.rpms = done.output.as_ref().map(Output::totals);
+        if done.outcome == Outcome::Cached {
+            row.elapsed = done.last.map_or(Duration::ZERO, |last| last.elapsed());
+        }
+        row.outcome = done.outcome;
+        if let Some(last) = done.last {
+            self.past.latest().note(work, last);
+        }
+        if let (Some(built), Work::Build(node)) = (done.built, work) {
+            if row.outcome == Outcome::Built {
+                state.fresh.insert(node.clone());
+            }
+            state.built.insert(node.clone(), built);
+        }
+        if let Some(output) = done.output {
+            state.outputs.insert(work.clone(), output);
+        }
+        state.queue.end(number);
+    }
+
     /// Accounts for what was not begun, and puts everything in order.
     fn finish(self) -> Finished {
-        let state = self
-            .state
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.into_inner();
+        let state = state.unwrap_or_else(PoisonError::into_inner);
         if let Some(panic) = state.panic {
             resume_unwind(panic);
         }
-        let mut rows = state.rows;
-        let row = |work: &Work| {
-            rows.remove(work).unwrap_or_else(|| {
-                let outcome = match blocker(self.plan, work, &state.failures) {
-                    Some(by) => Outcome::Blocked { by },
-                    None => Outcome::NotStarted,
-                };
-                let row = Row {
-                    work: work.clone(),
-                    outcome,
-                    elapsed: Duration::ZERO,
-                    rpms: None,
-                };
-                let event = Event::WorkEnded {
-                    row: &row,
-                    error: None,
-                };
-                self.shop.report.tell(&event);
-                row
-            })
+        let not_begun = |(number, work): (usize, &Work)| {
+            let outcome = match state.queue.blocked_by(number) {
+                Some(by) => Outcome::Blocked {
+                    by: self.work[by].clone(),
+                },
+                None => Outcome::NotStarted,
+            };
+            let row = Row {
+                work: work.clone(),
+                outcome,
+                elapsed: Duration::ZERO,
+                rpms: None,
+            };
+            let event = Event::WorkEnded {
+                row: &row,
+                error: None,
+            };
+            self.shop.report.tell(&event);
+            row
         };
+        let numbered = self.work.iter().enumerate().zip(state.rows);
+        let rows = numbered.map(|(work, row)| row.unwrap_or_else(|| not_begun(work)));
         Finished {
-            rows: self.work.iter().map(row).collect(),
+            rows: rows.collect(),
             outputs: state.outputs,
-            failures: state.failures.into_iter().map(|(_, error)| error).collect(),
+            failures: state.failures,
             is_cancelled: self.shop.cancel.is_cancelled(),
         }
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,19 +13,20 @@
 use std::io::Write;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kiln_model::{Mount, MountAccess, RecipeName, SealedStep, StepEnd, StepOutcome};
 use kiln_store::{Kept, KeptDir, ScratchDir};
 use serde::{Deserialize, Serialize};
 
-use crate::compile::{BuildInputs, Built, lower_trees, prepare, run_steps, sealed_step};
+use crate::compile::{BuildInputs, lower_trees, prepare, run_steps, sealed_step};
 use crate::error::BuildError;
 use crate::folder::{set_mode, write_file};
 use crate::graph::{Graph, NodeId};
 use crate::key::BuildKey;
 use crate::node_build::build_one;
-use crate::plan::{Plan, bundled_builds};
+use crate::plan::{Bundled, Plan, bundled_builds};
 use crate::script::{StepName, step_script};
 use crate::workshop::Workshop;
 
@@ -256,17 +257,13 @@ fn find_node(
 }
 
 /// Builds, or takes from the store, everything that a node is built with.
-fn build_libraries(
-    shop: &Workshop<'_>,
-    plan: &Plan,
-    node: &NodeId,
-) -> Result<Vec<(String, Built)>, BuildError> {
+fn build_libraries(shop: &Workshop<'_>, plan: &Plan, node: &NodeId) -> Result<Bundled, BuildError> {
     let mut built = plan.built.clone();
     for library in plan.graph.closure(node) {
         let bundled = bundled_builds(&plan.graph, &library, &built)
             .expect("the order has everything before what needs it");
         let done = build_one(shop, plan, &library, &bundled)?;
-        built.insert(library, done);
+        built.insert(library, Arc::new(done));
     }
     Ok(bundled_builds(&plan.graph, node, &built).expect("everything was built"))
 }

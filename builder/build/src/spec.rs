@@ -101,7 +101,7 @@ fn in_conjunction(license: &str) -> String {
     }
 }
 
-fn package_name(recipe: &Recipe) -> Result<PackageName, BuildError> {
+pub(crate) fn package_name(recipe: &Recipe) -> Result<PackageName, BuildError> {
     recipe
         .name
         .as_str()

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kiln_image::{TreeEntry, TreeEntryKind};
 use kiln_model::recipe::Choice;
@@ -57,7 +58,7 @@ pub(crate) struct Stage {
 pub(crate) struct Product<'a> {
     pub(crate) node: &'a NodeId,
     pub(crate) graph: &'a Graph,
-    pub(crate) built: &'a BTreeMap<NodeId, Built>,
+    pub(crate) built: &'a BTreeMap<NodeId, Arc<Built>>,
 }
 
 impl Product<'_> {

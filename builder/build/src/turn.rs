@@ -41,6 +41,16 @@ pub(crate) enum Taken<T> {
     Elsewhere,
 }
 
+impl<T> Taken<T> {
+    /// Makes something else of what was done.
+    pub(crate) fn map<U>(self, make: impl FnOnce(T) -> U) -> Taken<U> {
+        match self {
+            Self::Done(done) => Taken::Done(make(done)),
+            Self::Elsewhere => Taken::Elsewhere,
+        }
+    }
+}
+
 /// Waits for the turn at `name`; tells of `what` that it waits, if it does.
 ///
 /// # Errors

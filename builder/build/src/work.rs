@@ -1,14 +1,16 @@
 //! The pieces of work of a run, and what came of each: the rows of the closing table.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use kiln_model::BaseName;
 
 use crate::compile::is_product;
-use crate::error::BuildError;
 use crate::graph::NodeId;
+use crate::latest::Latest;
 use crate::plan::Plan;
+use crate::queue::Piece;
 
 /// One piece of work: what is started, ends and can fail by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,16 +126,54 @@ pub(crate) fn all_work(plan: &Plan) -> Vec<Work> {
     all
 }
 
-/// Returns what of `failed` keeps a piece of work from being done.
-pub(crate) fn blocker(plan: &Plan, work: &Work, failed: &[(Work, BuildError)]) -> Option<Work> {
-    let node = work.node()?;
-    let needed = |failed: &NodeId| match work {
-        Work::Package(own) if own == failed => true,
-        _ => plan.graph.closure(node).contains(failed),
+/// How long a piece of work is taken to last that was never done here. Only the order of work follows
+/// from it: a build is then begun before what is known to be quick.
+const UNKNOWN_BUILD: Duration = Duration::from_secs(60);
+/// The same of packaging.
+const UNKNOWN_PACKAGE: Duration = Duration::from_secs(5);
+
+/// Returns what each piece of work needs and how long it took last time.
+pub(crate) fn pieces(plan: &Plan, work: &[Work], latest: &Latest) -> Vec<Piece> {
+    let length = |work: &Work| {
+        let unknown = match work {
+            Work::Build(_) => UNKNOWN_BUILD,
+            _ => UNKNOWN_PACKAGE,
+        };
+        latest.of(work).map_or(unknown, |last| last.elapsed())
     };
-    let is_needed = |(failed, _): &&(Work, BuildError)| match failed {
-        Work::Build(failed) => needed(failed),
-        _ => false,
+    pieces_of(plan, work, length)
+}
+
+/// Does the same with times from elsewhere.
+pub(crate) fn pieces_of(
+    plan: &Plan,
+    work: &[Work],
+    length: impl Fn(&Work) -> Duration,
+) -> Vec<Piece> {
+    let builds: BTreeMap<&NodeId, usize> = work
+        .iter()
+        .enumerate()
+        .filter_map(|(number, work)| match work {
+            Work::Build(node) => Some((node, number)),
+            _ => None,
+        })
+        .collect();
+    let needs = |work: &Work| match work {
+        Work::Build(node) => {
+            let edges = plan.graph.edges[node].iter();
+            let mut needs: Vec<usize> = edges.map(|edge| builds[&edge.node]).collect();
+            needs.sort_unstable();
+            needs.dedup();
+            needs
+        }
+        Work::Package(node) => vec![builds[node]],
+        Work::BasePackage(_) | Work::Repository => Vec::new(),
     };
-    failed.iter().find(is_needed).map(|(work, _)| work.clone())
+    work.iter()
+        .map(|work| Piece {
+            name: work.to_string(),
+            needs: needs(work),
+            length: length(work),
+        })
+        .collect()
 }

@@ -149,10 +149,16 @@ pub enum Verb {
     ///
     /// Afterwards `kiln --offline build` needs no network.
     Fetch(Names),
-    /// Show what a build would do
+    /// Show what a build would do, why, and how long it would take
     ///
-    /// One line per recipe and place that it is built for, in build order: `build` or `cached`.
+    /// One line per recipe and place that it is built for, in build order: `build` or `cached`, and
+    /// `package` for what would be packaged. Times are those of the last build.
     Plan(Names),
+    /// Say which inputs of a recipe changed since its last build
+    ///
+    /// Names each input with what it was and is: sources, patches, scripts, libraries, base image,
+    /// environment, of the recipe, of everything that it bundles, and of its packaging. Builds nothing.
+    Why(Why),
     /// Build recipes: RPMs, SBOMs and provenance
     ///
     /// Builds what the store does not have, each step sealed and without network, and puts the
@@ -260,6 +266,14 @@ pub struct Names {
     /// Recipes; default: all that no other recipe bundles, and all that yield packages
     #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
     pub names: Vec<RecipeName>,
+}
+
+/// What to explain.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The recipe
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
+    pub recipe: RecipeName,
 }
 
 /// What to build.

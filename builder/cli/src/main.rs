@@ -73,6 +73,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Lock(lock) => verbs::lock::run(&arguments.common, lock),
         Verb::Fetch(names) => verbs::fetch::run(&arguments.common, names),
         Verb::Plan(names) => verbs::plan::run(&arguments.common, names),
+        Verb::Why(why) => verbs::why::run(&arguments.common, why),
         Verb::Build(build) => verbs::build::run(&arguments.common, build),
         Verb::Shell(shell) => verbs::shell::run(&arguments.common, shell),
         Verb::Verify(verify) => verbs::verify::run(&arguments.common, verify),

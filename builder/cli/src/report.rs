@@ -13,8 +13,8 @@ use std::io::IsTerminal as _;
 use kiln_build::{Event, Report};
 
 pub use event_line::{
-    CauseLine, DoctorFinding, EventLine, NoteLine, PlaceSegment, PlannedNode, event_schema,
-    print_event,
+    AwaitedLine, CauseLine, ChangeLine, DoctorFinding, EventLine, NoteLine, PlaceSegment,
+    PlannedNode, PlannedPackage, event_schema, print_event,
 };
 pub use json::milliseconds;
 pub use store_lines::{

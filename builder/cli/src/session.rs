@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use kiln_build::{Circumstances, Project, Workshop, note_project};
 use kiln_model::Architecture;
 use kiln_sandbox::{Cancel, EmbeddedEngine, InitProgram};
-use kiln_store::{Fetcher, Network, STORE_FORMAT, Store};
+use kiln_store::{FORMAT_FILE, Fetcher, Network, STORE_FORMAT, Store};
 
 use crate::SANDBOX_INIT;
 use crate::arguments::{Common, path};
@@ -31,10 +31,22 @@ pub struct Session {
 impl Session {
     /// Reads the project and opens the store.
     pub fn open(common: &Common, first: FirstSignal) -> Result<Self, Failure> {
+        Self::open_with(common, first, None)
+    }
+
+    /// Does the same with a store that was opened before.
+    pub fn open_with(
+        common: &Common,
+        first: FirstSignal,
+        store: Option<Store>,
+    ) -> Result<Self, Failure> {
         let report = Reporter::new(common);
         let project = load(common)?;
         let output = output_folder(common);
-        let store = open_store(common)?;
+        let store = match store {
+            Some(store) => store,
+            None => open_store(common)?,
+        };
         note_project(&store, &project.root).map_err(|error| Failure::build(&project, &error))?;
         let cancel = Cancel::new();
         let stop = cancel.clone();
@@ -106,6 +118,13 @@ pub fn output_folder(common: &Common) -> PathBuf {
 fn likely_root(common: &Common) -> PathBuf {
     let project = &common.project;
     fs_err::canonicalize(project).unwrap_or_else(|_| project.clone())
+}
+
+/// Opens the store if it is there already and nothing is wrong with it.
+pub fn opened_store(common: &Common) -> Option<Store> {
+    let folder = store_folder(common);
+    let is_store = folder.join(FORMAT_FILE).is_file();
+    is_store.then(|| open_store(common).ok())?
 }
 
 /// Opens the store, and makes it if there is none.

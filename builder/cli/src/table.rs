@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kiln_build::{Outcome, Row, Summary, Work};
+use kiln_build::{AtRest, Outcome, Row, RpmTotals, Summary, Work};
 
 use crate::report::{EventLine, milliseconds};
 use crate::style::{Line, Style};
@@ -53,9 +53,7 @@ impl Table<'_> {
         let count_of = |state: Counted| self.count(state);
         let mut lines = Vec::new();
         if self.summary.is_nothing_done() {
-            let cached = count_of(Counted::Cached);
-            let text = format!("Nothing to do: all {cached} results are up to date ({elapsed}).");
-            lines.push(Line::plain(&text));
+            lines.push(nothing_to_do(count_of(Counted::Cached), self.elapsed));
         } else {
             let mut line = Line::new();
             let all = [
@@ -78,14 +76,8 @@ impl Table<'_> {
             };
             lines.push(line.with(Style::Plain, &format!("; {written} ({elapsed}).")));
         }
-        if rpms > 0 {
-            let place = self.output.join("rpms");
-            let what = count(rpms, "RPM");
-            let text = format!("{what}, {}, in {}", size(bytes), place.display());
-            lines.push(Line::plain(&text));
-        } else if self.count(Counted::Failed) + self.count(Counted::NotBuilt) == 0 {
-            let text = "No RPMs: what was asked for yields libraries for others only.";
-            lines.push(Line::plain(text));
+        if rpms > 0 || self.count(Counted::Failed) + self.count(Counted::NotBuilt) == 0 {
+            lines.push(rpms_line(Totals { rpms, bytes }, self.output));
         }
         lines
     }
@@ -121,6 +113,30 @@ impl Table<'_> {
             bytes: rpms.map(|(_, bytes)| bytes).sum(),
         }
     }
+}
+
+/// Returns the lines of a run that found nothing to do without reading anything.
+pub fn at_rest_lines(rest: &AtRest, output: &Path, elapsed: Duration) -> Vec<Line> {
+    let RpmTotals { files, bytes } = rest.rpms();
+    let totals = Totals { rpms: files, bytes };
+    let nothing = nothing_to_do(rest.results, elapsed);
+    vec![Line::new(), nothing, rpms_line(totals, output)]
+}
+
+fn nothing_to_do(results: usize, elapsed: Duration) -> Line {
+    let elapsed = seconds(elapsed);
+    let text = format!("Nothing to do: all {results} results are up to date ({elapsed}).");
+    Line::plain(&text)
+}
+
+fn rpms_line(totals: Totals, output: &Path) -> Line {
+    let Totals { rpms, bytes } = totals;
+    if rpms == 0 {
+        return Line::plain("No RPMs: what was asked for yields libraries for others only.");
+    }
+    let place = output.join("rpms");
+    let what = count(rpms, "RPM");
+    Line::plain(&format!("{what}, {}, in {}", size(bytes), place.display()))
 }
 
 struct Totals {

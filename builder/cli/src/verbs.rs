@@ -20,6 +20,7 @@ pub mod store;
 pub mod vary;
 pub mod verify;
 pub mod verify_file;
+pub mod why;
 
 use kiln_build::{Project, default_recipes};
 use kiln_model::RecipeName;

@@ -10,6 +10,8 @@ mod layout;
 mod mistakes;
 #[path = "command/services.rs"]
 mod services;
+#[path = "command/why.rs"]
+mod why;
 
 use std::path::Path;
 
@@ -304,6 +306,7 @@ fn help_names_every_verb() {
         "lock",
         "fetch",
         "plan",
+        "why",
         "build",
         "shell",
         "new",

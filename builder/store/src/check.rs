@@ -84,6 +84,7 @@ impl Store {
             RecordKind::Reference,
             RecordKind::Action,
             RecordKind::Output,
+            RecordKind::Latest,
             RecordKind::Project,
         ];
         for kind in kinds {

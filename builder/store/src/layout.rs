@@ -7,6 +7,7 @@
 //! blobs/sha256/     the truth, one read-only file per digest
 //! refs/ actions/    records: one small file per name or build key
 //! outputs/          records: what was last seen in a folder of results
+//! latest/           records: what was last built for a folder of results, and from what
 //! projects/         records: the projects that use the store
 //! lease.lock        see `lease`
 //! trees/<hex>/      root/ and seal.json: unpacked layers and destdirs
@@ -28,7 +29,8 @@ use crate::publish::{Published, publish, replace_file, sync_folder, sync_parent}
 /// Format of the store's folders and records. A newer one is refused.
 pub const STORE_FORMAT: u32 = 2;
 
-const FORMAT_FILE: &str = "kiln-store.json";
+/// The file that makes a folder a store.
+pub const FORMAT_FILE: &str = "kiln-store.json";
 /// Names in a new store's root that do not make it somebody else's folder: the start of ours, and
 /// what file systems put into their root.
 pub(crate) const UNFINISHED: &str = ".kiln-";
@@ -38,6 +40,7 @@ const FOLDERS: &[&str] = &[
     "refs",
     "actions",
     "outputs",
+    "latest",
     "projects",
     "trees",
     "locks",

@@ -46,7 +46,7 @@ pub use fetch::{
 pub use hash_thread::HashThread;
 pub use identity::{FileIdentity, ObservedFile, observe_file};
 pub use kept::{Kept, KeptDir};
-pub use layout::STORE_FORMAT;
+pub use layout::{FORMAT_FILE, STORE_FORMAT};
 pub use measure::{Share, Usage};
 pub use reach::digests_in;
 pub use record::RecordKind;

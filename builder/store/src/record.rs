@@ -21,7 +21,7 @@ use crate::store::Store;
 
 const RECORD_FORMAT: u32 = 1;
 /// Bytes that a record may have; more is not one of ours.
-const SIZE_LIMIT: u64 = 16 * 1024 * 1024;
+const SIZE_LIMIT: u64 = 64 * 1024 * 1024;
 /// Bytes of a record's file name: file systems allow 255.
 const NAME_LIMIT: usize = 240;
 
@@ -34,6 +34,8 @@ pub enum RecordKind {
     Reference,
     /// What was last seen in a folder of results: `outputs/`.
     Output,
+    /// What was last built for a folder of results, and from what: `latest/`.
+    Latest,
     /// Who uses the store: `projects/`.
     Project,
 }
@@ -44,6 +46,7 @@ impl RecordKind {
             Self::Action => "actions",
             Self::Reference => "refs",
             Self::Output => "outputs",
+            Self::Latest => "latest",
             Self::Project => "projects",
         }
     }

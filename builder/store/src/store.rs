@@ -121,8 +121,9 @@ impl Store {
         self.inner.leases.take(digests)
     }
 
-    /// Returns when the session began, by its file system's clock: seconds since 1970.
-    pub(crate) fn began(&self) -> i64 {
+    /// Returns when this handle was opened, by the clock of the store's file system: seconds since 1970.
+    #[must_use]
+    pub fn began(&self) -> i64 {
         self.inner.began
     }
 

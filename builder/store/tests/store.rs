@@ -54,6 +54,7 @@ fn a_new_store_is_an_oci_layout_and_leaves_nothing_in_tmp() {
             "index.json",
             "index.lock",
             "kiln-store.json",
+            "latest",
             "lease.lock",
             "locks",
             "oci-layout",

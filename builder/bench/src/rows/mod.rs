@@ -8,6 +8,7 @@ mod diff;
 mod null;
 mod package;
 mod sandbox;
+mod scale;
 mod trivial;
 
 use crate::error::BenchError;
@@ -24,7 +25,7 @@ pub struct Row {
 }
 
 /// Every row, quick ones first.
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 11] = [
     Row {
         name: "sandbox",
         measure: sandbox::measure,
@@ -44,6 +45,10 @@ pub const ROWS: [Row; 10] = [
     Row {
         name: "trivial",
         measure: trivial::measure,
+    },
+    Row {
+        name: "scale",
+        measure: scale::measure,
     },
     Row {
         name: "base",
@@ -100,7 +105,7 @@ mod tests {
         let error = names(&["nul"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no row `nul`; there are sandbox, null, compare, diff, trivial, base, bundle, unpack, package, cold"
+            "no row `nul`; there are sandbox, null, compare, diff, trivial, scale, base, bundle, unpack, package, cold"
         );
     }
 }

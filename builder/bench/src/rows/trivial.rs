@@ -21,7 +21,7 @@ use crate::rows::trivial::image::write_layout;
 use crate::seed::set_aside;
 use crate::setting::{Setting, ratio};
 
-mod image;
+pub(super) mod image;
 
 /// Builds.
 const BUILDS: usize = 20;

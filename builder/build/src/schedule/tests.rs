@@ -19,15 +19,27 @@ use crate::project::Project;
 use crate::workshop::{Host, Report};
 
 /// An engine that runs nothing: a step fails if its recipe is among `failing`.
-struct Pretender {
-    failing: Vec<&'static str>,
+pub(crate) struct Pretender {
+    pub(crate) failing: Vec<&'static str>,
     /// The step in whose midst the run is interrupted.
-    interrupted: Option<&'static str>,
+    pub(crate) interrupted: Option<&'static str>,
     /// Where failing steps wait for each other, so that they run side by side.
-    meeting: Option<Barrier>,
+    pub(crate) meeting: Option<Barrier>,
 }
 
 const ISOLATION: Measured = Measured::Yes;
+
+fn isolation() -> Isolation {
+    Isolation {
+        engine: "pretender".to_owned(),
+        network: ISOLATION,
+        filesystem: ISOLATION,
+        processes: ISOLATION,
+        privileges: ISOLATION,
+        user_namespace: ISOLATION,
+        resource_limits: ISOLATION,
+    }
+}
 
 impl Engine for Pretender {
     fn name(&self) -> &'static str {
@@ -35,7 +47,7 @@ impl Engine for Pretender {
     }
 
     fn probe(&self) -> Result<Isolation, SandboxError> {
-        unreachable!("nothing is probed here")
+        Ok(isolation())
     }
 
     fn run_on_terminal(
@@ -74,15 +86,7 @@ impl Engine for Pretender {
         Ok(StepOutcome {
             end,
             reached: ReachedLimits::default(),
-            isolation: Isolation {
-                engine: "pretender".to_owned(),
-                network: ISOLATION,
-                filesystem: ISOLATION,
-                processes: ISOLATION,
-                privileges: ISOLATION,
-                user_namespace: ISOLATION,
-                resource_limits: ISOLATION,
-            },
+            isolation: isolation(),
             elapsed: Duration::from_secs(1),
             peak_memory: None,
         })
@@ -101,14 +105,15 @@ fn archive(name: &str) -> Vec<u8> {
 
 /// Where the base image is.
 #[derive(Clone, Copy)]
-enum Layout {
+pub(crate) enum Layout {
     InStore,
     Nowhere,
 }
 
 /// Writes a project of libraries: `b` bundles `a`; `c` and `d` stand alone.
-fn write_project(root: &Path, store: &Store, layout: Layout) {
-    let source = store.write_blob(&archive("x-1/file")).unwrap();
+pub(crate) fn write_project(root: &Path, store: &Store, layout: Layout) {
+    let archive_bytes = archive("x-1/file");
+    let source = store.write_blob(&archive_bytes).unwrap();
     let url = "https://example.org/x-1.tar";
     let (place, manifest) = match layout {
         Layout::Nowhere => ("nowhere", ManifestDigest(Digest::of(b"no image"))),
@@ -145,7 +150,7 @@ fn write_project(root: &Path, store: &Store, layout: Layout) {
                 url: url.parse().unwrap(),
                 sha256: source,
                 sha512: kiln_model::Sha512::of(b""),
-                size: 1,
+                size: archive_bytes.len() as u64,
             }],
             tools: None,
         };
@@ -155,6 +160,38 @@ fn write_project(root: &Path, store: &Store, layout: Layout) {
     for (path, text) in files {
         crate::publish::publish(&root.join(path), text.as_bytes()).unwrap();
     }
+}
+
+/// Calls `act` with what builds the project at `root`, loaded anew.
+pub(crate) fn with_shop<R>(
+    root: &Path,
+    store: &Store,
+    (report, engine): (&dyn Report, &Pretender),
+    act: impl FnOnce(&Workshop<'_>) -> R,
+) -> R {
+    let project = Project::load(root).unwrap();
+    let settings = FetchSettings::new(Vec::new(), Network::Offline);
+    let fetcher = Fetcher::new(store.clone(), settings).unwrap();
+    let shop = Workshop {
+        project: &project,
+        store,
+        fetcher: &fetcher,
+        engine,
+        report,
+        cancel: &Cancel::new(),
+        architecture: Architecture::X86_64,
+        jobs: NonZeroUsize::MIN,
+        output: &root.join("out"),
+        program: kiln_store::FileIdentity::at(&root.join("program")),
+        host: &|| Host {
+            name: String::new(),
+            kernel: String::new(),
+            kiln_digest: Digest::of(b""),
+        },
+        clock: &|| "2026-01-01T00:00:00Z".to_owned(),
+        circumstances: crate::workshop::Circumstances::USUAL,
+    };
+    act(&shop)
 }
 
 /// Builds recipes of the project with this report and engine.
@@ -168,51 +205,26 @@ fn build_with(
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("store")).unwrap();
     write_project(folder.path(), &store, layout);
-    let project = Project::load(folder.path()).unwrap();
-    let settings = FetchSettings::new(Vec::new(), Network::Offline);
-    let fetcher = Fetcher::new(store.clone(), settings).unwrap();
-    let shop = Workshop {
-        project: &project,
-        store: &store,
-        fetcher: &fetcher,
-        engine,
-        report,
-        cancel: &Cancel::new(),
-        architecture: Architecture::X86_64,
-        jobs: NonZeroUsize::MIN,
-        output: &folder.path().join("out"),
-        program: None,
-        host: &|| Host {
-            name: String::new(),
-            kernel: String::new(),
-            kiln_digest: Digest::of(b""),
-        },
-        clock: &|| "2026-01-01T00:00:00Z".to_owned(),
-        circumstances: crate::workshop::Circumstances::USUAL,
-    };
     let wanted: Vec<RecipeName> = wanted.iter().map(|name| name.parse().unwrap()).collect();
-    let graph = Graph::new(&project, &wanted).unwrap();
-    let plan = Plan::new(&shop, graph).unwrap();
-    let memory = Mutex::new(Memory::load(&store, shop.output, None).unwrap());
-    let finished = run_all(&shop, &plan, on_failure, "2026-01-01T00:00:00Z", &memory);
-    publish_products(
-        &shop,
-        &plan,
-        finished,
-        memory.into_inner().unwrap(),
-        on_failure,
-    )
-    .unwrap()
+    with_shop(folder.path(), &store, (report, engine), |shop| {
+        let graph = Graph::new(shop.project, &wanted).unwrap();
+        let plan = Plan::new(shop, graph).unwrap();
+        let past = Past::load(shop).unwrap();
+        let finished = run_all(shop, &plan, on_failure, "2026-01-01T00:00:00Z", &past);
+        let (memory, latest) = past.into_parts();
+        latest.save().unwrap();
+        publish_products(shop, &plan, finished, memory, on_failure).unwrap()
+    })
 }
 
-const FINE: Pretender = Pretender {
+pub(crate) const FINE: Pretender = Pretender {
     failing: Vec::new(),
     interrupted: None,
     meeting: None,
 };
 
 /// Hears nothing, and panics at one kind of event if told to.
-struct Listener {
+pub(crate) struct Listener {
     panics: bool,
 }
 
@@ -224,7 +236,7 @@ impl Report for Listener {
     }
 }
 
-const SILENT: Listener = Listener { panics: false };
+pub(crate) const SILENT: Listener = Listener { panics: false };
 
 /// Returns one line per row of the closing table.
 fn rows(summary: &Summary) -> Vec<String> {

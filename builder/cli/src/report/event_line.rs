@@ -272,6 +272,33 @@ pub enum EventLine {
     Plan {
         /// Everything that is needed, in build order.
         nodes: Vec<PlannedNode>,
+        /// The packaging of products and base images, in build order.
+        packages: Vec<PlannedPackage>,
+        /// Milliseconds from start to end, by what it took the last time; without those that are
+        /// `never-done`. Not there if nothing is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        estimate_ms: Option<u64>,
+        /// Pieces of work that would be done and never were.
+        never_done: usize,
+    },
+    /// What `kiln why` says of one piece of work.
+    Why {
+        /// Which.
+        work: WorkId,
+        /// What a build would do: `nothing`, `runs`, or `waits` for what is built first.
+        need: String,
+        /// What became of its inputs since its last result: `never-done`, `same`, `changed`, or
+        /// `forgotten` where the store has the old ones no more.
+        past: String,
+        /// Each input that changed, as far as it is known.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<ChangeLine>,
+        /// What the store lacks of the last result, for people.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<String>,
+        /// What is built first, for `waits`.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        awaited: Vec<AwaitedLine>,
     },
     /// What `kiln check` says of a project that is fine; what is wrong are `error` lines.
     Check {
@@ -449,6 +476,58 @@ pub struct PlannedNode {
     /// Whether the store has it.
     pub is_cached: bool,
     /// The digest of what it installs, if the store has it: the diff id of its destdir.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destdir: Option<String>,
+    /// Why it would be built, in a word or two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Milliseconds that it took the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_ms: Option<u64>,
+}
+
+/// The packaging of a product or of a base image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedPackage {
+    /// The product or base image: `curl`, `kiln-base-debian-12`.
+    pub name: String,
+    /// Whether its packages are there already.
+    pub is_cached: bool,
+    /// Why it would be packaged, in a word or two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Milliseconds that it took the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_ms: Option<u64>,
+}
+
+/// An input that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct ChangeLine {
+    /// `recipe`, `source`, `patch`, `script`, `destdir`, `base-image`, `tools`, `environment`,
+    /// `source-date`, `license-files`, `step-runner`, `kiln`, `organization`, `architecture`,
+    /// `source-tree`, `spec`, `files` or `other`.
+    pub kind: String,
+    /// Which one, where there can be several: a file, a step, a variable, a node, a field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it was; not there for what is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What it is; not there for what is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
+}
+
+/// Something that is built first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct AwaitedLine {
+    /// The node: `openssl for /usr/lib/curl`.
+    pub name: String,
+    /// The digest of what it installed for the last result. If that comes out again, nothing follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destdir: Option<String>,
 }

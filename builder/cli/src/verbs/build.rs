@@ -3,7 +3,8 @@
 use std::io::IsTerminal as _;
 use std::time::Instant;
 
-use kiln_build::OnFailure;
+use kiln_build::{Asked, AtRest, OnFailure};
+use kiln_store::Store;
 
 use crate::arguments::{Build, Common, Format};
 use crate::failure::Failure;
@@ -11,21 +12,31 @@ use crate::host;
 use crate::interrupt::FirstSignal;
 use crate::print;
 use crate::report::print_event;
-use crate::session::Session;
-use crate::style::Colours;
-use crate::table::Table;
+use crate::session::{Session, opened_store, output_folder, root};
+use crate::style::{Colours, Line};
+use crate::table::{Table, at_rest_lines};
 
 /// Builds and prints the closing table.
 pub fn run(common: &Common, build: &Build) -> Result<u8, Failure> {
     let started = Instant::now();
-    let mut session = Session::open(common, FirstSignal::Asks)?;
-    let wanted = super::wanted(&session.project, &build.names);
+    // Before the project is read: what changes from now on is seen to be newer.
+    let store = opened_store(common);
+    let is_told_in_short = common.format == Format::Human && !common.verbose;
+    if let Some(store) = store.as_ref().filter(|_| is_told_in_short)
+        && let Some(rest) = at_rest(common, build, store)
+    {
+        let lines = at_rest_lines(&rest, &output_folder(common), started.elapsed());
+        print_lines(common, &lines);
+        return Ok(0);
+    }
+    let mut session = Session::open_with(common, FirstSignal::Asks, store)?;
     let on_failure = if build.keep_going {
         OnFailure::KeepGoing
     } else {
         OnFailure::Stop
     };
-    let summary = kiln_build::build(&session.workshop(), &wanted, on_failure)
+    let names = &build.names.names;
+    let summary = kiln_build::build_asked(&session.workshop(), names, on_failure)
         .map_err(|error| Failure::build(&session.project, &error))?;
     session.finish_report();
     let table = Table {
@@ -36,16 +47,35 @@ pub fn run(common: &Common, build: &Build) -> Result<u8, Failure> {
     };
     match common.format {
         Format::Json => print_event(&table.event()),
-        Format::Human if common.quiet => {}
         Format::Human => {
-            let is_terminal = std::io::stdout().is_terminal();
-            let colours = Colours::choose(common.color, host::colour_wishes(), is_terminal);
             // Only on a terminal are long names shortened: a file has room.
+            let is_terminal = std::io::stdout().is_terminal();
             let columns = is_terminal.then(|| print::size().columns);
-            for line in table.lines(columns) {
-                print::rendered_line(&line.render(colours));
-            }
+            print_lines(common, &table.lines(columns));
         }
     }
     Failure::builds(&session.project, &summary).map_or(Ok(0), Err)
+}
+
+/// Returns what there is, if there is certainly nothing to do.
+fn at_rest(common: &Common, build: &Build, store: &Store) -> Option<AtRest> {
+    let asked = Asked {
+        root: &root(common).ok()?,
+        store,
+        output: &output_folder(common),
+        program: host::program(),
+        names: &build.names.names,
+    };
+    asked.at_rest()
+}
+
+fn print_lines(common: &Common, lines: &[Line]) {
+    if common.quiet {
+        return;
+    }
+    let is_terminal = std::io::stdout().is_terminal();
+    let colours = Colours::choose(common.color, host::colour_wishes(), is_terminal);
+    for line in lines {
+        print::rendered_line(&line.render(colours));
+    }
 }

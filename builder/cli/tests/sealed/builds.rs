@@ -119,11 +119,19 @@ fn slow_a_build_yields_packages_and_a_second_one_does_nothing() {
     let server = Server::start();
     let project = Project::new(&base, &server, DEMO);
     project.done(&["lock"]);
-    assert_eq!(project.done(&["plan"]).stdout, "build   demo\n");
+    let plan = project.done(&["plan"]).stdout;
+    assert!(plan.starts_with("build    demo "), "{plan}");
+    assert!(
+        plan.contains("\npackage  kiln-base-debian-12  new  time unknown\n"),
+        "{plan}"
+    );
     let first = project.done(&["build"]);
     assert!(!first.stdout.contains("Nothing to do"), "{}", first.stdout);
     check_rpms(&project);
-    assert_eq!(project.done(&["plan"]).stdout, "cached  demo\n");
+    assert_eq!(
+        project.done(&["plan"]).stdout,
+        "cached   demo\n\nNothing to build: all 3 results are there already.\n"
+    );
     let out = project.root.join("out");
     let before = state(&out);
     let second = project.done(&["build"]);

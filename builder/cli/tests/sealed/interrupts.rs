@@ -63,10 +63,10 @@ fn check_next_run(project: &Project<'_>) {
     assert_eq!(project.rpm_names(), [""; 0]);
     let recipe = changed(&demo_with_sums(), "  use: make\n", BUILD_WITH_SUMS);
     project.write_demo(&recipe);
-    assert_eq!(
-        project.done(&["plan"]).stdout,
-        "cached  sums for /usr/lib/demo\nbuild   demo\n",
-        "what was finished is kept, what was not is not"
+    let plan = project.done(&["plan"]).stdout;
+    assert!(
+        plan.starts_with("cached   sums for /usr/lib/demo\nbuild    demo "),
+        "what was finished is kept, what was not is not: {plan}"
     );
     project.done(&["build"]);
     assert!(!outputs(&project.root.join("out")).is_empty());

@@ -25,10 +25,9 @@ fn slow_a_bundled_library_that_nothing_needs_is_a_finding() {
     assert_eq!(project.rpm_names(), [""; 0]);
     let recipe = changed(&demo_with_sums(), "  use: make\n", BUILD_WITH_SUMS);
     project.write_demo(&recipe);
-    assert_eq!(
-        project.done(&["plan"]).stdout,
-        "cached  sums for /usr/lib/demo\nbuild   demo\n"
-    );
+    let plan = project.done(&["plan"]).stdout;
+    let expected = "cached   sums for /usr/lib/demo\nbuild    demo ";
+    assert!(plan.starts_with(expected), "{plan}");
     project.done(&["build"]);
     let out = project.root.join("out");
     let rpm = out.join("rpms/x86_64/libdemo-1.0-1.x86_64.rpm");

@@ -10,6 +10,7 @@
 mod bases;
 mod builds;
 mod bundles;
+mod caches;
 mod corpus;
 mod escapes;
 mod failures;

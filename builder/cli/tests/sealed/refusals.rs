@@ -33,10 +33,10 @@ fn slow_a_failed_step_shows_where_to_look_and_leaves_nothing() {
     let others: Vec<String> = files(&project.root.join("out")).into_keys().collect();
     assert!(others.iter().all(is_log), "{others:?}");
     project.check_no_leftovers();
-    assert_eq!(
-        project.done(&["plan"]).stdout,
-        "build   demo\n",
-        "it is not cached"
+    let plan = project.done(&["plan"]).stdout;
+    assert!(
+        plan.starts_with("build    demo "),
+        "it is not cached: {plan}"
     );
     project.write_demo(DEMO);
     project.done(&["build"]);

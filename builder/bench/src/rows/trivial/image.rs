@@ -11,10 +11,10 @@ use crate::error::BenchError;
 const APPLETS: [&str; 3] = ["sh", "mkdir", "true"];
 
 /// One entry of a tar archive: path, mode, bytes, and a target if it is a symbolic link.
-pub(super) type Entry<'a> = (&'a str, u32, &'a [u8], Option<&'a str>);
+pub(in crate::rows) type Entry<'a> = (&'a str, u32, &'a [u8], Option<&'a str>);
 
 /// Writes the layout and returns the manifest's digest, with `sha256:`.
-pub(super) fn write_layout(folder: &Path, busybox: &Path) -> Result<String, BenchError> {
+pub(in crate::rows) fn write_layout(folder: &Path, busybox: &Path) -> Result<String, BenchError> {
     let program = fs_err::read(busybox)?;
     let links: Vec<String> = APPLETS.iter().map(|name| format!("bin/{name}")).collect();
     let mut entries: Vec<Entry<'_>> = vec![("bin/busybox", 0o755, &program, None)];
@@ -61,7 +61,7 @@ pub(super) fn write_layout(folder: &Path, busybox: &Path) -> Result<String, Benc
 }
 
 /// Returns an uncompressed tar archive.
-pub(super) fn tar(entries: &[Entry<'_>]) -> Result<Vec<u8>, BenchError> {
+pub(in crate::rows) fn tar(entries: &[Entry<'_>]) -> Result<Vec<u8>, BenchError> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, mode, bytes, link) in entries {
         let mut header = tar::Header::new_gnu();
