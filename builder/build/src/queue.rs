@@ -117,9 +117,12 @@ impl Queue {
         self.ready.append(&mut self.put_back);
     }
 
-    /// Takes note that a piece is done: who waited for it alone can be begun.
+    /// Takes note that a piece is done: who waited for it alone can be begun. To say so twice is to say it
+    /// once.
     pub(crate) fn end(&mut self, number: usize) {
-        self.place[number] = Place::Ended;
+        if std::mem::replace(&mut self.place[number], Place::Ended) == Place::Ended {
+            return;
+        }
         for place in 0..self.users[number].len() {
             let user = self.users[number][place];
             // One that ended before did so with what was there before.
@@ -271,6 +274,7 @@ mod tests {
         let pieces = [piece("a", &[], 1), piece("b", &[0], 1), piece("c", &[1], 1)];
         let mut queue = Queue::new(&pieces);
         queue.skip(0);
+        queue.end(0);
         queue.skip(1);
         assert_eq!(queue.take(), Some(2));
         assert_eq!(queue.take(), None);
