@@ -1,16 +1,23 @@
 //! Kiln is killed before each call that changes something, or the call fails.
+//!
+//! With `STRIDE`, the thorough tests look at every so manieth call only.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
 
 use crate::bases::Base;
-use crate::scene::{Scene, children};
+use crate::scene::{Scene, children, setting};
 use crate::server::Server;
 use crate::tracer::{Injection, Traced, trace};
 
 /// Every so manieth call is looked at by the quick tests.
 const STRIDE: usize = 29;
+
+/// Returns what the caller of the tests said instead of `usual`.
+fn every(usual: usize) -> usize {
+    setting("STRIDE").map_or(usual, |stride| usize::try_from(stride).unwrap())
+}
 
 fn run(scene: &Scene<'_>, injection: Injection) -> Traced {
     scene.reset();
@@ -151,7 +158,7 @@ fn slow_killed_at_some_call_it_loses_nothing() {
 
 #[test]
 fn thorough_killed_at_every_call_it_loses_nothing() {
-    disturb_each(1, "killed", kill_at);
+    disturb_each(every(1), "killed", kill_at);
 }
 
 #[test]
@@ -163,19 +170,21 @@ fn slow_where_a_call_fails_the_error_says_where() {
 #[test]
 fn thorough_wherever_the_disk_is_full_the_error_says_where() {
     let error = Errno::ENOSPC;
-    disturb_each(1, "disk full", |scene, at| fail_at(scene, at, error));
+    disturb_each(every(1), "disk full", |scene, at| fail_at(scene, at, error));
 }
 
 #[test]
 fn thorough_wherever_the_disk_fails_the_error_says_where() {
     let error = Errno::EIO;
-    disturb_each(1, "disk error", |scene, at| fail_at(scene, at, error));
+    disturb_each(every(1), "disk error", |scene, at| {
+        fail_at(scene, at, error)
+    });
 }
 
 #[test]
 fn thorough_wherever_a_call_is_refused_otherwise_the_error_says_where() {
     for error in [Errno::EROFS, Errno::EDQUOT, Errno::EMFILE] {
-        disturb_each(7, &format!("{error:?}"), |scene, at| {
+        disturb_each(every(7), &format!("{error:?}"), |scene, at| {
             fail_at(scene, at, error)
         });
     }

@@ -10,19 +10,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::bases::Base;
-use crate::scene::{Scene, Told};
+use crate::scene::{Scene, Told, setting};
 use crate::server::Server;
 
 /// One run in so many finds the base image packed: then it is unpacked, too.
 const UNPACKING: u64 = 10;
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how `make test-durability` says how often"
-)]
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
 
 /// Numbers that look random, the same for the same seed: Steele and others, splitmix64.
 struct Random(u64);

@@ -308,6 +308,15 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// Returns a number that the caller of the tests gave.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how `make test-durability` says how often"
+)]
+pub fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
 /// What is in a folder, sorted; nothing where it is missing.
 pub fn children(folder: &Path) -> Vec<PathBuf> {
     let walk = WalkDir::new(folder).min_depth(1).max_depth(1);
