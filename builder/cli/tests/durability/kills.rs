@@ -64,10 +64,11 @@ fn fail_at(scene: &Scene<'_>, number: usize, error: Errno) -> Came {
     if code != Some(0) {
         let text = scene.printed("stderr.txt");
         assert_eq!(code, Some(2), "{call:?}: {text}");
-        let disk = match path.starts_with(scene.project.store()) {
-            true => scene.project.store(),
-            false => scene.out(),
-        };
+        // The store's folder, the results', or the one that has them in it.
+        let (store, out) = (scene.project.store(), scene.out());
+        let folders = [store.as_path(), out.as_path()];
+        let disk = folders.into_iter().find(|folder| path.starts_with(folder));
+        let disk = disk.unwrap_or(path);
         let (_, error) = text.split_once("error: ").unwrap_or_default();
         let is_named = error.contains(&*disk.to_string_lossy());
         assert!(is_named, "{call:?}: {text}");
