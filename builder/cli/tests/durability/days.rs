@@ -74,7 +74,7 @@ fn slow_a_store_that_can_not_be_used_is_one_sentence() {
         ),
         (
             "mkdir newer; echo '{\"format\":999}' > newer/kiln-store.json; kiln --store newer plan",
-            "error: the store `PROJECT/newer` has format 999; this kiln reads up to format 1; use a \
+            "error: the store `PROJECT/newer` has format 999; this kiln reads up to format 2; use a \
              newer kiln or another store\n",
         ),
         (
