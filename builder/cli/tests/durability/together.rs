@@ -16,23 +16,31 @@ use crate::server::Server;
 /// Kilns at once.
 const KILNS: usize = 6;
 
-/// Runs `kiln store gc` again and again beside something, where this kiln has it.
+/// A collection that removes all that it may: nothing is too young, and of each recipe one result stays.
+const GC: [&str; 7] = ["--quiet", "store", "gc", "--keep", "1", "--grace", "0"];
+
+/// Runs `kiln store gc` again and again beside something.
 fn with_collection(scene: &Scene<'_>, act: impl FnOnce()) {
-    let has_collection = scene.project.kiln(&["store", "gc", "--help"]).code == Some(0);
-    eprintln!("garbage is collected beside: {has_collection}");
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        if has_collection {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    let ended = scene.project.kiln(&["--quiet", "store", "gc"]);
-                    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-                }
-            });
-        }
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let ended = scene.project.kiln(&GC);
+                assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            }
+        });
+        let _over = Over(&is_over);
         act();
-        is_over.store(true, Ordering::Relaxed);
     });
+}
+
+/// Says that it is over, however that came.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn build_together(scene: &Scene<'_>) {
