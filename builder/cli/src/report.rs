@@ -1,6 +1,7 @@
 //! Who is told what happens: people, as plain lines or on a live terminal, and programs, as JSON.
 
 mod event_line;
+mod event_parts;
 mod frame;
 mod json;
 mod lines;
@@ -12,9 +13,10 @@ use std::io::IsTerminal as _;
 
 use kiln_build::{Event, Report};
 
-pub use event_line::{
-    AwaitedLine, CauseLine, ChangeLine, DoctorFinding, EventLine, NoteLine, PlaceSegment,
-    PlannedNode, PlannedPackage, event_schema, print_event,
+pub use event_line::{EventLine, event_schema, print_event};
+pub use event_parts::{
+    AwaitedLine, CauseLine, ChangeLine, DoctorFinding, NoteLine, PlaceSegment, PlannedNode,
+    PlannedPackage,
 };
 pub use json::milliseconds;
 pub use store_lines::{

@@ -8,9 +8,8 @@ use kiln_build::{BuildError, Event, LogEnd, Outcome, Row, Work};
 use kiln_image::TreeStage;
 use kiln_model::StepEnd;
 
-use super::event_line::{
-    EVENT_FORMAT, End, EventLine, Stage, WorkError, WorkId, WorkKind, WorkState, print_event,
-};
+use super::event_line::{EVENT_FORMAT, EventLine, print_event};
+use super::event_parts::{End, Stage, WorkError, WorkId, WorkKind, WorkState};
 
 /// The least time between two lines on the progress of one thing.
 const INTERVAL: Duration = Duration::from_millis(500);
