@@ -36,8 +36,8 @@ enum Place {
 /// What is still to be begun.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    /// How many pieces each one still waits for.
-    missing: Vec<usize>,
+    /// The pieces that each one waits for.
+    needs: Vec<Vec<usize>>,
     /// The pieces that wait for each one.
     users: Vec<Vec<usize>>,
     /// The place of each piece in the order of preference.
@@ -64,13 +64,12 @@ impl Queue {
             }
         }
         let rank = ranks(pieces, &users);
-        let missing: Vec<usize> = pieces.iter().map(|piece| piece.needs.len()).collect();
-        let free = (0..pieces.len()).filter(|number| missing[*number] == 0);
+        let free = (0..pieces.len()).filter(|number| pieces[*number].needs.is_empty());
         Self {
             ready: free.map(|number| (rank[number], number)).collect(),
             put_back: BTreeSet::new(),
             place: vec![Place::Waiting; pieces.len()],
-            missing,
+            needs: pieces.iter().map(|piece| piece.needs.clone()).collect(),
             users,
             rank,
             blocked: vec![None; pieces.len()],
@@ -94,7 +93,8 @@ impl Queue {
         }
     }
 
-    /// Takes back a piece that was begun and can not be done now; it comes again when it is brought back.
+    /// Takes back a piece that was begun and can not be done now; it comes again when it is brought back,
+    /// or when what it waits for is done.
     pub(crate) fn put_back(&mut self, number: usize) {
         self.place[number] = Place::Waiting;
         // Something that it needs may have failed meanwhile.
@@ -102,7 +102,7 @@ impl Queue {
             return;
         }
         self.waiting += 1;
-        if self.missing[number] == 0 {
+        if self.is_free(number) {
             self.put_back.insert((self.rank[number], number));
         }
     }
@@ -125,12 +125,7 @@ impl Queue {
         }
         for place in 0..self.users[number].len() {
             let user = self.users[number][place];
-            // One that ended before did so with what was there before.
-            if self.place[user] == Place::Ended {
-                continue;
-            }
-            self.missing[user] -= 1;
-            if self.missing[user] == 0 && self.is_open(user) {
+            if self.is_open(user) && self.is_free(user) {
                 self.ready.insert((self.rank[user], user));
             }
         }
@@ -142,16 +137,22 @@ impl Queue {
             return;
         }
         self.place[number] = Place::Waiting;
-        self.waiting += 1;
-        self.ready.insert((self.rank[number], number));
-        for place in 0..self.users[number].len() {
-            let user = self.users[number][place];
-            if self.place[user] != Place::Ended {
-                self.missing[user] += 1;
-                self.ready.remove(&(self.rank[user], user));
-                self.put_back.remove(&(self.rank[user], user));
+        for user in &self.users[number] {
+            self.ready.remove(&(self.rank[*user], *user));
+            self.put_back.remove(&(self.rank[*user], *user));
+        }
+        if self.blocked[number].is_none() {
+            self.waiting += 1;
+            if self.is_free(number) {
+                self.ready.insert((self.rank[number], number));
             }
         }
+    }
+
+    /// Returns whether everything that a piece needs is done.
+    fn is_free(&self, number: usize) -> bool {
+        let mut needs = self.needs[number].iter();
+        needs.all(|needed| self.place[*needed] == Place::Ended)
     }
 
     fn is_open(&self, number: usize) -> bool {
@@ -309,6 +310,40 @@ mod tests {
         queue.put_back(2);
         assert_eq!(order_of_rest(&mut queue), [0, 1, 2]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_library_that_was_lost_is_waited_for_by_all_above_it() {
+        // b, c carries b, the package of c needs both: c is there, b proves damaged.
+        let pieces = [
+            piece("b", &[], 9),
+            piece("c", &[0], 5),
+            piece("c (package)", &[0, 1], 1),
+        ];
+        let mut queue = Queue::new(&pieces);
+        queue.skip(0);
+        queue.skip(1);
+        assert_eq!(queue.take(), Some(2));
+        queue.reopen(0);
+        queue.put_back(2);
+        assert!(
+            !queue.has_put_back(),
+            "it waits for b, not for another kiln"
+        );
+        assert_eq!(queue.take(), Some(0));
+        queue.bring_back();
+        assert_eq!(queue.take(), None);
+        // While b is made again, c proves damaged too; then b fails for good.
+        queue.reopen(1);
+        assert_eq!(queue.take(), None);
+        queue.fail(0);
+        assert!(queue.is_empty());
+        assert_eq!(
+            (queue.blocked_by(1), queue.blocked_by(2)),
+            (Some(0), Some(0))
+        );
+        queue.reopen(1);
+        assert_eq!(queue.take(), None);
     }
 
     fn order_of_rest(queue: &mut Queue) -> Vec<usize> {

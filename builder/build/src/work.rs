@@ -158,15 +158,19 @@ pub(crate) fn pieces_of(
             _ => None,
         })
         .collect();
+    // Everything below, not only what comes just before: a library that proves damaged is waited for by
+    // all that carry it, whatever of what lies between is there.
+    let closure = |node: &NodeId| -> Vec<usize> {
+        let below = plan.graph.closure(node);
+        below.iter().map(|node| builds[node]).collect()
+    };
     let needs = |work: &Work| match work {
-        Work::Build(node) => {
-            let edges = plan.graph.edges[node].iter();
-            let mut needs: Vec<usize> = edges.map(|edge| builds[&edge.node]).collect();
-            needs.sort_unstable();
-            needs.dedup();
+        Work::Build(node) => closure(node),
+        Work::Package(node) => {
+            let mut needs = closure(node);
+            needs.push(builds[node]);
             needs
         }
-        Work::Package(node) => vec![builds[node]],
         Work::BasePackage(_) | Work::Repository => Vec::new(),
     };
     work.iter()
