@@ -80,7 +80,12 @@ pub fn needed_by(store: &Store, root: &Path) -> Result<BTreeSet<Digest>, BuildEr
             continue;
         }
         for entry in WalkDir::new(&folder).follow_links(true).sort_by_file_name() {
-            let entry = entry.map_err(std::io::Error::from)?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                // An editor's lock is a link that leads nowhere; one that leads in circles names nothing.
+                Err(error) if is_dangling(&error) => continue,
+                Err(error) => return Err(std::io::Error::from(error).into()),
+            };
             let is_text = entry
                 .path()
                 .extension()
@@ -98,6 +103,11 @@ pub fn needed_by(store: &Store, root: &Path) -> Result<BTreeSet<Digest>, BuildEr
         }
     }
     Ok(needed)
+}
+
+fn is_dangling(error: &walkdir::Error) -> bool {
+    let kind = error.io_error().map(std::io::Error::kind);
+    error.loop_ancestor().is_some() || kind == Some(std::io::ErrorKind::NotFound)
 }
 
 /// Forgets a project that is gone.

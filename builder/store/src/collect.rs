@@ -92,11 +92,16 @@ struct Candidate {
 }
 
 impl Store {
-    /// Removes what nobody needs.
+    /// Removes what nobody needs. `needed_now` is asked once more what is needed, when nobody can take a
+    /// lease: what needs something may have come, and gone again, since `keep` was made.
     ///
     /// # Errors
-    /// As the system refuses. What was removed until then stays removed.
-    pub fn collect_garbage(&self, keep: &Keep) -> Result<Collected, StoreError> {
+    /// What `needed_now` says, or as the system refuses. What was removed until then stays removed.
+    pub fn collect_garbage<E: From<StoreError>>(
+        &self,
+        keep: &Keep,
+        needed_now: impl FnOnce() -> Result<BTreeSet<Digest>, E>,
+    ) -> Result<Collected, E> {
         let _alone = self.lock_collection()?;
         let mut collection = Collection {
             store: self,
@@ -110,7 +115,7 @@ impl Store {
         let stale = collection.stale_results(&records);
         let trash = self.unfinished_folder("garbage-")?;
         let standstill = Standstill::begin(self.root())?;
-        collection.mark_new(&standstill);
+        collection.mark_new(&standstill, needed_now()?);
         collection.remove_results(&stale, &standstill.leased, trash.path())?;
         let blobs = candidates(&self.root().join("blobs/sha256"), FileType::RegularFile)?;
         collection.remove(blobs, trash.path())?;
@@ -182,9 +187,10 @@ impl Collection<'_> {
             .collect()
     }
 
-    /// Marks what came since everything was marked: leases, then records.
-    fn mark_new(&mut self, standstill: &Standstill) {
+    /// Marks what came since everything was marked: leases, then records and what else is needed.
+    fn mark_new(&mut self, standstill: &Standstill, needed: BTreeSet<Digest>) {
         let root = self.store.root();
+        mark(root, needed, &mut self.marked);
         mark(root, standstill.leased.iter().copied(), &mut self.leased);
         for kind in [RecordKind::Reference, RecordKind::Action] {
             for record in find_records(root, kind) {
@@ -272,7 +278,8 @@ fn kept_results(records: &[FoundRecord], keep: &Keep, now: i64) -> Vec<bool> {
     let mut by_label: BTreeMap<(Option<ArtifactKind>, String), Vec<usize>> = BTreeMap::new();
     for (place, record) in records.iter().enumerate() {
         let Some(key) = &record.key else {
-            // What is no record names nothing that could be read.
+            // It can not be read, now or ever: `kiln store check` sets it aside if it is damaged.
+            kept[place] = true;
             continue;
         };
         let is_needed = Digest::from_hex(key).is_ok_and(|key| keep.needed.contains(&key));

@@ -126,7 +126,7 @@ impl Store {
             }
         };
         for path in entries("kept").filter(|path| path.is_dir()) {
-            if lock(&path)?.is_some() {
+            if let Some(_lock) = lock(&path)? {
                 remove(&path)?;
             }
         }

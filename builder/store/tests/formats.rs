@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use kiln_model::Digest;
-use kiln_store::{CollectMode, Keep, RecordKind, STORE_FORMAT, Store};
+use kiln_store::{CollectMode, Keep, RecordKind, STORE_FORMAT, Store, StoreError};
 use tempfile::TempDir;
 
 /// Returns a copy of a fixture, which must not be written to.
@@ -50,7 +50,8 @@ fn stores_of_every_format_are_read() {
         };
         drop(store);
         let store = Store::open(folder.path()).unwrap();
-        let collected = store.collect_garbage(&keep).unwrap();
+        let nothing_more = || Ok::<_, StoreError>(std::collections::BTreeSet::new());
+        let collected = store.collect_garbage(&keep, nothing_more).unwrap();
         assert_eq!(collected.blobs.count, 0, "{format}: everything is named");
         assert_eq!(store.records(RecordKind::Action).len(), 1);
     }

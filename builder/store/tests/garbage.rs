@@ -7,7 +7,9 @@ use std::convert::Infallible;
 use std::path::Path;
 
 use kiln_model::{DiffId, Digest};
-use kiln_store::{ArtifactKind, CollectMode, Collected, Keep, NewResult, Part, RecordKind, Store};
+use kiln_store::{
+    ArtifactKind, CollectMode, Collected, Keep, NewResult, Part, RecordKind, Store, StoreError,
+};
 use tempfile::TempDir;
 
 fn fresh() -> (TempDir, Store) {
@@ -62,7 +64,9 @@ fn keep(needed: &[Digest], results: usize) -> Keep {
 }
 
 fn collect(root: &Path, keep: &Keep) -> Collected {
-    Store::open(root).unwrap().collect_garbage(keep).unwrap()
+    let store = Store::open(root).unwrap();
+    let collected = store.collect_garbage(keep, || Ok::<_, StoreError>(BTreeSet::new()));
+    collected.unwrap()
 }
 
 fn names(root: &Path, folder: &str) -> BTreeSet<String> {
@@ -247,6 +251,19 @@ fn a_store_of_format_1_becomes_one_of_format_2() {
     assert_eq!(Store::open(&root).unwrap().migrated_from(), Some(1));
     assert_eq!(fs_err::read_to_string(&format).unwrap(), "{\"format\":2}\n");
     assert_eq!(Store::open(&root).unwrap().migrated_from(), None);
+}
+
+#[test]
+fn what_is_needed_since_a_moment_ago_stays() {
+    let (_folder, store) = fresh();
+    let root = store.root().to_owned();
+    let blob = part(&store, "found again").digest;
+    drop(store);
+    let store = Store::open(&root).unwrap();
+    let needed_now = || Ok::<_, StoreError>(BTreeSet::from([blob]));
+    let collected = store.collect_garbage(&keep(&[], 0), needed_now).unwrap();
+    assert_eq!(collected.blobs.count, 0);
+    assert!(store.contains(&blob));
 }
 
 #[test]

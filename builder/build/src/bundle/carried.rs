@@ -203,8 +203,11 @@ fn project_tar(
     let (project, architecture) = (shop.project, shop.architecture);
     let mut files = BTreeSet::from(["kiln.toml".to_owned(), "Makefile".to_owned()]);
     files.insert("lockfiles/released.lock".to_owned());
-    for key in &project.config.signing.public_keys {
-        files.insert(key.clone());
+    let config = &project.config;
+    let named = config.signing.public_keys.iter().chain(&config.network.ca);
+    for file in named {
+        check_inside(file)?;
+        files.insert(file.clone());
     }
     for name in recipes {
         files.extend(files_below(&project.root, &format!("recipes/{name}"))?);
@@ -246,6 +249,18 @@ fn project_tar(
         tar.add(&format!("{PROJECT}/{file}"), &bytes, mode)?;
     }
     tar.finish()
+}
+
+/// Refuses a file of the settings that is not in the project: its path would lead elsewhere on the other side.
+fn check_inside(file: &str) -> Result<(), BundleError> {
+    let is_normal = |part: &str| !matches!(part, "" | "." | ".." | ".kiln");
+    if file.split('/').all(is_normal) {
+        return Ok(());
+    }
+    Err(BundleError::ProjectFile {
+        file: file.to_owned(),
+        reason: "kiln.toml names it, and it is not a file in the project's folder".to_owned(),
+    })
 }
 
 /// Returns all regular files below a folder of the project, relative to its root.

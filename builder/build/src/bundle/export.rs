@@ -10,8 +10,9 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::bundle::BundleError;
-use crate::bundle::archive::{END, Member, write_zeros};
+use crate::bundle::archive::{END, LAYOUT, Member, write_zeros};
 use crate::bundle::carried::{Carried, Content};
+use crate::bundle::document::LAYOUT_TEXT;
 use crate::compile::fetch_missing;
 use crate::error::BuildError;
 use crate::pipeline::fetch;
@@ -107,11 +108,7 @@ fn check_target(file: &Path) -> Result<(), BundleError> {
             let opened = fs_err::File::open(file).map_err(BuildError::from)?;
             let read = opened.take(512).read_to_end(&mut start);
             read.map_err(BuildError::from)?;
-            let layout = Member::plain(
-                crate::bundle::archive::LAYOUT,
-                crate::bundle::document::LAYOUT_TEXT.len() as u64,
-            );
-            if start == layout.header() {
+            if start == layout_header() {
                 return Ok(());
             }
             Err(exists("it is there and no bundle, and is not replaced"))
@@ -131,13 +128,48 @@ fn open_partial(path: &Path) -> Result<File, BundleError> {
     let opened = rustix::fs::open(path, flags, Mode::from_raw_mode(0o644));
     let opened = opened.map_err(|error| refused(path)(error.into()))?;
     match rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(File::from(opened)),
+        Ok(()) => check_partial(File::from(opened), path),
         Err(Errno::WOULDBLOCK) => Err(BundleError::Target {
             path: path.to_owned(),
             reason: "another kiln is writing it".to_owned(),
         }),
         Err(error) => Err(refused(path)(error.into()).into()),
     }
+}
+
+/// Refuses what no export left there, and what has another name by now: another kiln was done with it.
+fn check_partial(opened: File, path: &Path) -> Result<File, BundleError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let refused_as = |reason: &str| BundleError::Target {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let found = opened.metadata().map_err(refused(path))?;
+    let named = path.symlink_metadata();
+    if !named.is_ok_and(|named| (named.dev(), named.ino()) == (found.dev(), found.ino())) {
+        return Err(refused_as(
+            "another kiln was writing it just now; try again",
+        ));
+    }
+    let mut start = [0; 512];
+    let length = usize::try_from(found.len())
+        .unwrap_or(start.len())
+        .min(start.len());
+    std::os::unix::fs::FileExt::read_exact_at(&opened, &mut start[..length], 0)
+        .map_err(refused(path))?;
+    let is_ours =
+        found.is_file() && found.nlink() == 1 && layout_header()[..length] == start[..length];
+    if is_ours {
+        return Ok(opened);
+    }
+    Err(refused_as(
+        "it is there and no beginning of a bundle, and is not replaced",
+    ))
+}
+
+/// Returns how every bundle begins.
+fn layout_header() -> [u8; 512] {
+    Member::plain(LAYOUT, LAYOUT_TEXT.len() as u64).header()
 }
 
 fn sync_folder(file: &Path) -> Result<(), BundleError> {

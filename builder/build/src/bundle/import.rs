@@ -75,9 +75,6 @@ impl std::fmt::Debug for ImportBundle<'_> {
 /// # Errors
 /// [`BundleError`].
 pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError> {
-    if let Some(into) = request.into {
-        check_import_folder(into)?;
-    }
     let file = fs_err::File::open(request.file).map_err(BuildError::from)?;
     let kind = file.metadata().map_err(BuildError::from)?.file_type();
     if !kind.is_file() {
@@ -95,6 +92,9 @@ pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError
     if let Some(expected) = request.expected.filter(|e| *e != head.bundle.0) {
         let actual = head.bundle.0;
         return Err(BundleError::OtherBundle { expected, actual });
+    }
+    if let Some(into) = request.into {
+        check_import_folder(into, Some(head.bundle))?;
     }
     let mut imported = Imported {
         bundle: head.bundle,
@@ -322,26 +322,36 @@ fn marker(into: &Path) -> PathBuf {
     into.join(OWN).join("importing")
 }
 
-/// Refuses a folder with things in it that no import left.
+/// Refuses a folder with things in it that no import of the same bundle left; of any bundle, where none is
+/// given.
 ///
 /// # Errors
 /// `Target`, or as the system refuses.
-pub fn check_import_folder(into: &Path) -> Result<(), BundleError> {
-    if marker(into).is_file() {
-        return Ok(());
+pub fn check_import_folder(into: &Path, bundle: Option<ManifestDigest>) -> Result<(), BundleError> {
+    let refused = |reason: String| BundleError::Target {
+        path: into.to_owned(),
+        reason,
+    };
+    let own = into.join(OWN).symlink_metadata();
+    if own.is_ok_and(|found| !found.is_dir()) {
+        return Err(refused(format!("its `{OWN}` is no folder")));
+    }
+    if let Ok(text) = fs_err::read_to_string(marker(into)) {
+        let is_same = bundle.is_none_or(|bundle| text == bundle.to_string());
+        if is_same {
+            return Ok(());
+        }
+        return Err(refused(format!(
+            "an import of another bundle ended in it: {text}"
+        )));
     }
     let entries = walkdir::WalkDir::new(into).min_depth(1).max_depth(1);
     for entry in entries.sort_by_file_name() {
         match entry {
             Ok(entry) if entry.file_name() == OWN => {}
             Ok(entry) => {
-                return Err(BundleError::Target {
-                    path: into.to_owned(),
-                    reason: format!(
-                        "it is not empty: it holds `{}`",
-                        entry.file_name().to_string_lossy()
-                    ),
-                });
+                let name = entry.file_name().to_string_lossy();
+                return Err(refused(format!("it is not empty: it holds `{name}`")));
             }
             Err(error) if error.io_error().is_some_and(is_none) => {}
             Err(error) => return Err(BuildError::from(std::io::Error::from(error)).into()),
@@ -357,30 +367,38 @@ fn is_none(error: &std::io::Error) -> bool {
 /// Puts the project and the program into the folder. An import that ends in between is done again.
 fn place_project(store: &Store, document: &BundleDocument, into: &Path) -> Result<(), BundleError> {
     create_folders(into, OWN).map_err(BuildError::from)?;
-    let digest = document.digest().0.to_string();
+    let digest = document.digest().to_string();
     crate::publish::publish(&marker(into), digest.as_bytes())?;
     let mut archive = store
         .open_blob(&document.project.digest)
         .map_err(BuildError::from)?;
-    let unpacked = into.join(OWN).join("project");
-    remove(&unpacked)?;
-    create_folders(&unpacked, "").map_err(BuildError::from)?;
-    unpack_source(&mut archive, "project.tar", &unpacked, UnpackLimits::SOURCE)
+    let scratch = tempfile::tempdir_in(into.join(OWN)).map_err(BuildError::from)?;
+    let unpacked = scratch.path();
+    unpack_source(&mut archive, "project.tar", unpacked, UnpackLimits::SOURCE)
         .map_err(|error| BuildError::image("project.tar")(error.into()))?;
-    let entries = walkdir::WalkDir::new(&unpacked).min_depth(1).max_depth(1);
-    for entry in entries.sort_by_file_name() {
-        let entry = entry.map_err(|error| BuildError::from(std::io::Error::from(error)))?;
+    let entries = walkdir::WalkDir::new(unpacked).min_depth(1).max_depth(1);
+    let entries = entries.sort_by_file_name().into_iter();
+    let entries = entries.collect::<Result<Vec<_>, _>>();
+    let entries = entries.map_err(|error| BuildError::from(std::io::Error::from(error)))?;
+    if entries.iter().any(|entry| entry.file_name() == OWN) {
+        let reason = format!("its project has a `{OWN}` of its own");
+        return Err(BundleError::Refused { reason });
+    }
+    for entry in entries {
         let target = into.join(entry.file_name());
         remove(&target)?;
         fs_err::rename(entry.path(), &target).map_err(BuildError::from)?;
     }
-    remove(&unpacked)?;
     let program = store
         .read_blob(&document.kiln.digest)
         .map_err(BuildError::from)?;
     let place = into.join(OWN).join(PROGRAM);
     crate::publish::publish(&place, &program)?;
     set_mode(&place, 0o755).map_err(BuildError::from)?;
+    // Everything reaches the disk before the folder is said to be whole.
+    let folder = fs_err::File::open(into).map_err(BuildError::from)?;
+    rustix::fs::syncfs(folder.file())
+        .map_err(|error| BuildError::from(std::io::Error::from(error)))?;
     remove(&marker(into))
 }
 

@@ -435,13 +435,7 @@ fn what_a_bundle_says_of_itself_must_agree() {
         tar[..512].copy_from_slice(header.as_bytes());
         tar
     };
-    let mut document = sample.document.clone();
-    document.project = sized(&evil);
-    let blobs = sample.members[5..]
-        .iter()
-        .map(|(_, content)| content.clone());
-    let blobs = blobs.filter(|content| Digest::of(content) != sample.document.project.digest);
-    let evil = Sample::with(document, b"#!/bin/sh\n", blobs.chain([evil]).collect());
+    let evil = with_project(evil);
     let side = Side::new();
     let error = side.import(&evil.encode()).unwrap_err();
     assert!(error.to_string().contains("project.tar"), "{error}");
@@ -479,6 +473,61 @@ fn things_that_are_no_bundle_are_refused_in_words() {
         "{error}"
     );
     assert!(import(&side.folder.path().join("absent")).is_err());
+}
+
+/// The sample with another project.
+fn with_project(project: Vec<u8>) -> Sample {
+    let sample = Sample::new();
+    let mut document = sample.document.clone();
+    document.project = sized(&project);
+    let blobs = sample.members[5..].iter();
+    let blobs = blobs.map(|(_, content)| content.clone());
+    let blobs = blobs.filter(|content| Digest::of(content) != sample.document.project.digest);
+    Sample::with(document, b"#!/bin/sh\n", blobs.chain([project]).collect())
+}
+
+#[test]
+fn a_folder_that_is_something_else_is_left_alone() {
+    // The project would replace the store.
+    let evil = with_project(tar_of("project/.kiln/store", b"gone"));
+    let side = Side::new();
+    let error = side.import(&evil.encode()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("its project has a `.kiln` of its own"),
+        "{error}"
+    );
+
+    let sample = Sample::new();
+    let side = Side::new();
+    let elsewhere = side.folder.path().join("store/tmp");
+    fs_err::create_dir(side.target()).unwrap();
+    fs_err::os::unix::fs::symlink(&elsewhere, side.target().join(".kiln")).unwrap();
+    let error = side.import(&sample.encode()).unwrap_err();
+    assert!(
+        error.to_string().ends_with("its `.kiln` is no folder"),
+        "{error}"
+    );
+
+    // An import of this bundle is taken up, one of another is not.
+    let side = Side::new();
+    let marker = side.target().join(".kiln/importing");
+    fs_err::create_dir_all(marker.parent().unwrap()).unwrap();
+    fs_err::create_dir_all(side.target().join("recipes/half")).unwrap();
+    fs_err::write(&marker, "sha256:00").unwrap();
+    let error = side.import(&sample.encode()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("an import of another bundle ended in it"),
+        "{error}"
+    );
+    fs_err::write(&marker, sample.document.digest().to_string()).unwrap();
+    side.import(&sample.encode()).unwrap();
+    assert!(!marker.exists() && !side.target().join("recipes/half").exists());
+    let own = walkdir::WalkDir::new(side.target().join(".kiln")).min_depth(1);
+    assert_eq!(own.into_iter().count(), 1, "only kiln is left there");
 }
 
 /// Bundles of every format that ever was: they stay here for good.

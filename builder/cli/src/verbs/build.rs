@@ -25,6 +25,11 @@ pub fn run(common: &Common, build: &Build) -> Result<u8, Failure> {
     if let Some(store) = store.as_ref().filter(|_| is_told_in_short)
         && let Some(rest) = at_rest(common, build, store)
     {
+        // Nothing else of this run says that the project still uses the store.
+        if let Ok(root) = root(common) {
+            let noted = kiln_build::note_project(store, &root);
+            noted.map_err(|error| Failure::host(Box::new(error)))?;
+        }
         let lines = at_rest_lines(&rest, &output_folder(common), started.elapsed());
         print_lines(common, &lines);
         return Ok(0);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kiln_build::{BundleError, ImportBundle, Imported, export_bundle, import_bundle};
+use kiln_build::{BundleError, ImportBundle, Imported, export_bundle, import_bundle, note_project};
 use kiln_sandbox::Cancel;
 use kiln_store::Store;
 
@@ -89,7 +89,7 @@ fn import(common: &Common, arguments: &BundleImport) -> Result<u8, Failure> {
     // Looked at before a store is made in it.
     let store = match into.filter(|_| common.store.is_none()) {
         Some(into) => {
-            kiln_build::check_import_folder(into)
+            kiln_build::check_import_folder(into, None)
                 .map_err(|error| Failure::bundle(None, &error, &file))?;
             open_store(&at(common, into))?
         }
@@ -103,6 +103,11 @@ fn import(common: &Common, arguments: &BundleImport) -> Result<u8, Failure> {
         is_stopped: &|| cancel.is_cancelled(),
     };
     let imported = import_bundle(&request).map_err(|error| Failure::bundle(None, &error, &file))?;
+    if let Some(into) = into {
+        // Until it is built, nothing but the project keeps what was imported.
+        let root = fs_err::canonicalize(into).map_err(|error| Failure::host(error.into()))?;
+        note_project(&store, &root).map_err(|error| Failure::host(Box::new(error)))?;
+    }
     tell_imported(common, &imported);
     Ok(0)
 }

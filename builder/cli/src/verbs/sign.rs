@@ -14,7 +14,7 @@ use crate::arguments::{Common, Format, Sign, path};
 use crate::failure::Failure;
 use crate::host;
 use crate::interrupt::FirstSignal;
-use crate::print::line;
+use crate::print::{line, note};
 use crate::report::{EventLine, print_event};
 use crate::session::{self, Session};
 use crate::text::count;
@@ -39,6 +39,17 @@ pub fn run(common: &Common, arguments: &Sign) -> Result<u8, Failure> {
     let key_file = path(arguments.key.as_ref());
     let key_file = key_file.or_else(|| signing.key.as_ref().map(|key| root.join(key)));
     let is_exchange = arguments.request.is_some() || arguments.response.is_some();
+    // A project that crossed an air gap came without its secret key.
+    if arguments.if_configured
+        && arguments.key.is_none()
+        && let Some(file) = key_file.as_ref().filter(|file| !file.exists())
+    {
+        let file = file.display();
+        note(&format!(
+            "note: nothing is signed: there is no secret key in `{file}`"
+        ));
+        return Ok(0);
+    }
     if arguments.if_configured && key_file.is_none() && !is_exchange {
         return Ok(0);
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_build::{KnownProject, forget_project, known_projects, needed_by, note_project};
+use kiln_build::{
+    BuildError, KnownProject, forget_project, known_projects, needed_by, note_project,
+};
 use kiln_image::{TreeState, check_tree, flattened_tree, image_layers};
 use kiln_model::{DiffId, Digest, ManifestDigest};
 use kiln_sandbox::Cancel;
@@ -120,13 +122,11 @@ fn collect(common: &Common, store: &Store, gc: &Gc) -> Result<u8, Failure> {
     {
         note_project(store, &root).map_err(failed)?;
     }
-    let (there, gone): (Vec<_>, Vec<_>) = known_projects(store)
+    let gone: Vec<_> = known_projects(store)
         .into_iter()
-        .partition(|project| project.is_there);
-    let mut needed: BTreeSet<Digest> = BTreeSet::new();
-    for project in &there {
-        needed.extend(needed_by(store, &project.root).map_err(failed)?);
-    }
+        .filter(|project| !project.is_there)
+        .collect();
+    let needed = needed_by_all(store).map_err(failed)?;
     let mode = if gc.dry_run {
         CollectMode::DryRun
     } else {
@@ -138,18 +138,30 @@ fn collect(common: &Common, store: &Store, gc: &Gc) -> Result<u8, Failure> {
         grace: gc.grace.seconds,
         mode,
     };
-    let collected = store.collect_garbage(&keep).map_err(failed)?;
+    let collected = store
+        .collect_garbage(&keep, || needed_by_all(store))
+        .map_err(failed)?;
     let evidence = match gc.evidence {
         true => store.remove_evidence(mode).map_err(failed)?,
         false => Gone::default(),
     };
     if mode == CollectMode::Remove {
-        for project in &gone {
+        let still = known_projects(store);
+        for project in gone.iter().filter(|project| still.contains(project)) {
             forget_project(store, &project.root).map_err(failed)?;
         }
     }
     tell_collected(common, gc, (&collected, evidence), &gone);
     Ok(0)
+}
+
+/// Returns what the projects that use the store name, as far as they are there.
+fn needed_by_all(store: &Store) -> Result<BTreeSet<Digest>, BuildError> {
+    let mut needed = BTreeSet::new();
+    for project in known_projects(store) {
+        needed.extend(needed_by(store, &project.root)?);
+    }
+    Ok(needed)
 }
 
 fn tell_collected(

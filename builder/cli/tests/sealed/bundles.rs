@@ -255,6 +255,11 @@ fn slow_mistakes_around_bundles_are_told() {
         2,
         "it is there and no regular file",
     );
+    project.write("w.tar.partial", b"precious, too");
+    let wanted = "it is there and no beginning of a bundle, and is not replaced";
+    told(&["bundle", "export", "w.tar"], 2, wanted);
+    let kept = fs_err::read(project.root.join("w.tar.partial")).unwrap();
+    assert_eq!(kept, b"precious, too");
     told(
         &["bundle", "export", "no/such/folder.tar"],
         2,
