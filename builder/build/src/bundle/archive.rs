@@ -291,9 +291,9 @@ impl<R: Read> ArchiveReader<R> {
 fn parse(block: &[u8; BLOCK], offset: u64) -> Result<Member, ArchiveError> {
     let refused = |reason: String| ArchiveError::Header { offset, reason };
     let header = tar::Header::from_byte_slice(block);
-    let size = header
-        .entry_size()
-        .map_err(|error| refused(error.to_string()))?;
+    // The library's own words would show foreign bytes.
+    let size = header.entry_size();
+    let size = size.map_err(|_| refused("its size is no number".to_owned()))?;
     let name = header.path_bytes();
     let Ok(name) = std::str::from_utf8(&name) else {
         return Err(refused("its name is not UTF-8".to_owned()));
