@@ -20,7 +20,7 @@ const KILNS: usize = 6;
 const GC: [&str; 7] = ["--quiet", "store", "gc", "--keep", "1", "--grace", "0"];
 
 /// Runs `kiln store gc` again and again beside something.
-fn with_collection(scene: &Scene<'_>, act: impl FnOnce()) {
+fn with_collection<T>(scene: &Scene<'_>, act: impl FnOnce() -> T) -> T {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -30,8 +30,8 @@ fn with_collection(scene: &Scene<'_>, act: impl FnOnce()) {
             }
         });
         let _over = Over(&is_over);
-        act();
-    });
+        act()
+    })
 }
 
 /// Says that it is over, however that came.
@@ -43,7 +43,8 @@ impl Drop for Over<'_> {
     }
 }
 
-fn build_together(scene: &Scene<'_>) {
+/// Runs all of them to their end, and returns what each told.
+fn run_together(scene: &Scene<'_>) -> Vec<Told> {
     let kilns: Vec<Child> = (0..KILNS)
         .map(|number| {
             let mut command = scene.project.command();
@@ -53,7 +54,7 @@ fn build_together(scene: &Scene<'_>) {
         })
         .collect();
     // Each is read by a thread of its own: a full pipe would stop it.
-    let told: Vec<Told> = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let readers: Vec<_> = kilns
             .into_iter()
             .map(|child| {
@@ -68,7 +69,11 @@ fn build_together(scene: &Scene<'_>) {
             .into_iter()
             .map(|reader| reader.join().unwrap())
             .collect()
-    });
+    })
+}
+
+fn build_together(scene: &Scene<'_>) {
+    let told = with_collection(scene, || run_together(scene));
     let mut steps: BTreeMap<&str, usize> = BTreeMap::new();
     for step in told.iter().flat_map(|told| &told.steps) {
         *steps.entry(step).or_default() += 1;
@@ -93,15 +98,13 @@ fn build_together_often(rounds: usize) {
     let Some(base) = Base::find() else { return };
     let server = Server::start();
     let scene = Scene::demo(&base, &server);
-    with_collection(&scene, || {
-        for round in 0..rounds {
-            scene.reset();
-            // The base image is unpacked by one of them, too.
-            let tree = (round % 2 == 1).then(|| scene.pack_base(&base));
-            build_together(&scene);
-            drop(tree);
-        }
-    });
+    for round in 0..rounds {
+        scene.reset();
+        // The base image is unpacked by one of them, too.
+        let tree = (round % 2 == 1).then(|| scene.pack_base(&base));
+        build_together(&scene);
+        drop(tree);
+    }
 }
 
 #[test]
