@@ -60,7 +60,9 @@ impl Carried {
         }
         let mut blobs = BTreeMap::new();
         for (digest, input) in needed {
-            let size = store.blob_size(&digest).map_err(BuildError::from)?;
+            // Its bytes are verified while they are copied.
+            let blob = store.open_to_hash(&digest).map_err(BuildError::from)?;
+            let size = blob.metadata().map_err(BuildError::from)?.len();
             let what = input.what;
             blobs.insert(digest, Needed { size, what });
         }
