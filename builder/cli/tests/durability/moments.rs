@@ -86,7 +86,7 @@ fn run_for(scene: &Scene<'_>, life: Duration, is_group: bool) -> Told {
 
 #[test]
 fn slow_killed_at_some_moment_it_loses_nothing() {
-    kill_often(12);
+    kill_often(6);
 }
 
 #[test]
