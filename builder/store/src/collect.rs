@@ -11,16 +11,16 @@
 //!    kiln, as any unfinished thing; what hangs on a removed result may then stay until the next collection.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use kiln_model::Digest;
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::artifact::ArtifactKind;
 use crate::error::StoreError;
 use crate::lease::Standstill;
+use crate::lock::lock_alone;
 use crate::measure::folder_bytes;
 use crate::publish::{rename_noreplace, sync_folder};
 use crate::reach::{Marked, digests_in, mark};
@@ -102,7 +102,7 @@ impl Store {
         keep: &Keep,
         needed_now: impl FnOnce() -> Result<BTreeSet<Digest>, E>,
     ) -> Result<Collected, E> {
-        let _alone = self.lock_collection()?;
+        let _alone = lock_alone(&self.root().join("gc.lock"))?;
         let mut collection = Collection {
             store: self,
             keep,
@@ -131,19 +131,6 @@ impl Store {
             self.rebuild_index()?;
         }
         Ok(collected)
-    }
-
-    fn lock_collection(&self) -> Result<OwnedFd, StoreError> {
-        let path = self.root().join("gc.lock");
-        let failed = |error: Errno| StoreError::from_io("lock", &path, error);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)).map_err(failed)?;
-        loop {
-            match rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => {}
-                outcome => return outcome.map(|()| lock).map_err(failed),
-            }
-        }
     }
 }
 

@@ -4,16 +4,14 @@
 //! anew from all of them, under a lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use kiln_model::ManifestDigest;
-use rustix::fs::{FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::artifact::{Descriptor, MANIFEST_TYPE};
 use crate::error::StoreError;
+use crate::lock::lock_alone;
 use crate::publish::replace_file;
 use crate::record::{RecordKind, find_records};
 use crate::result::split_head;
@@ -94,7 +92,7 @@ impl Store {
 /// Images have the names that they were given. Of the results of one kind and label the one used last is
 /// called by both, `destdir/curl`; older ones have no name.
 pub(crate) fn rewrite(store: &Path, temporary: &Path) -> Result<(), StoreError> {
-    let _lock = lock_index(store)?;
+    let _lock = lock_alone(&store.join("index.lock"))?;
     let mut manifests = named_images(store);
     manifests.extend(result_manifests(store));
     manifests.retain(|descriptor| {
@@ -150,20 +148,6 @@ fn result_manifests(store: &Path) -> Vec<Descriptor> {
         manifests.push(descriptor);
     }
     manifests
-}
-
-/// Waits for the lock; it is released with the returned handle.
-fn lock_index(store: &Path) -> Result<OwnedFd, StoreError> {
-    let path = store.join("index.lock");
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let failed = |error: Errno| StoreError::from_io("lock", &path, error);
-    let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)).map_err(failed)?;
-    loop {
-        match rustix::fs::flock(&lock, FlockOperation::LockExclusive) {
-            Err(Errno::INTR) => {}
-            outcome => return outcome.map(|()| lock).map_err(failed),
-        }
-    }
 }
 
 /// References of other kinds are no images.

@@ -21,9 +21,9 @@ use std::sync::{Mutex, PoisonError};
 
 use kiln_model::Digest;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
-use rustix::io::Errno;
 
 use crate::error::StoreError;
+use crate::lock::{lock_alone, open_lock, wait_for};
 
 /// The name of the file in a session's folder.
 const FILE: &str = "leases";
@@ -53,7 +53,7 @@ impl Leases {
             .map_err(|error| StoreError::from_io("create", &path, error))?;
         let state = Mutex::new(State {
             file: File::from(file),
-            lock: open_lock(store)?,
+            lock: open_lock(&lock_path(store))?,
             held: BTreeSet::new(),
         });
         Ok(Self { path, state })
@@ -93,9 +93,7 @@ pub(crate) struct Standstill {
 impl Standstill {
     /// Waits until nobody takes a lease, then reads all that were taken.
     pub(crate) fn begin(store: &Path) -> Result<Self, StoreError> {
-        let lock = open_lock(store)?;
-        wait_for(&lock, FlockOperation::LockExclusive)
-            .map_err(|error| StoreError::from_io("lock", &lock_path(store), error))?;
+        let lock = lock_alone(&lock_path(store))?;
         let tmp = store.join("tmp");
         let mut leased = BTreeSet::new();
         let entries = walkdir::WalkDir::new(&tmp).min_depth(1).max_depth(1);
@@ -126,23 +124,6 @@ fn is_none(error: &std::io::Error) -> bool {
 
 fn lock_path(store: &Path) -> PathBuf {
     store.join("lease.lock")
-}
-
-fn open_lock(store: &Path) -> Result<OwnedFd, StoreError> {
-    let path = lock_path(store);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644))
-        .map_err(|error| StoreError::from_io("lock", &path, error))
-}
-
-/// Takes a lock that others hold for moments only.
-fn wait_for(lock: &OwnedFd, how: FlockOperation) -> Result<(), Errno> {
-    loop {
-        match flock(lock, how) {
-            Err(Errno::INTR) => {}
-            outcome => return outcome,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod image_index;
 mod kept;
 mod layout;
 mod lease;
+mod lock;
 mod measure;
 mod partial;
 mod publish;
