@@ -13,9 +13,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use kiln_model::{Digest, SourceDateEpoch};
+use kiln_store::Sha256Stream;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use sha2::Digest as _;
 
 use crate::limits::UnpackLimits;
 use crate::printable::printable;
@@ -474,7 +474,7 @@ impl Walk<'_> {
         size: u64,
     ) -> Result<Digest, TreeTarError> {
         let mut file = self.open_file(found)?;
-        let mut hasher = sha2::Sha256::new();
+        let mut hasher = Sha256Stream::default();
         let mut left = size;
         let mut buffer = vec![0; 128 << 10];
         loop {
@@ -489,7 +489,7 @@ impl Walk<'_> {
                 return Err(changed(&found.path));
             }
             if read == 0 {
-                return Ok(Digest::from_bytes(hasher.finalize().into()));
+                return Ok(hasher.finish());
             }
             left -= read as u64;
             hasher.update(&buffer[..read]);

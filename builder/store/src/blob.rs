@@ -6,10 +6,10 @@ use std::path::Path;
 
 use kiln_model::{Digest, Sha512};
 use rustix::fs::Mode;
-use sha2::Digest as _;
 use tempfile::NamedTempFile;
 
 use crate::error::StoreError;
+use crate::hash::{Sha256Stream, Sha512Stream};
 use crate::hash_thread::HashThread;
 use crate::publish::Published;
 use crate::store::Store;
@@ -276,14 +276,14 @@ impl Write for BlobWriter {
 #[derive(Debug)]
 struct Hashers {
     sha256: Sha256,
-    sha512: Option<sha2::Sha512>,
+    sha512: Option<Sha512Stream>,
     size: u64,
 }
 
 /// Where sha256 is computed.
 #[derive(Debug)]
 enum Sha256 {
-    Here(sha2::Sha256),
+    Here(Sha256Stream),
     Elsewhere(HashThread),
 }
 
@@ -298,7 +298,7 @@ impl Sha256 {
     /// Returns the digest of everything so far.
     fn finish(&mut self) -> Digest {
         match self {
-            Self::Here(hasher) => Digest::from_bytes(hasher.clone().finalize().into()),
+            Self::Here(hasher) => hasher.clone().finish(),
             Self::Elsewhere(thread) => thread.finish(),
         }
     }
@@ -307,8 +307,8 @@ impl Sha256 {
 impl Hashers {
     fn new(wanted: Wanted) -> Self {
         Self {
-            sha256: Sha256::Here(sha2::Sha256::default()),
-            sha512: (wanted == Wanted::Both).then(sha2::Sha512::default),
+            sha256: Sha256::Here(Sha256Stream::default()),
+            sha512: (wanted == Wanted::Both).then(Sha512Stream::default),
             size: 0,
         }
     }
@@ -325,7 +325,7 @@ impl Hashers {
         let sha512 = self.sha512.clone();
         Observed {
             digest: self.sha256.finish(),
-            sha512: sha512.map(|sha512| Sha512::from_bytes(sha512.finalize().into())),
+            sha512: sha512.map(Sha512Stream::finish),
             size: self.size,
         }
     }

@@ -4,7 +4,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use kiln_model::Digest;
-use sha2::Digest as _;
+
+use crate::hash::Sha256Stream;
 
 /// Pieces on their way at once; with pieces of 1 MiB that is what one thing costs in memory.
 const PIECES: usize = 4;
@@ -27,13 +28,13 @@ impl HashThread {
         let (sender, pieces) = sync_channel::<Vec<u8>>(PIECES);
         let (back, spare) = sync_channel(PIECES + 1);
         let thread = std::thread::spawn(move || {
-            let mut hasher = sha2::Sha256::default();
+            let mut hasher = Sha256Stream::default();
             for piece in pieces {
                 hasher.update(&piece);
                 // Nobody may want it any more.
                 let _ = back.try_send(piece);
             }
-            Digest::from_bytes(hasher.finalize().into())
+            hasher.finish()
         });
         Self {
             sender: Some(sender),

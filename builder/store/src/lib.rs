@@ -12,6 +12,7 @@ mod collect;
 mod error;
 mod examine;
 mod fetch;
+mod hash;
 mod hash_thread;
 mod identity;
 mod image_index;
@@ -44,6 +45,7 @@ pub use fetch::{
     Network, ProxyAddress, ProxySettings, Received, Silent, TrustedRoots, Upstream, shown_address,
     trusted_bundle,
 };
+pub use hash::Sha256Stream;
 pub use hash_thread::HashThread;
 pub use identity::{FileIdentity, ObservedFile, observe_file};
 pub use kept::{Kept, KeptDir};

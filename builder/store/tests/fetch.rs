@@ -9,7 +9,7 @@ use std::time::Duration;
 use kiln_model::{Digest, Location, Sha512};
 use kiln_store::{
     AttemptError, BlobInfo, BodyKind, FetchError, FetchLocation, FetchRequest, FetchSettings,
-    Fetcher, Network, Received, Silent, StoreError,
+    Fetcher, Network, Received, Silent, Store, StoreError,
 };
 
 use support::{
@@ -550,6 +550,38 @@ fn one_digest_is_fetched_once_and_all_requests_are_answered_in_order() {
     assert_eq!((count("started "), count("finished ")), (20, 20));
     let none: [FetchRequest; 0] = [];
     assert_eq!(setup.offline().fetch_all(&none, &Silent).unwrap(), []);
+}
+
+#[test]
+fn kilns_that_share_a_store_fetch_a_file_once() {
+    let server = Server::start(|_, _| {
+        let text = ok(BODY);
+        let (start, rest) = text.split_at(text.len() - 5);
+        vec![
+            Part::Bytes(start.to_vec()),
+            Part::Pause(Duration::from_millis(300)),
+            Part::Bytes(rest.to_vec()),
+        ]
+    });
+    let setup = Setup::new();
+    let request = request(vec![server.web("x")]);
+    let lines = std::thread::scope(|scope| {
+        let kilns = [(); 4].map(|()| {
+            scope.spawn(|| {
+                let store = Store::open(setup.store.root()).unwrap();
+                let settings = FetchSettings::new(Vec::new(), Network::Online);
+                let heard = Heard::default();
+                let fetcher = Fetcher::new(store, settings).unwrap();
+                let found = fetcher.fetch_all(std::slice::from_ref(&request), &heard);
+                assert_eq!(found.unwrap()[0].digest, Digest::of(BODY));
+                heard.lines().pop().unwrap()
+            })
+        });
+        kilns.map(|kiln| kiln.join().unwrap())
+    });
+    assert_eq!(server.asked(), 1);
+    let count = |origin: &str| lines.iter().filter(|line| line.ends_with(origin)).count();
+    assert_eq!((count("from x"), count("from the store")), (1, 3));
 }
 
 #[test]

@@ -11,10 +11,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use kiln_model::{Architecture, DiffId, Digest, ManifestDigest};
-use kiln_store::{Store, StoreError};
+use kiln_store::{Sha256Stream, Store, StoreError};
 use oci_spec::image::MediaType;
 use rustix::fs::{FileType, Mode, OFlags};
-use sha2::Digest as _;
 
 use super::{
     DOCUMENT_LIMIT, DocumentProblem, LayerDescriptor, check_platform, config_layers, parse_config,
@@ -220,7 +219,7 @@ impl<'a> Layout<'a> {
                 actual,
             });
         }
-        let mut hasher = sha2::Sha256::new();
+        let mut hasher = Sha256Stream::default();
         let mut buffer = vec![0; 128 << 10];
         loop {
             match file.read(&mut buffer) {
@@ -229,7 +228,7 @@ impl<'a> Layout<'a> {
                 Err(source) => return Err(self.read_error(&name, source)),
             }
         }
-        let actual = Digest::from_bytes(hasher.finalize().into());
+        let actual = hasher.finish();
         if actual != *digest {
             return Err(ImportError::Digest {
                 path,

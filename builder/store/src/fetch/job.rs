@@ -19,10 +19,14 @@ use crate::fetch::stop::Stop;
 use crate::fetch::transfer::{Bound, Line, Sink, TransferError};
 use crate::partial::PartialBlob;
 use crate::store::Store;
+use crate::turn::Turn;
 
 /// New bytes after which a try at an address counts as none: a line that breaks now and then gets a
 /// large file all the same, and a server that breaks it at will is given up after finitely many.
 const PROGRESS: u64 = 1024 * 1024;
+
+/// How often a job asks whether another kiln is done with its file.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// One file to fetch.
 pub(crate) struct Job {
@@ -39,7 +43,7 @@ enum Event {
     Started(String, Option<u64>),
     Advanced(String, u64),
     PassedOver(String, String, AttemptError),
-    Finished(String, BlobInfo, String),
+    Finished(String, BlobInfo, FetchOrigin),
 }
 
 impl Event {
@@ -50,11 +54,17 @@ impl Event {
             Self::PassedOver(name, address, reason) => {
                 progress.passed_over(&name, &address, &reason);
             }
-            Self::Finished(name, info, address) => {
-                progress.finished(&name, &info, FetchOrigin::Network { address });
-            }
+            Self::Finished(name, info, origin) => progress.finished(&name, &info, origin),
         }
     }
+}
+
+/// Who fetches a file.
+enum Claim {
+    /// This kiln, as long as it has the turn.
+    Ours(Turn),
+    /// Another kiln did.
+    Done(BlobInfo),
 }
 
 /// Why a job ended without its file.
@@ -135,6 +145,13 @@ impl Job {
         // The other end is only gone when nobody wants to know any more.
         let tell = |event| drop(events.send(event));
         tell(Event::Started(self.name.clone(), self.size));
+        let _turn = match self.turn().await.map_err(JobError::Store)? {
+            Claim::Ours(turn) => turn,
+            Claim::Done(info) => {
+                tell(Event::Finished(self.name, info, FetchOrigin::Store));
+                return Ok(info);
+            }
+        };
         let mut attempts = Vec::new();
         // Kept from try to try, and from address to address: the digest says whose bytes are right.
         let mut place = None;
@@ -142,7 +159,8 @@ impl Job {
             match self.try_candidate(candidate, &mut place, events).await {
                 Ok(info) => {
                     let address = candidate.shown.clone();
-                    tell(Event::Finished(self.name.clone(), info, address));
+                    let origin = FetchOrigin::Network { address };
+                    tell(Event::Finished(self.name.clone(), info, origin));
                     return Ok(info);
                 }
                 Err(Tried::Attempt(attempt)) => {
@@ -158,6 +176,34 @@ impl Job {
             expected: self.sha256,
             attempts,
         }))
+    }
+
+    /// Waits while another kiln fetches the same. Nobody who waits here holds another turn.
+    async fn turn(&self) -> Result<Claim, StoreError> {
+        let name = Digest::of(format!("fetch {}", self.sha256).as_bytes());
+        let mut waited = false;
+        loop {
+            if let Some(turn) = self.store.try_turn(&name)? {
+                if !waited || !self.store.contains(&self.sha256) {
+                    return Ok(Claim::Ours(turn));
+                }
+                let (store, digest) = (self.store.clone(), self.sha256);
+                let looked = tokio::task::spawn_blocking(move || store.blob_info(&digest));
+                let looked = looked
+                    .await
+                    .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+                return match looked {
+                    Ok(info) => Ok(Claim::Done(info)),
+                    // It was set aside, and is fetched.
+                    Err(StoreError::Damaged { .. } | StoreError::Missing { .. }) => {
+                        Ok(Claim::Ours(turn))
+                    }
+                    Err(error) => Err(error),
+                };
+            }
+            waited = true;
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
     }
 
     async fn try_candidate(
