@@ -34,6 +34,7 @@ use crate::memory::Memory;
 use crate::outputs::Summary;
 use crate::plan::Plan;
 use crate::project::{Project, sorted_entries};
+use crate::recipe_folders::{RECIPE_FILE, is_recipe_folder, recipe_folders};
 use crate::work::RpmTotals;
 use crate::workshop::Workshop;
 
@@ -192,11 +193,11 @@ impl Places {
             add(&root.join(name));
         }
         add(&root.join(Project::released_path()));
-        for entry in sorted_entries(&root.join("recipes")) {
-            let recipe = entry.join("recipe.yaml");
-            match recipe.symlink_metadata() {
-                Ok(_) => add(&recipe),
-                Err(_) => add(&entry),
+        for entry in recipe_folders(root) {
+            if is_recipe_folder(&entry) {
+                add(&entry.join(RECIPE_FILE));
+            } else {
+                add(&entry);
             }
         }
         for loaded in project.recipes.values() {

@@ -8,6 +8,7 @@ use kiln_model::{BaseImage, Recipe};
 use crate::error::BuildError;
 use crate::project::{ProjectError, read_text_file, relative, sorted_entries};
 use crate::publish::replace;
+use crate::recipe_folders::{RECIPE_FILE, is_recipe_folder, recipe_folders};
 
 /// A file before and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +41,10 @@ impl Formatted {
 /// Returns every recipe and base image file of the project in `root`, sorted.
 #[must_use]
 pub fn formattable(root: &Path) -> Vec<PathBuf> {
-    let recipes = sorted_entries(&root.join("recipes")).into_iter();
+    let recipes = recipe_folders(root).into_iter();
     let recipes = recipes
-        .map(|folder| folder.join("recipe.yaml"))
-        .filter(|file| file.symlink_metadata().is_ok());
+        .filter(|folder| is_recipe_folder(folder))
+        .map(|folder| folder.join(RECIPE_FILE));
     let bases = sorted_entries(&root.join("base-images")).into_iter();
     let bases = bases.filter(|file| file.extension().is_some_and(|ending| ending == "yaml"));
     recipes.chain(bases).collect()

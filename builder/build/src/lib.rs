@@ -46,6 +46,7 @@ mod plan;
 mod project;
 mod publish;
 mod queue;
+mod recipe_folders;
 mod recorded;
 mod release;
 mod repo_file;

@@ -13,7 +13,8 @@ use walkdir::WalkDir;
 
 use crate::error::BuildError;
 use crate::graph::{NodeId, Prefix};
-use crate::service::{UserClash, installed_file, read_installed, user_clashes};
+use crate::recipe_folders::{RECIPE_FILE, is_recipe_folder, recipe_folders};
+use crate::service::{UserClash, read_installed, user_clashes};
 use crate::side_by_side::side_by_side;
 
 /// A recipe and the file that it came from.
@@ -108,7 +109,7 @@ pub enum ProjectError {
         reason: String,
     },
     /// A file that a package installs from the recipe's folder can not be read.
-    #[error("`recipes/{recipe}/{file}` can not be installed: {reason}")]
+    #[error("file `{file}` of recipe {recipe} can not be installed: {reason}")]
     InstallFile {
         /// The recipe.
         recipe: RecipeName,
@@ -118,6 +119,18 @@ pub enum ProjectError {
         file: String,
         /// Why.
         reason: String,
+    },
+    /// Two recipes have one name.
+    #[error(
+        "recipe {recipe} is there twice: in `{}` and in `{}`", .first.display(), .second.display()
+    )]
+    SameName {
+        /// The name.
+        recipe: RecipeName,
+        /// The folder of the one that counts, relative to the root.
+        first: PathBuf,
+        /// The folder of the other one.
+        second: PathBuf,
     },
     /// Two declarations of users that no host can satisfy both.
     #[error(transparent)]
@@ -261,7 +274,18 @@ impl Project {
     /// Returns where a recipe's file lies, relative to the root.
     #[must_use]
     pub fn recipe_file(&self, name: &RecipeName) -> PathBuf {
-        Path::new("recipes").join(name.as_str()).join("recipe.yaml")
+        self.recipe_folder(name).join(RECIPE_FILE)
+    }
+
+    /// Returns the folder of a recipe, relative to the root: of one that is not there, where it would
+    /// be looked for first.
+    #[must_use]
+    pub fn recipe_folder(&self, name: &RecipeName) -> PathBuf {
+        let loaded = self.recipes.get(name);
+        loaded.map_or_else(
+            || Path::new("recipes").join(name.as_str()),
+            |loaded| relative(&self.root, &loaded.folder),
+        )
     }
 
     /// Returns where a base image's file lies, relative to the root.
@@ -501,11 +525,11 @@ impl Survey {
 
     fn read_recipes(&mut self) {
         let root = self.project.root.clone();
-        let mut folders = sorted_entries(&root.join("recipes"));
-        folders.retain(|folder| folder.join("recipe.yaml").symlink_metadata().is_ok());
+        let mut folders = recipe_folders(&root);
+        folders.retain(|folder| is_recipe_folder(folder));
         let read = side_by_side(&folders, |folder| {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            let file = relative(&root, folder).join("recipe.yaml");
+            let file = relative(&root, folder).join(RECIPE_FILE);
             let bytes = read_text_file(&root.join(&file), &file);
             let parsed = bytes.as_ref().ok().map(|bytes| {
                 let recipe = Recipe::parse(bytes, &name)?;
@@ -518,12 +542,20 @@ impl Survey {
             match parsed {
                 Some(Ok((recipe, digest))) => {
                     let name = recipe.name.clone();
+                    if let Some(first) = self.project.recipes.get(&name) {
+                        self.errors.push(ProjectError::SameName {
+                            recipe: name,
+                            first: relative(&root, &first.folder),
+                            second: relative(&root, &folder),
+                        });
+                        continue;
+                    }
                     let read = read_installed(&folder, &recipe);
                     self.errors.extend(read.errors);
                     for (file, bytes) in &read.files {
                         let text = String::from_utf8_lossy(bytes).into_owned();
                         let texts = &mut self.project.texts;
-                        texts.insert(installed_file(&name, file), text);
+                        texts.insert(relative(&root, &folder).join(file), text);
                     }
                     let loaded = LoadedRecipe {
                         recipe,

@@ -29,7 +29,7 @@ mod tests;
 pub use accounts::UserClash;
 pub(crate) use accounts::user_clashes;
 pub use finding::{ServiceFinding, UnitText};
-pub(crate) use install::{installed_file, read_installed};
+pub(crate) use install::read_installed;
 pub(crate) use place::{file_lines, place_files};
 pub(crate) use scriptlets::{ordering, provides, scriptlets};
 pub(crate) use static_check::service_findings;

@@ -9,7 +9,6 @@ use crate::claim::Rule;
 use crate::error::BuildError;
 use crate::graph::GraphError;
 use crate::project::{Project, ProjectError};
-use crate::service::installed_file;
 
 /// One value of one of the project's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl Site {
         let file = match &self.file {
             SiteFile::Recipe(name) => project.recipe_file(name),
             SiteFile::Base(name) => project.base_file(name),
-            SiteFile::Installed(name, file) => installed_file(name, file),
+            SiteFile::Installed(name, file) => project.recipe_folder(name).join(file),
         };
         let text = project.texts.get(&file)?;
         let place = match &self.at {

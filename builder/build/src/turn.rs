@@ -11,6 +11,7 @@
 //! 3     the key of a repository's metadata       createrepo_c runs                 `createrepo`
 //! 4     the one root file system of a process    trees are put together            `rootfs`
 //! 5     a tree                                   it is assembled or unpacked       `rootfs`
+//! 6     a file to fetch                          it is fetched                     `kiln_store::Fetcher`
 //! ```
 //!
 //! There is no deadlock by construction: nobody waits for a rank that is not above all that they hold.

@@ -29,7 +29,9 @@ pub fn of_project(error: &ProjectError) -> Option<String> {
         ProjectError::NoRecipes { .. } => {
             "run kiln in a project's folder, or name it with --project".to_owned()
         }
-        ProjectError::NameTaken { .. } => "rename one of the two".to_owned(),
+        ProjectError::NameTaken { .. } | ProjectError::SameName { .. } => {
+            "rename one of the two".to_owned()
+        }
         ProjectError::NotAFile { .. } => "put the file itself there".to_owned(),
         ProjectError::Key { .. } => {
             "put the archive's public key there, in binary OpenPGP form".to_owned()

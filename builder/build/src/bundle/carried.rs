@@ -212,7 +212,7 @@ fn project_tar(
         files.insert(file.clone());
     }
     for name in recipes {
-        files.extend(files_below(&project.root, &format!("recipes/{name}"))?);
+        files.extend(files_below(&project.root, &project.recipe_folder(name))?);
         files.insert(format!("lockfiles/{name}-{architecture}.lock"));
         let base = &project.bases[&project.recipes[name].recipe.base];
         files.insert(format!("base-images/{}.yaml", base.name));
@@ -265,8 +265,16 @@ fn check_inside(file: &str) -> Result<(), BundleError> {
     })
 }
 
-/// Returns all regular files below a folder of the project, relative to its root.
-fn files_below(root: &Path, folder: &str) -> Result<Vec<String>, BundleError> {
+/// Endings of what editors, `patch` and `git` leave beside a file.
+const LEFT_BESIDE: &[&str] = &["~", ".bak", ".orig", ".rej", ".swp"];
+
+/// Returns whether a file was left by a program that edits files, and is none of the recipe's.
+fn is_left_beside(name: &str) -> bool {
+    name.starts_with(['.', '#']) || LEFT_BESIDE.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Returns all files below a folder of the project, relative to its root, but for what editors left.
+fn files_below(root: &Path, folder: &Path) -> Result<Vec<String>, BundleError> {
     let mut files = Vec::new();
     for entry in WalkDir::new(root.join(folder)).sort_by_file_name() {
         let entry = entry.map_err(|error| BuildError::from(std::io::Error::from(error)))?;
@@ -281,7 +289,10 @@ fn files_below(root: &Path, folder: &str) -> Result<Vec<String>, BundleError> {
                 reason: reason.to_owned(),
             });
         };
-        files.push(file.to_owned());
+        let name = file.rsplit('/').next().unwrap_or(file);
+        if !is_left_beside(name) {
+            files.push(file.to_owned());
+        }
     }
     Ok(files)
 }
@@ -326,4 +337,30 @@ fn license_texts(
     Ok(texts
         .filter(|(path, _)| recipe.license_files.contains(path))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_editors_leave_is_not_carried() {
+        let root = tempfile::tempdir().unwrap();
+        let names = [
+            "recipes/a/.recipe.yaml.swp",
+            "recipes/a/NOTES",
+            "recipes/a/patches/#fix.patch#",
+            "recipes/a/patches/fix.patch",
+            "recipes/a/patches/fix.patch.orig",
+            "recipes/a/recipe.yaml",
+            "recipes/a/recipe.yaml~",
+        ];
+        for name in names {
+            let path = root.path().join(name);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, "x").unwrap();
+        }
+        let carried = files_below(root.path(), Path::new("recipes/a")).unwrap();
+        assert_eq!(carried, [names[1], names[3], names[5]]);
+    }
 }

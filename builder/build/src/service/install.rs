@@ -47,11 +47,6 @@ pub(crate) fn read_installed(folder: &Path, recipe: &Recipe) -> Installed {
     installed
 }
 
-/// Returns where such a file lies, relative to the project's root.
-pub(crate) fn installed_file(recipe: &RecipeName, file: &str) -> PathBuf {
-    Path::new("recipes").join(recipe.as_str()).join(file)
-}
-
 fn read(folder: &Path, file: &str) -> Result<Vec<u8>, String> {
     let handle = open(folder, file)?;
     let file = std::fs::File::from(handle);

@@ -36,7 +36,12 @@ pub struct Gc {
     #[arg(long, short = 'n')]
     pub dry_run: bool,
     /// How many results to keep of each recipe, those used last
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        allow_negative_numbers = true
+    )]
     pub keep: usize,
     /// Leave alone what is younger: `90m`, `24h`, `7d`, or `0`
     #[arg(long, value_name = "TIME", default_value = "24h")]

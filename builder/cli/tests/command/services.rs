@@ -23,7 +23,7 @@ const MISTAKES: &str = r#"    scripts:
 const UNIT: &str =
     "[Unit]\nDescription=Demo\n[Service]\nExecStart=/usr/share/demo/runsh\nUser=demon\nnonsense\n";
 
-const EXPECTED: &str = r#"error: `recipes/demo/files/absent` can not be installed: No such file or directory (os error 2)
+const EXPECTED: &str = r#"error: file `files/absent` of recipe demo can not be installed: No such file or directory (os error 2)
   --> recipes/demo/recipe.yaml:26:16
    |
 26 |       - {file: files/absent, to: /usr/share/demo/run.sh}
@@ -31,7 +31,7 @@ const EXPECTED: &str = r#"error: `recipes/demo/files/absent` can not be installe
 
 hint: put the file itself there; `file` is relative to the recipe's folder
 
-error: `recipes/demo/files/link` can not be installed: it is a symbolic link, or lies behind one or in no folder
+error: file `files/link` of recipe demo can not be installed: it is a symbolic link, or lies behind one or in no folder
   --> recipes/demo/recipe.yaml:27:16
    |
 27 |       - {file: files/link, to: /usr/share/demo/link}
@@ -183,7 +183,7 @@ fn mistakes_in_services_are_shown_where_they_are() {
     let (code, _, stderr) = kiln(folder.path(), &["plan"]);
     assert_eq!(code, 2, "{stderr}");
     assert!(
-        stderr.starts_with("error: `recipes/demo/files/absent` can not be installed"),
+        stderr.starts_with("error: file `files/absent` of recipe demo can not be installed"),
         "{stderr}"
     );
 }

@@ -1,0 +1,59 @@
+//! Where recipes lie: `recipes/NAME/`, or one folder deeper, in a group: `recipes/GROUP/NAME/`.
+//!
+//! A folder with a `recipe.yaml` is a recipe's, and nothing in it is looked at for others. Names of
+//! recipes are unique across groups; a group is nothing but a place.
+
+use std::path::{Path, PathBuf};
+
+use crate::project::sorted_entries;
+
+/// The name of every recipe's file.
+pub(crate) const RECIPE_FILE: &str = "recipe.yaml";
+
+/// Returns whether a folder is a recipe's.
+pub(crate) fn is_recipe_folder(folder: &Path) -> bool {
+    folder.join(RECIPE_FILE).symlink_metadata().is_ok()
+}
+
+/// Returns every entry of `recipes` and of groups in it that is or may become a recipe's folder, sorted.
+pub(crate) fn recipe_folders(root: &Path) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    for entry in sorted_entries(&root.join("recipes")) {
+        let is_group =
+            !is_recipe_folder(&entry) && entry.symlink_metadata().is_ok_and(|found| found.is_dir());
+        if is_group {
+            let members = sorted_entries(&entry);
+            folders.push(entry);
+            folders.extend(members);
+        } else {
+            folders.push(entry);
+        }
+    }
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_found_one_group_deep_and_not_within_recipes() {
+        let root = tempfile::tempdir().unwrap();
+        for file in [
+            "recipes/a/recipe.yaml",
+            "recipes/a/files/recipe.yaml",
+            "recipes/group/b/recipe.yaml",
+            "recipes/group/notes.md",
+            "recipes/group/deeper/c/recipe.yaml",
+            "recipes/README",
+        ] {
+            let path = root.path().join(file);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, "x").unwrap();
+        }
+        let found = recipe_folders(root.path()).into_iter();
+        let found: Vec<_> = found.filter(|folder| is_recipe_folder(folder)).collect();
+        let expected = ["a", "group/b"].map(|name| root.path().join("recipes").join(name));
+        assert_eq!(found, expected);
+    }
+}
