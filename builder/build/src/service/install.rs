@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kiln_model::{Recipe, RecipeName};
 use rustix::fd::OwnedFd;
