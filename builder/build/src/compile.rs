@@ -9,9 +9,10 @@ use kiln_image::{
     CandidateKind, Inclusion, Stoppable, TreeCandidate, TreeEntry, TreeEntryKind, TreeTarError,
     TreeTarRequest, UnpackLimits, unpack_source, write_tree_tar,
 };
-use kiln_model::recipe::Check;
+use kiln_model::recipe::{Check, SourceForm};
 use kiln_model::{
-    DiffId, Digest, Isolation, Mount, MountAccess, Recipe, SealedStep, StepEnd, StepUser,
+    DiffId, Digest, Isolation, Mount, MountAccess, Recipe, SealedStep, SourceDateEpoch, StepEnd,
+    StepUser,
 };
 use kiln_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -91,7 +92,12 @@ impl BuildInputs<'_> {
             .iter()
             .filter_map(|step| step_script(recipe, *step).map(|script| (step.to_string(), script)));
         let source = |source: &kiln_model::recipe::Source| {
-            (source.url.file_name().to_owned(), source.sha256)
+            let name = source.url.file_name();
+            let name = match source.form {
+                SourceForm::Unpacked => name.to_owned(),
+                SourceForm::Kept => format!("{name}, not unpacked"),
+            };
+            (name, source.sha256)
         };
         KeyInputs {
             kind: KeyKind::Build,
@@ -252,6 +258,10 @@ pub(crate) fn prepare(
             source.folder().to_owned()
         };
         let target = build.join("src").join(&folder);
+        if source.form == SourceForm::Kept {
+            keep_source(shop, &source.sha256, &target, recipe.planned().source_date)?;
+            continue;
+        }
         create_folders(&build.join("src"), &folder)?;
         let is_stopped = || shop.cancel.is_cancelled();
         let mut archive = Stoppable::new(shop.store.open_blob(&source.sha256)?, &is_stopped);
@@ -267,6 +277,20 @@ pub(crate) fn prepare(
         shift_times(&build.join("src"), -shop.circumstances.clock_offset)?;
     }
     Ok(())
+}
+
+/// Puts a source beside the source tree as it is, with a time that is no clock's.
+fn keep_source(
+    shop: &Workshop<'_>,
+    digest: &Digest,
+    target: &Path,
+    time: SourceDateEpoch,
+) -> Result<(), BuildError> {
+    let mut blob = shop.store.open_blob(digest)?;
+    let mut file = fs_err::File::create_new(target)?;
+    std::io::copy(&mut blob, &mut file)?;
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time.seconds().into());
+    Ok(file.file().set_modified(time)?)
 }
 
 /// Libraries that install different files at one place would hide each other.

@@ -181,12 +181,15 @@ impl Gathered {
             let file = self.unique_name(&recipe.name, source.url.file_name());
             self.sources.push(source_file(file, source));
         }
+        let forms = recipe.planned().sources.iter().map(|source| source.form);
         let unpacked = folders
             .iter()
+            .zip(forms)
             .enumerate()
-            .map(|(number, folder)| UnpackedSource {
+            .map(|(number, (folder, form))| UnpackedSource {
                 source: first + number,
                 folder: format!("{around}{folder}"),
+                form,
             });
         let unpacked = unpacked.collect();
         let mut patches = Vec::new();

@@ -52,7 +52,7 @@ pub use service::{
     ServiceError, Services, SystemUser, SystemdUnit, TmpfilesLine, UNIT_FOLDER, UnitKind, UnitName,
     UnitPreset, is_system_account,
 };
-pub use source::{DeclaredSource, GitSource, MissingPin, Origin, Pins, Source};
+pub use source::{DeclaredSource, GitSource, MissingPin, Origin, Pins, Source, SourceForm};
 pub(crate) use yaml::{At, Number, read};
 
 /// The recipe format that this kiln reads.

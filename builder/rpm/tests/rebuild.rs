@@ -110,6 +110,7 @@ fn node(name: &str, folder: &str, sources: [(usize, &str); 2]) -> RebuildNode {
     let unpacked = sources.map(|(source, folder)| UnpackedSource {
         source,
         folder: folder.to_owned(),
+        form: kiln_model::recipe::SourceForm::Unpacked,
     });
     RebuildNode {
         recipe: name.parse().unwrap(),

@@ -294,6 +294,9 @@ pub enum Cause {
     /// A git source names nothing in its repository.
     #[error("expected `tag` or `commit` beside `git`")]
     NoCommit,
+    /// There would be no source tree.
+    #[error("the first source is the source tree, and must be unpacked")]
+    FirstSourceKept,
     /// Bundled libraries would land where the system's own files are.
     #[error(
         "expected a folder of its own below /usr/lib, /usr/libexec, /usr/share or /opt, got `{text}`"

@@ -134,6 +134,7 @@ impl Cause {
             Self::RepositoryAsFile { .. } => {
                 "write `git: ADDRESS` and `tag: NAME` or `commit: ID`; see docs/git-sources.md".to_owned()
             }
+            Self::FirstSourceKept => "put the archive of the source tree first".to_owned(),
             Self::NoCommit => {
                 "a branch moves: name a tag, which `kiln lock` resolves, or a commit".to_owned()
             }

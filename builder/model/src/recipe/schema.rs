@@ -172,6 +172,10 @@ pub(crate) struct SourceSchema {
     /// Set when the bytes are not upstream's own release: who repacked them, and what changed.
     /// SBOMs repeat it. Not with `git`.
     pub repacked: Option<At<RepackedSchema>>,
+    /// Whether it is an archive to unpack; `false` leaves the file as it is, beside the source tree,
+    /// for steps that know what to do with it: wheels, programs, certificates. Not with `git`, nor for
+    /// the first source; default: `true`.
+    pub unpack: Option<At<bool>>,
 }
 
 /// What is known of a tarball that is not upstream's own.

@@ -23,6 +23,25 @@ pub struct DeclaredSource {
     pub released: Option<CalendarDate>,
     /// Set when the bytes are not upstream's own release.
     pub repacked: Option<Repacked>,
+    /// Whether it is unpacked.
+    pub form: SourceForm,
+}
+
+/// What becomes of a source's file before the steps run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceForm {
+    /// It is an archive, and is unpacked into a folder.
+    #[default]
+    Unpacked,
+    /// It lies beside the source tree, as it is.
+    Kept,
+}
+
+impl SourceForm {
+    fn is_unpacked(&self) -> bool {
+        *self == Self::Unpacked
+    }
 }
 
 /// Where a source comes from.
@@ -73,6 +92,9 @@ pub struct Source {
     /// Whether the submodules of a git source are in its export. The digest says so, too.
     #[serde(skip)]
     pub submodules: Submodules,
+    /// Whether it is unpacked.
+    #[serde(skip_serializing_if = "SourceForm::is_unpacked")]
+    pub form: SourceForm,
 }
 
 /// What all sources of a recipe are pinned to.
@@ -151,27 +173,32 @@ impl fmt::Display for MissingPin {
 
 impl Source {
     /// Returns the folder, beside the first source's, that a further source is unpacked into: its
-    /// file name without what names the archive's format, or its repository's name.
+    /// file name without what names the archive's format, or its repository's name. Of a file that is
+    /// kept: its name.
     #[must_use]
     pub fn folder(&self) -> &str {
         match &self.url {
             Location::Git(location) => location.repository().name(),
-            url => folder_of_file(url.file_name()),
+            url => place_of_file(url.file_name(), self.form),
         }
     }
 }
 
-fn folder_of_file(name: &str) -> &str {
+fn place_of_file(name: &str, form: SourceForm) -> &str {
+    if form == SourceForm::Kept {
+        return name;
+    }
     let stem = name.split_once(".tar").map_or(name, |(stem, _)| stem);
     stem.strip_suffix(".tgz").unwrap_or(stem)
 }
 
 impl DeclaredSource {
-    /// Returns the folder, beside the first source's, that a further source is unpacked into.
+    /// Returns the folder, beside the first source's, that a further source is unpacked into, or the
+    /// file as which it is kept there.
     #[must_use]
     pub fn folder(&self) -> &str {
         match &self.origin {
-            Origin::File { url, .. } => folder_of_file(url.file_name()),
+            Origin::File { url, .. } => place_of_file(url.file_name(), self.form),
             Origin::Git(git) => git.repository.name(),
         }
     }
@@ -252,6 +279,7 @@ impl DeclaredSource {
             mirrors,
             repacked: self.repacked.clone(),
             submodules,
+            form: self.form,
         })
     }
 }

@@ -21,6 +21,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use kiln_model::recipe::SourceForm;
+
 use super::source_package::{BuildRequirement, RebuildNode, SourcePackage};
 use super::{SpecError, text};
 
@@ -131,9 +133,13 @@ fn write_prep(spec: &mut String, package: &SourcePackage) -> Result<(), SpecErro
             text::line("title", &node.title)?
         );
         for unpacked in &node.unpacked {
+            let command = match unpacked.form {
+                SourceForm::Unpacked => "kiln_unpack",
+                SourceForm::Kept => "cp -p",
+            };
             let _ = writeln!(
                 spec,
-                "kiln_unpack \"%{{SOURCE{}}}\" \"{}\"",
+                "{command} \"%{{SOURCE{}}}\" \"{}\"",
                 unpacked.source,
                 sources(&unpacked.folder)
             );

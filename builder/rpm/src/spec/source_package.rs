@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use kiln_model::recipe::SourceForm;
 use kiln_model::{Digest, PackageName, RecipeName, Release, SandboxPath, Version};
 
 use super::input::{Dependency, PackagedPath};
@@ -99,13 +100,15 @@ pub struct RebuildNode {
     pub steps: RebuildSteps,
 }
 
-/// One archive and where it is unpacked.
+/// One source and where it is put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpackedSource {
     /// The source's number.
     pub source: usize,
-    /// The folder below that of all source trees.
+    /// The folder below that of all source trees, or the file there as which it is kept.
     pub folder: String,
+    /// Whether it is unpacked.
+    pub form: SourceForm,
 }
 
 /// Shell scripts; a step without one does nothing.

@@ -7,7 +7,7 @@ use super::{Parsed, digest, parse_all, parse_some};
 use crate::git::{RepositoryUrl, Submodules};
 use crate::recipe::error::Cause;
 use crate::recipe::schema::SourceSchema;
-use crate::recipe::{At, DeclaredSource, GitSource, Origin, Repacked};
+use crate::recipe::{At, DeclaredSource, GitSource, Origin, Repacked, SourceForm};
 use crate::source::Location;
 
 /// Reads all of them; `main` is the first one's folder.
@@ -37,7 +37,11 @@ pub(super) fn sources(
             let what = "source file";
             return Err(wrong(Cause::Twice { what, name }));
         }
-        if !sources.is_empty() {
+        if sources.is_empty() {
+            if let (SourceForm::Kept, Some(unpack)) = (source.form, &item.value.unpack) {
+                return Err(unpack.error(Cause::FirstSourceKept));
+            }
+        } else {
             let folder = source.folder();
             let is_plain = folder.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && folder
@@ -78,10 +82,16 @@ fn source(text: &str, item: &At<SourceSchema>) -> Parsed<DeclaredSource> {
         }),
         None => None,
     };
+    let unpack = shape.unpack.as_ref();
+    let form = match unpack.map_or(Ok(true), |it| truth(text, it))? {
+        true => SourceForm::Unpacked,
+        false => SourceForm::Kept,
+    };
     Ok(DeclaredSource {
         origin,
         released: parse_some(shape.released.as_ref())?,
         repacked,
+        form,
     })
 }
 
@@ -125,6 +135,7 @@ fn git(text: &str, item: &At<SourceSchema>, address: &At<String>) -> Parsed<GitS
         ("sha256", shape.sha256.as_ref().map(|sha256| sha256.place)),
         ("mirrors", shape.mirrors.first().map(|mirror| mirror.place)),
         ("repacked", shape.repacked.as_ref().map(|it| it.place)),
+        ("unpack", shape.unpack.as_ref().map(|it| it.place)),
     ];
     refuse(item, only_file, "git")?;
     let (tag, commit) = (

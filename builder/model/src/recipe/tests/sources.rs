@@ -334,3 +334,37 @@ fn two_repositories_of_one_name_have_one_folder() {
         },
     );
 }
+
+#[test]
+fn a_file_may_be_kept_as_it_is_beside_the_source_tree() {
+    let digest = Digest::of(b"wheel").to_hex();
+    let wheel = |more: &str| {
+        format!(
+            "{SOURCE}  - url: https://example.org/tool-1.0-py3-none-any.whl\n    \
+             sha256: \"{digest}\"\n    released: 2023-02-20\n    {more}\n"
+        )
+    };
+    let kept = recipe(&wheel("unpack: false"));
+    let sources = &kept.planned().sources;
+    let forms: Vec<_> = sources.iter().map(|source| source.form).collect();
+    assert_eq!(forms, [SourceForm::Unpacked, SourceForm::Kept]);
+    assert_eq!(sources[1].folder(), "tool-1.0-py3-none-any.whl");
+    let unpacked = recipe(&wheel("unpack: true"));
+    assert_eq!(unpacked.planned().sources[1].form, SourceForm::Unpacked);
+
+    refused(&wheel("unpack: no"), "18:13", truth_expected());
+    let first = format!("{SOURCE}    unpack: false\n");
+    refused(&first, "15:13", Cause::FirstSourceKept);
+    let git = format!("  - git: {REPOSITORY}\n    commit: {COMMIT}\n    unpack: false\n");
+    let meaningless = Cause::Meaningless {
+        key: "unpack",
+        beside: "git",
+    };
+    refused(&git, "14:13", meaningless);
+}
+
+fn truth_expected() -> Cause {
+    Cause::Shape {
+        expected: "`true` or `false`",
+    }
+}
