@@ -24,7 +24,7 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-.PHONY: help rpms fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify test-durability bench verify doctor schema clean $(BUILT_KILN)
+.PHONY: help clearwater rpms fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify test-durability bench verify doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -95,6 +95,9 @@ test-durability: rpms ## kill kiln everywhere, fill disks, fail calls, damage th
 
 schema: $(needs_kiln) ## write docs/schema/ and docs/reference/ anew from the types
 	@scripts/write-schemas $(kiln)
+
+clearwater: $(needs_kiln) ## write docs/clearwater.md anew from the recipes
+	@scripts/write-clearwater $(kiln)
 
 clean: ## remove results; the store stays (it is .kiln/store)
 	@rm -rf out

@@ -12,6 +12,7 @@ use kiln_model::{
 use walkdir::WalkDir;
 
 use crate::error::BuildError;
+use crate::file_clash::{FileClash, file_clashes};
 use crate::graph::{NodeId, Prefix};
 use crate::service::{UserClash, installed_file, read_installed, user_clashes};
 use crate::side_by_side::side_by_side;
@@ -122,6 +123,9 @@ pub enum ProjectError {
     /// Two declarations of users that no host can satisfy both.
     #[error(transparent)]
     UserClash(Box<UserClash>),
+    /// One file of two recipes' packages.
+    #[error(transparent)]
+    FileClash(Box<FileClash>),
     /// A lockfile is damaged or newer.
     #[error("{error}")]
     Lock {
@@ -250,6 +254,10 @@ impl Project {
             let clashes = user_clashes(recipes.map(|loaded| &loaded.recipe));
             let clashes = clashes.into_iter().map(Box::new);
             survey.errors.extend(clashes.map(ProjectError::UserClash));
+            let recipes = survey.project.recipes.values();
+            let clashes = file_clashes(recipes.map(|loaded| &loaded.recipe));
+            let clashes = clashes.into_iter().map(Box::new);
+            survey.errors.extend(clashes.map(ProjectError::FileClash));
         } else {
             survey.errors.push(ProjectError::NoRecipes {
                 root: root.to_owned(),

@@ -227,6 +227,12 @@ pub enum Verb {
     /// Needs neither lockfiles nor network. `kiln graph --as svg > recipes.svg` makes a picture
     /// that stands alone.
     Graph(Graph),
+    /// Show which recipe takes which library from where, side by side
+    ///
+    /// Every library with who bundles it, in which version, and who takes it from the system; and of each
+    /// recipe its packages, its sources, and what keeps it from being built. Needs neither lockfiles nor
+    /// network.
+    Matrix(Matrix),
     /// Print what recipes, base images and settings may say
     ///
     /// As a JSON Schema for editors, or as a page to read: `kiln schema recipe --as markdown`.
@@ -499,6 +505,28 @@ pub enum GraphFormat {
     Mermaid,
     /// A picture, for browsers
     Svg,
+}
+
+/// What to show side by side, and how.
+#[derive(Debug, Args)]
+pub struct Matrix {
+    /// Recipes; default: all that no other recipe bundles, and all that yield packages
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
+    pub names: Vec<RecipeName>,
+    /// How it is written
+    #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t = MatrixFormat::Text)]
+    pub written_as: MatrixFormat,
+}
+
+/// A format of the matrix.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum MatrixFormat {
+    /// Lists, for people
+    Text,
+    /// Tables, for pages
+    Markdown,
+    /// One JSON document, for programs
+    Json,
 }
 
 /// Which schema.

@@ -42,6 +42,11 @@ pub fn of_project(error: &ProjectError) -> Option<String> {
              host chooses a free one"
                 .to_owned()
         }
+        ProjectError::FileClash(_) => {
+            "let one package own it and the other require that package; where only one of the two may be \
+             installed, let them conflict; an empty folder stands under `directories`"
+                .to_owned()
+        }
         ProjectError::Io(_) => return None,
     })
 }
@@ -268,6 +273,10 @@ fn of_graph(error: &GraphError) -> Option<String> {
         GraphError::OtherLibrary { from, actual, .. } => format!(
             "call it `{actual}` here, or name another recipe than `{from}` with `recipe`; what a \
              recipe builds is its `identity: {{library: …}}`, by default its name"
+        ),
+        GraphError::TwoVersions { library, .. } => format!(
+            "both would lie below one prefix and be loaded into one process: let one recipe build `{library}` for all \
+             of them, as `recipe` says, or take it from the system in one place"
         ),
         GraphError::Cycle { .. } => {
             "one of them must do without the next one, or take it from the system".to_owned()

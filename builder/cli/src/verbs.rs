@@ -11,6 +11,7 @@ pub mod fmt;
 pub mod graph;
 pub mod lock;
 pub mod man;
+pub mod matrix;
 pub mod new;
 pub mod plan;
 pub mod schema;

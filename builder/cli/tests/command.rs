@@ -6,6 +6,8 @@
 mod drafts;
 #[path = "command/layout.rs"]
 mod layout;
+#[path = "command/matrix.rs"]
+mod matrix;
 #[path = "command/mistakes.rs"]
 mod mistakes;
 #[path = "command/services.rs"]
