@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kiln_image::{
     LockBase, LockBaseError, LockTools, base_request, lock_base, lock_tools, tools_request,
 };
-use kiln_model::recipe::{Choice, Distribution, NodePath};
+use kiln_model::recipe::{Choice, DeclaredSource, Distribution, NodePath};
 use kiln_model::{
     Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, DistributionPackage,
     LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe, RecipeLock, RecipeName,
@@ -22,6 +22,7 @@ use crate::project::{LoadedRecipe, Project, ProjectError};
 use crate::publish::{Publication, publish};
 use crate::site::Site;
 use crate::told::{Told, TreeTold};
+use crate::unpinned::Unpinned;
 use crate::workshop::{Event, Workshop};
 
 /// What `kiln lock` chooses anew.
@@ -183,23 +184,27 @@ impl Bench<'_> {
         earlier: Option<&RecipeLock>,
     ) -> Result<Vec<LockedSource>, BuildError> {
         let recipe = &loaded.recipe;
-        let kept = |source: &kiln_model::recipe::Source| {
-            let lock = earlier?;
-            lock.sources
-                .iter()
-                .find(|l| l.sha256 == source.sha256 && l.url == source.url)
-                .cloned()
+        let kept = |source: &DeclaredSource| {
+            let mut sources = earlier?.sources.iter();
+            sources.find(|l| source.difference(l).is_none()).cloned()
         };
-        if let Some(sources) = recipe.sources.iter().map(kept).collect::<Option<Vec<_>>>() {
+        let declared = recipe.declared.iter();
+        if let Some(sources) = declared.map(kept).collect::<Option<Vec<_>>>() {
             return Ok(sources);
         }
-        let requests: Vec<_> = recipe.sources.iter().map(source_request).collect();
+        if let Err(missing) = recipe.pins() {
+            return Err(BuildError::Unpinned(Box::new(Unpinned {
+                path: vec![recipe.name.clone()],
+                missing: missing.to_vec(),
+            })));
+        }
+        let sources = &recipe.planned().sources;
+        let requests: Vec<_> = sources.iter().map(source_request).collect();
         let infos = self
             .shop
             .fetcher
             .fetch_all(&requests, &Told(self.shop.report))?;
-        let locked = recipe
-            .sources
+        let locked = sources
             .iter()
             .zip(infos)
             .map(|(source, info)| LockedSource {
@@ -207,6 +212,7 @@ impl Bench<'_> {
                 sha256: info.digest,
                 sha512: info.sha512,
                 size: info.size,
+                git: None,
             });
         Ok(locked.collect())
     }
@@ -429,17 +435,17 @@ pub(crate) fn checked(
 
 /// Returns the way to the first source that is not as it was locked.
 fn changed_source(recipe: &Recipe, lock: &RecipeLock) -> Option<NodePath> {
-    let sources = NodePath::top().key("sources");
-    for (index, source) in recipe.sources.iter().enumerate() {
-        let here = sources.clone().with("url", source.url.to_string());
-        match lock.sources.get(index) {
-            Some(locked) if locked.url != source.url => return Some(here),
-            Some(locked) if locked.sha256 != source.sha256 => return Some(here.key("sha256")),
-            Some(_) => {}
-            None => return Some(here),
+    for (index, source) in recipe.declared.iter().enumerate() {
+        let difference = match lock.sources.get(index) {
+            Some(locked) => source.difference(locked),
+            None => Some(source.node_path()),
+        };
+        if difference.is_some() {
+            return difference;
         }
     }
-    (recipe.sources.len() < lock.sources.len()).then_some(sources)
+    let sources = NodePath::top().key("sources");
+    (recipe.declared.len() < lock.sources.len()).then_some(sources)
 }
 
 fn has_package(lock: &BaseLock, name: &DistributionPackage) -> bool {

@@ -29,6 +29,7 @@ use crate::schedule::Finished;
 use crate::signed::Subject;
 use crate::stage::Product;
 use crate::turn::Taken;
+use crate::unpinned::{Unpinned, is_left_out};
 use crate::waiting::Documents;
 use crate::work::{OnFailure, Outcome, Row, RpmTotals, Work};
 use crate::workshop::{Event, Workshop};
@@ -48,6 +49,8 @@ pub struct Summary {
     pub written: usize,
     /// The folders that they are in.
     pub folders: BTreeSet<PathBuf>,
+    /// Recipes that were left out because they, or what they bundle, are unpinned.
+    pub unpinned: Vec<Unpinned>,
 }
 
 impl Summary {
@@ -421,6 +424,7 @@ pub fn default_recipes(project: &Project) -> Vec<RecipeName> {
         .collect();
     recipes()
         .filter(|recipe| !recipe.packages.is_empty() || !bundled.contains(&recipe.name))
+        .filter(|recipe| !is_left_out(project, &recipe.name))
         .map(|recipe| recipe.name.clone())
         .collect()
 }

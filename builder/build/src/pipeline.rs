@@ -10,6 +10,7 @@ use crate::outputs::{Summary, default_recipes, publish_products};
 use crate::past::Past;
 use crate::plan::Plan;
 use crate::schedule::run_all;
+use crate::unpinned::left_out;
 use crate::work::OnFailure;
 use crate::workshop::Workshop;
 
@@ -41,7 +42,10 @@ pub fn build_asked(
         [] => default_recipes(shop.project),
         names => names.to_vec(),
     };
-    let (plan, summary) = run(shop, &wanted, on_failure)?;
+    let (plan, mut summary) = run(shop, &wanted, on_failure)?;
+    if names.is_empty() {
+        summary.unpinned = left_out(shop.project);
+    }
     if summary.is_nothing_done() && summary.failures.is_empty() && !summary.is_cancelled {
         let began = shop.store.began();
         at_rest::remember(shop, names, (&plan, &summary), began)?;

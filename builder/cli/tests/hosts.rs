@@ -62,6 +62,7 @@ fn project() -> TempDir {
             sha256: Digest::from_hex(hex).unwrap(),
             sha512: Sha512::of(b""),
             size: 1,
+            git: None,
         }],
         tools: None,
     };

@@ -46,6 +46,7 @@ impl Software {
     ) -> Result<Self, SoftwareError> {
         let homepage = recipe.homepage.as_str().parse().ok();
         let sources = recipe
+            .planned()
             .sources
             .iter()
             .map(|source| join_source(recipe, source, locked));
@@ -82,7 +83,8 @@ fn join_source(
     source: &recipe::Source,
     locked: &[LockedSource],
 ) -> Result<Source, SoftwareError> {
-    let pin = locked.iter().find(|pin| pin.sha256 == source.sha256);
+    let is_it = |pin: &&LockedSource| pin.sha256 == source.sha256 && pin.url == source.url;
+    let pin = locked.iter().find(is_it);
     let pin = pin.ok_or_else(|| SoftwareError::NotLocked {
         recipe: recipe.name.clone(),
         file: source.url.file_name().to_owned(),
@@ -96,6 +98,7 @@ fn join_source(
         size: pin.size,
         released: source.released,
         repacked: source.repacked.clone(),
+        git: pin.git.clone(),
     })
 }
 
