@@ -96,7 +96,7 @@ pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
 pub use lint::{LostLine, RecipeFinding};
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;
-pub use outputs::{Summary, default_recipes};
+pub use outputs::{Selection, Summary};
 pub use package::{Packaged, PackagedRpm};
 pub use pipeline::{build, build_asked, fetch};
 pub use plan::Plan;

@@ -411,10 +411,32 @@ impl Summary {
     }
 }
 
-/// Returns the recipes that are built when none is named: those that yield packages, and the libraries
-/// that no recipe bundles.
-#[must_use]
-pub fn default_recipes(project: &Project) -> Vec<RecipeName> {
+/// Which recipes a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection<'a> {
+    /// None was named: those of `[build] default` in `kiln.toml`, or all.
+    Default,
+    /// All that yield packages, and the libraries that no recipe bundles.
+    All,
+    /// These.
+    Named(&'a [RecipeName]),
+}
+
+impl Selection<'_> {
+    /// Returns their names.
+    #[must_use]
+    pub fn recipes(self, project: &Project) -> Vec<RecipeName> {
+        match self {
+            Self::Default if project.config.build.default.is_empty() => all_recipes(project),
+            Self::Default => project.config.build.default.clone(),
+            Self::All => all_recipes(project),
+            Self::Named(names) => names.to_vec(),
+        }
+    }
+}
+
+/// Returns the recipes that yield packages, and the libraries that no recipe bundles.
+pub(crate) fn all_recipes(project: &Project) -> Vec<RecipeName> {
     let recipes = || project.recipes.values().map(|loaded| &loaded.recipe);
     let bundled: BTreeSet<&RecipeName> = recipes()
         .flat_map(|recipe| recipe.bundled().map(|(_, from, _)| from))
