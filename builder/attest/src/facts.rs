@@ -7,6 +7,7 @@
 //! | `kiln:recipe`, `kiln:release` | what built the component |
 //! | `kiln:source:FILE:size`, `:released`, `:mirror` | bytes, day and other places of a source |
 //! | `kiln:source:FILE:repacked-by`, `-from`, `-note` | who changed upstream's archive, and how |
+//! | `kiln:source:FILE:tag`, `:committed`, `:submodule` | of a git source: `:submodule` is its path and `git+URL@COMMIT` |
 //! | `kiln:choice` | `bundle` or `system` |
 //! | `kiln:use:CONSUMER:link` | `shared`, `static` or `header-only` |
 //! | `kiln:use:CONSUMER:reason`, `:decided-by`, `:decided-on`, `:review-by` | the decision record |
@@ -63,7 +64,15 @@ pub(crate) fn software_facts(software: &Software) -> Vec<Fact> {
     for source in &software.sources {
         let name = |what: &str| format!("kiln:source:{}:{what}", source.file_name());
         facts.push(fact(&name("size"), source.size));
-        facts.push(fact(&name("released"), source.released));
+        facts.extend(source.released.map(|day| fact(&name("released"), day)));
+        if let Some(git) = &source.git {
+            facts.extend(git.tag.iter().map(|tag| fact(&name("tag"), tag)));
+            facts.push(fact(&name("committed"), git.committed.to_rfc3339()));
+            facts.extend(git.pins.iter().map(|pin| {
+                let value = format!("{} git+{}@{}", pin.path, pin.url, pin.commit);
+                fact(&name("submodule"), value)
+            }));
+        }
         if let Some(repacked) = &source.repacked {
             facts.push(fact(&name("repacked-by"), &repacked.by));
             facts.push(fact(&name("repacked-from"), &repacked.upstream));

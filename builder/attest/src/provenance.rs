@@ -220,6 +220,7 @@ impl Provenance {
                     byproducts: sorted(self.byproducts.iter().map(|byproduct| Resource {
                         uri: None,
                         digest: DigestSet {
+                            git_commit: None,
                             sha256: byproduct.sha256.to_hex(),
                             sha512: None,
                         },
@@ -244,6 +245,7 @@ fn subject(subject: &Subject) -> Resource {
         name: subject.name.clone(),
         uri: None,
         digest: DigestSet {
+            git_commit: None,
             sha256: subject.sha256.to_hex(),
             sha512: Some(subject.sha512.to_hex()),
         },
@@ -261,6 +263,7 @@ fn dependency(input: &Input) -> Resource {
         name,
         uri: Some(uri),
         digest: DigestSet {
+            git_commit: None,
             sha256: sha256.to_hex(),
             sha512: None,
         },
@@ -279,6 +282,7 @@ fn dependency(input: &Input) -> Resource {
             let uri = encode_address(&url.to_string());
             let mut source = resource("source", url.file_name().to_owned(), uri, sha256);
             source.digest.sha512 = Some(sha512.to_hex());
+            source.digest.git_commit = url.git().map(|git| git.commit().to_string());
             source
         }
         Input::Patch {
@@ -380,6 +384,9 @@ struct Resource {
 
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct DigestSet {
+    /// The commit, of a git source.
+    #[serde(rename = "gitCommit", skip_serializing_if = "Option::is_none")]
+    git_commit: Option<String>,
     sha256: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha512: Option<String>,

@@ -62,11 +62,20 @@ impl Purl {
         purl.with_version(version.as_str().to_owned())
             .map_err(error)?;
         if let (Some(source), "generic") = (source, purl.ty()) {
-            purl.add_qualifier("checksum", source.sha256.to_string())
-                .map_err(error)?;
-            if let Location::Web(address) = &source.url {
-                purl.add_qualifier("download_url", address.clone())
-                    .map_err(error)?;
+            let mut qualifiers = Vec::new();
+            match &source.url {
+                // What is downloaded has no digest of bytes; the commit is one.
+                Location::Git(location) => qualifiers.push(("vcs_url", location.to_string())),
+                Location::Web(address) => {
+                    qualifiers.push(("checksum", source.sha256.to_string()));
+                    qualifiers.push(("download_url", address.clone()));
+                }
+                Location::DebianPool { .. } => {
+                    qualifiers.push(("checksum", source.sha256.to_string()));
+                }
+            }
+            for (key, value) in qualifiers {
+                purl.add_qualifier(key, value).map_err(error)?;
             }
         }
         purl.validate().map_err(error)?;

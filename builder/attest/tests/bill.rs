@@ -248,10 +248,11 @@ packages:
 fn a_recipe_and_its_lock_make_a_piece_of_software() {
     let recipe = Recipe::parse(RECIPE.as_bytes(), "demo").unwrap();
     let locked = [LockedSource {
-        url: recipe.sources[0].url.clone(),
-        sha256: recipe.sources[0].sha256,
+        url: recipe.planned().sources[0].url.clone(),
+        sha256: recipe.planned().sources[0].sha256,
         sha512: Some(Sha512::of(b"demo")),
         size: Some(4),
+        git: None,
     }];
     let patches = BTreeMap::from([("patches/x.patch".to_owned(), Sha512::of(b"x"))]);
     let software = Software::from_recipe(&recipe, &locked, &patches).unwrap();
@@ -263,7 +264,7 @@ fn a_recipe_and_its_lock_make_a_piece_of_software() {
         Err(SoftwareError::NotLocked {
             recipe: known("demo"),
             file: "demo-1.10.tar.gz".to_owned(),
-            sha256: recipe.sources[0].sha256,
+            sha256: recipe.planned().sources[0].sha256,
         })
     );
     assert_eq!(

@@ -82,7 +82,7 @@ impl Setting {
             }
             let recipe = &self.project.recipes[name].recipe;
             seed.blobs
-                .extend(recipe.sources.iter().map(|source| source.sha256));
+                .extend(recipe.planned().sources.iter().map(|source| source.sha256));
         }
         for list in [&mut seed.blobs, &mut seed.trees] {
             list.sort();

@@ -33,12 +33,13 @@ use crate::key::canonical_json;
 use crate::memory::Memory;
 use crate::outputs::{Selection, Summary};
 use crate::plan::Plan;
-use crate::project::{Project, sorted_entries};
+use crate::project::{Project, SOURCES_OF, sorted_entries};
+use crate::unpinned::Unpinned;
 use crate::work::RpmTotals;
 use crate::workshop::Workshop;
 
 /// The format of the record.
-const REST_FORMAT: u32 = 1;
+const REST_FORMAT: u32 = 2;
 /// Seconds that a file must have been left alone: file systems count time in steps of up to two.
 const SETTLED: i64 = 2;
 
@@ -58,7 +59,7 @@ pub struct Asked<'a> {
 }
 
 /// What there is when there is nothing to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct AtRest {
     /// Pieces of work whose result is up to date.
@@ -67,6 +68,8 @@ pub struct AtRest {
     rpms: usize,
     /// Their bytes.
     rpm_bytes: u64,
+    /// Recipes that are left out because they are unpinned, each with what it lacks.
+    pub unpinned: Vec<String>,
 }
 
 impl AtRest {
@@ -171,6 +174,7 @@ pub(crate) fn remember(
             results: summary.rows.len(),
             rpms: rpms.clone().count(),
             rpm_bytes: rpms.map(|(_, bytes)| bytes).sum(),
+            unpinned: summary.unpinned.iter().map(Unpinned::in_short).collect(),
         },
         places,
         looks,
@@ -230,6 +234,14 @@ impl Places {
 
     fn add_locks(&mut self, shop: &Workshop<'_>, plan: &Plan) {
         let (project, architecture) = (shop.project, shop.architecture);
+        // A lockfile that appears may pin what was left out.
+        for loaded in project.recipes.values() {
+            if loaded.recipe.needs_lock_for_sources() {
+                let path = project.lock_path(loaded.recipe.name.as_str(), SOURCES_OF);
+                let path = path.strip_prefix(&project.root).unwrap_or(&path);
+                self.project.insert(path.to_owned());
+            }
+        }
         for node in &plan.graph.order {
             let base = &project.recipes[&node.recipe].recipe.base;
             for name in [node.recipe.as_str(), base.as_str()] {

@@ -9,7 +9,7 @@ use crate::error::BuildError;
 use crate::graph::{Graph, GraphError};
 use crate::lint::{all_findings, rebuild_findings};
 use crate::lock::{checked_base_lock, checked_lock};
-use crate::project::{Project, Survey};
+use crate::project::{LoadedRecipe, Project, Survey};
 
 /// A project and all that is wrong with it.
 #[derive(Debug)]
@@ -42,7 +42,8 @@ pub fn check(root: &Path, architecture: Architecture) -> Checked {
         if project.bases.contains_key(&loaded.recipe.base)
             && all_bundled_are_there(&project, &loaded.recipe.name)
         {
-            locks.extend(checked_lock(&project, loaded, architecture).err());
+            let checked = checked_lock(&project, loaded, architecture).err();
+            locks.extend(checked.filter(|error| !is_for_want_of_pins(&project, loaded, error)));
         }
     }
     for base in project.bases.values() {
@@ -54,6 +55,11 @@ pub fn check(root: &Path, architecture: Architecture) -> Checked {
         errors: without_repetition(all),
         project,
     }
+}
+
+/// What is not pinned yet has no lockfile to be there or fresh; its lockfile may only be unreadable.
+fn is_for_want_of_pins(project: &Project, loaded: &LoadedRecipe, error: &BuildError) -> bool {
+    matches!(error, BuildError::NotLocked { .. }) && project.unpinned(&loaded.recipe.name).is_some()
 }
 
 /// A recipe or base image that is there but wrong is reported as that, not as missing too.

@@ -98,7 +98,7 @@ impl BuildInputs<'_> {
             architecture: shop.architecture,
             base: self.rootfs.manifest,
             tools: self.rootfs.tools,
-            sources: recipe.sources.iter().map(source).collect(),
+            sources: recipe.planned().sources.iter().map(source).collect(),
             patches: recipe.patches.iter().map(|patch| patch.sha256).collect(),
             bundled: self
                 .bundled
@@ -107,7 +107,7 @@ impl BuildInputs<'_> {
                 .collect(),
             scripts: scripts.collect(),
             environment: environment(recipe, self.node),
-            epoch: recipe.source_date,
+            epoch: recipe.planned().source_date,
             recipe: None,
             maker: None,
             extra: [(
@@ -224,7 +224,7 @@ fn tell_skipped(shop: &Workshop<'_>, recipe: &Recipe, step: StepName) {
 ///
 /// [`OnFailure::KeepGoing`]: crate::work::OnFailure::KeepGoing
 pub(crate) fn fetch_missing(shop: &Workshop<'_>, recipe: &Recipe) -> Result<(), BuildError> {
-    let requests = recipe.sources.iter().map(source_request);
+    let requests = recipe.planned().sources.iter().map(source_request);
     let missing = requests.filter(|request| !shop.store.contains(&request.sha256));
     let missing: Vec<_> = missing.collect();
     if !missing.is_empty() {
@@ -244,7 +244,7 @@ pub(crate) fn prepare(
     for folder in ["src", "destdir", "home", "patches"] {
         create_folders(build, folder)?;
     }
-    for (number, source) in recipe.sources.iter().enumerate() {
+    for (number, source) in recipe.planned().sources.iter().enumerate() {
         let name = source.url.file_name();
         let folder = if number == 0 {
             recipe.source_folder()
@@ -441,7 +441,7 @@ fn collect_destdir(
     let request = TreeTarRequest {
         folder: scratch,
         below: "build/destdir",
-        epoch: inputs.recipe().source_date,
+        epoch: inputs.recipe().planned().source_date,
         filter: &|_| Inclusion::Include,
         limits: UnpackLimits::LAYER,
     };
@@ -503,7 +503,7 @@ fn collect_sources(
     let request = TreeTarRequest {
         folder: scratch,
         below: "build/src",
-        epoch: recipe.source_date,
+        epoch: recipe.planned().source_date,
         filter: &filter,
         limits: UnpackLimits::LAYER,
     };

@@ -89,7 +89,7 @@ fn contents(facts: &Facts<'_>) -> Result<Contents, BuildError> {
     Ok(Contents {
         author: author.clone(),
         kiln_version: facts.line(KILN_VERSION)?,
-        timestamp: recipe.source_date,
+        timestamp: recipe.planned().source_date,
         product: BillProduct {
             software: software(facts, facts.product.node)?,
             supplier: author,
@@ -337,7 +337,7 @@ fn provenance(facts: &Facts<'_>, sboms: &[Document]) -> Result<Vec<u8>, BuildErr
         base: recipe.base.clone(),
         architecture: facts.shop.architecture,
         step_runner: STEP_RUNNER_VERSION,
-        source_date: recipe.source_date,
+        source_date: recipe.planned().source_date,
         inputs,
         builder: BuilderId::local(),
         kiln_version: facts.line(KILN_VERSION)?,

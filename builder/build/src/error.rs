@@ -15,6 +15,7 @@ use crate::release::ReleasedOtherwise;
 use crate::script::StepName;
 use crate::site::Site;
 use crate::split::{DoubleClaim, Proposal};
+use crate::unpinned::Unpinned;
 
 /// Says why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,9 @@ pub enum BuildError {
         /// Where the file that it was made for says so.
         site: Option<Box<Site>>,
     },
+    /// A recipe that is to be built, or something that it bundles, is unpinned.
+    #[error("{0}")]
+    Unpinned(Box<Unpinned>),
     /// A patch file is not the pinned one.
     #[error("patch `recipes/{recipe}/{patch}` does not match its pinned digest")]
     Patch {

@@ -69,6 +69,7 @@ mod stage;
 mod times;
 mod told;
 mod turn;
+mod unpinned;
 mod varied;
 mod waiting;
 mod why;
@@ -112,6 +113,7 @@ pub use shell::{ShellRequest, ShellRoom, ShellState, open_shell};
 pub use sign::{PublicKeys, SignError, SignSummary, SignatureSource, ToSign, sign};
 pub use site::{Site, Spot};
 pub use split::{DoubleClaim, Proposal};
+pub use unpinned::{Unpinned, left_out};
 pub use varied::{
     Probed, SealedProbe, base_trees, destdirs, run_probe, seed_inputs, static_programs_of,
 };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kiln_image::{
     LockBase, LockBaseError, LockTools, base_request, lock_base, lock_tools, tools_request,
 };
-use kiln_model::recipe::{Choice, Distribution, NodePath};
+use kiln_model::recipe::{Choice, DeclaredSource, Distribution, NodePath};
 use kiln_model::{
     Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, Digest,
     DistributionPackage, LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe,
@@ -24,6 +24,7 @@ use crate::project::{LoadedRecipe, Project, ProjectError};
 use crate::publish::{Publication, publish};
 use crate::site::Site;
 use crate::told::{Told, TreeTold};
+use crate::unpinned::Unpinned;
 use crate::work::OnFailure;
 use crate::workshop::{Event, Workshop};
 
@@ -193,17 +194,23 @@ impl Bench<'_> {
         on_failure: OnFailure,
     ) -> Result<Vec<LockedSource>, BuildError> {
         let recipe = &loaded.recipe;
-        let kept = |source: &kiln_model::recipe::Source| {
-            let lock = earlier?;
-            let is_same =
-                |locked: &&LockedSource| locked.sha256 == source.sha256 && locked.url == source.url;
-            let same = lock.sources.iter().find(is_same);
+        let kept = |source: &DeclaredSource| {
+            let mut sources = earlier?.sources.iter();
+            let same = sources.find(|l| source.difference(l).is_none());
             same.filter(|locked| locked.size.is_some()).cloned()
         };
-        if let Some(sources) = recipe.sources.iter().map(kept).collect::<Option<Vec<_>>>() {
+        let declared = recipe.declared.iter();
+        if let Some(sources) = declared.map(kept).collect::<Option<Vec<_>>>() {
             return Ok(sources);
         }
-        let requests: Vec<_> = recipe.sources.iter().map(source_request).collect();
+        if let Err(missing) = recipe.pins() {
+            return Err(BuildError::Unpinned(Box::new(Unpinned {
+                path: vec![recipe.name.clone()],
+                missing: missing.to_vec(),
+            })));
+        }
+        let sources = &recipe.planned().sources;
+        let requests: Vec<_> = sources.iter().map(source_request).collect();
         let fetcher = self.shop.fetcher;
         let unreached = match fetcher.fetch_all(&requests, &Told(self.shop.report)) {
             Ok(_) => BTreeSet::new(),
@@ -212,7 +219,7 @@ impl Bench<'_> {
                 _ => return Err(error.into()),
             },
         };
-        let locked = recipe.sources.iter().map(|source| {
+        let locked = sources.iter().map(|source| {
             let info = match unreached.contains(&source.sha256) {
                 true => None,
                 false => Some(self.shop.store.blob_info(&source.sha256)?),
@@ -222,6 +229,7 @@ impl Bench<'_> {
                 sha256: source.sha256,
                 sha512: info.as_ref().map(|info| info.sha512),
                 size: info.as_ref().map(|info| info.size),
+                git: None,
             })
         });
         locked.collect()
@@ -473,17 +481,17 @@ pub(crate) fn checked(
 
 /// Returns the way to the first source that is not as it was locked.
 fn changed_source(recipe: &Recipe, lock: &RecipeLock) -> Option<NodePath> {
-    let sources = NodePath::top().key("sources");
-    for (index, source) in recipe.sources.iter().enumerate() {
-        let here = sources.clone().with("url", source.url.to_string());
-        match lock.sources.get(index) {
-            Some(locked) if locked.url != source.url => return Some(here),
-            Some(locked) if locked.sha256 != source.sha256 => return Some(here.key("sha256")),
-            Some(_) => {}
-            None => return Some(here),
+    for (index, source) in recipe.declared.iter().enumerate() {
+        let difference = match lock.sources.get(index) {
+            Some(locked) => source.difference(locked),
+            None => Some(source.node_path()),
+        };
+        if difference.is_some() {
+            return difference;
         }
     }
-    (recipe.sources.len() < lock.sources.len()).then_some(sources)
+    let sources = NodePath::top().key("sources");
+    (recipe.declared.len() < lock.sources.len()).then_some(sources)
 }
 
 fn has_package(lock: &BaseLock, name: &DistributionPackage) -> bool {

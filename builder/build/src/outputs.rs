@@ -29,6 +29,7 @@ use crate::schedule::Finished;
 use crate::signed::Subject;
 use crate::stage::Product;
 use crate::turn::Taken;
+use crate::unpinned::{Unpinned, is_left_out, left_out};
 use crate::waiting::Documents;
 use crate::work::{OnFailure, Outcome, Row, RpmTotals, Work};
 use crate::workshop::{Event, Workshop};
@@ -48,6 +49,8 @@ pub struct Summary {
     pub written: usize,
     /// The folders that they are in.
     pub folders: BTreeSet<PathBuf>,
+    /// Recipes that were left out because they, or what they bundle, are unpinned.
+    pub unpinned: Vec<Unpinned>,
 }
 
 impl Summary {
@@ -423,19 +426,32 @@ pub enum Selection<'a> {
 }
 
 impl Selection<'_> {
-    /// Returns their names.
+    /// Returns their names; unpinned ones only where they were named.
     #[must_use]
     pub fn recipes(self, project: &Project) -> Vec<RecipeName> {
+        let chosen = &project.config.build.default;
         match self {
-            Self::Default if project.config.build.default.is_empty() => all_recipes(project),
-            Self::Default => project.config.build.default.clone(),
-            Self::All => all_recipes(project),
             Self::Named(names) => names.to_vec(),
+            Self::Default if !chosen.is_empty() => {
+                let mut names = chosen.clone();
+                names.retain(|name| !is_left_out(project, name));
+                names
+            }
+            Self::Default | Self::All => all_recipes(project),
+        }
+    }
+
+    /// Returns what is told of as left out because it is unpinned: everything, unless recipes were named.
+    pub(crate) fn left_out(self, project: &Project) -> Vec<Unpinned> {
+        match self {
+            Self::Named(_) => Vec::new(),
+            Self::Default | Self::All => left_out(project),
         }
     }
 }
 
-/// Returns the recipes that yield packages, and the libraries that no recipe bundles.
+/// Returns the recipes that yield packages, and the libraries that no recipe bundles, without unpinned
+/// ones.
 pub(crate) fn all_recipes(project: &Project) -> Vec<RecipeName> {
     let recipes = || project.recipes.values().map(|loaded| &loaded.recipe);
     let bundled: BTreeSet<&RecipeName> = recipes()
@@ -443,6 +459,7 @@ pub(crate) fn all_recipes(project: &Project) -> Vec<RecipeName> {
         .collect();
     recipes()
         .filter(|recipe| !recipe.packages.is_empty() || !bundled.contains(&recipe.name))
+        .filter(|recipe| !is_left_out(project, &recipe.name))
         .map(|recipe| recipe.name.clone())
         .collect()
 }

@@ -134,11 +134,11 @@ pub(crate) fn certain_inputs(
     let step = packaging_step(
         &package_name(recipe)?,
         shop.architecture,
-        recipe.source_date,
+        recipe.planned().source_date,
     );
     Ok(KeyInputs {
         recipe: Some(serde_json::to_value(recipe).expect("a recipe is texts and lists")),
-        ..packaging_inputs(shop, rootfs.manifest, &step, recipe.source_date)
+        ..packaging_inputs(shop, rootfs.manifest, &step, recipe.planned().source_date)
     })
 }
 
@@ -180,7 +180,7 @@ impl Prepared {
             expected: expected_rpms(shop, &input),
             expected_source: expected_source_rpm(&input),
             spec,
-            step: packaging_step(&input.name, shop.architecture, recipe.source_date),
+            step: packaging_step(&input.name, shop.architecture, recipe.planned().source_date),
         })
     }
 }
@@ -260,7 +260,12 @@ impl Prepared {
             bundled: bundled.collect(),
             recipe: Some(serde_json::to_value(recipe).expect("a recipe is texts and lists")),
             extra,
-            ..packaging_inputs(shop, rootfs.manifest, &self.step, recipe.source_date)
+            ..packaging_inputs(
+                shop,
+                rootfs.manifest,
+                &self.step,
+                recipe.planned().source_date,
+            )
         }
     }
 }
@@ -323,15 +328,18 @@ fn run(
     check_syntax(shop, recipe, rootfs)?;
     let scratch = shop.store.scratch()?;
     let build = scratch.path().join("build");
-    call.stage
-        .write(&build.join("destdir"), recipe.source_date, shop.cancel)?;
+    call.stage.write(
+        &build.join("destdir"),
+        recipe.planned().source_date,
+        shop.cancel,
+    )?;
     let folder = on_host(&build, &call.step.sources);
     call.sources.write(
         shop,
         &call.stage,
         &folder,
         scratch.path(),
-        recipe.source_date,
+        recipe.planned().source_date,
     )?;
     let mut mounts = Vec::new();
     for node in product.nodes() {
@@ -347,7 +355,7 @@ fn run(
         spec: &call.spec,
         expected: call.expected.clone(),
         expected_source: call.expected_source.clone(),
-        source_date: recipe.source_date,
+        source_date: recipe.planned().source_date,
         mounts,
     };
     run_rpmbuild(shop, &run)

@@ -38,7 +38,8 @@ pub fn build_asked(
     on_failure: OnFailure,
 ) -> Result<Summary, BuildError> {
     let wanted = selection.recipes(shop.project);
-    let (plan, summary) = run(shop, &wanted, on_failure)?;
+    let (plan, mut summary) = run(shop, &wanted, on_failure)?;
+    summary.unpinned = selection.left_out(shop.project);
     if summary.is_nothing_done() && summary.failures.is_empty() && !summary.is_cancelled {
         let began = shop.store.began();
         at_rest::remember(shop, selection, (&plan, &summary), began)?;

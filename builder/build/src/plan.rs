@@ -18,6 +18,7 @@ use crate::lock::{checked, checked_base_lock};
 use crate::memory::lock_digest;
 use crate::rootfs::Rootfs;
 use crate::side_by_side::side_by_side;
+use crate::unpinned::refuse_unpinned;
 use crate::workshop::Workshop;
 
 /// The libraries that a node is built with, and all that these were built with, by name.
@@ -72,8 +73,9 @@ impl Plan {
     /// Checks lockfiles and looks up what the store has. Runs nothing, fetches nothing.
     ///
     /// # Errors
-    /// A missing or stale lockfile, or a store that can not be read.
+    /// An unpinned recipe, a missing or stale lockfile, or a store that can not be read.
     pub fn new(shop: &Workshop<'_>, graph: Graph) -> Result<Self, BuildError> {
+        refuse_unpinned(shop.project, &graph)?;
         let mut rootfs = BTreeMap::new();
         let mut built: BTreeMap<NodeId, Arc<Built>> = BTreeMap::new();
         let mut sizes = BTreeMap::new();
@@ -145,7 +147,7 @@ impl Plan {
             .into_iter()
             .map(|node| &shop.project.recipes[&node.recipe]);
         let mut requests: Vec<FetchRequest> = recipes
-            .flat_map(|loaded| &loaded.recipe.sources)
+            .flat_map(|loaded| &loaded.recipe.planned().sources)
             .map(|source| FetchRequest {
                 size: self.sizes.get(&source.sha256).copied(),
                 ..source_request(source)
@@ -175,9 +177,10 @@ impl Plan {
 /// Asks for one source, of whatever size: upstream's address first, then its mirrors.
 pub(crate) fn source_request(source: &kiln_model::recipe::Source) -> FetchRequest {
     let locations = std::iter::once(&source.url).chain(&source.mirrors);
+    let locations = locations.cloned().map(FetchLocation::Location);
     FetchRequest {
         name: source.url.file_name().to_owned(),
-        locations: locations.cloned().map(FetchLocation::Location).collect(),
+        locations: locations.collect(),
         sha256: source.sha256,
         size: None,
     }

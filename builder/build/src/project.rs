@@ -148,6 +148,9 @@ const MAX_PATCH: u64 = 64 << 20;
 /// Most bytes that are read of a file that people write; their readers refuse far smaller ones.
 const MAX_TEXT: u64 = 8 << 20;
 
+/// The architecture whose lockfiles pin sources: these are the same for all.
+pub(crate) const SOURCES_OF: Architecture = Architecture::X86_64;
+
 /// Most bytes that are read of a lockfile.
 const MAX_LOCK: u64 = 64 << 20;
 
@@ -312,6 +315,16 @@ impl Project {
         architecture: Architecture,
     ) -> Result<Option<RecipeLock>, ProjectError> {
         self.read_lock(name.as_str(), architecture)
+    }
+
+    /// Joins a recipe with what its lockfile has of its sources. One that can not be read pins nothing;
+    /// whoever builds or checks is told why.
+    fn pinned(&self, recipe: Recipe) -> Recipe {
+        if !recipe.needs_lock_for_sources() {
+            return recipe;
+        }
+        let lock = self.recipe_lock(&recipe.name, SOURCES_OF);
+        recipe.pinned_by(lock.ok().flatten().as_ref())
     }
 
     fn read_lock<L: Lock>(
@@ -528,7 +541,7 @@ impl Survey {
             let bytes = read_text_file(&root.join(&file), &file);
             let parsed = bytes.as_ref().ok().map(|bytes| {
                 let recipe = Recipe::parse(bytes, &name)?;
-                Ok((recipe, Digest::of(bytes)))
+                Ok((self.project.pinned(recipe), Digest::of(bytes)))
             });
             (name.into_owned(), file, bytes, parsed)
         });

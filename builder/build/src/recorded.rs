@@ -43,7 +43,7 @@ pub(crate) fn record_build(
 pub(crate) fn record_sources(store: &Store, loaded: &LoadedRecipe) -> Result<(), BuildError> {
     let recipe = &loaded.recipe;
     let mut parts = Vec::new();
-    for source in &recipe.sources {
+    for source in &recipe.planned().sources {
         let name = source.url.file_name();
         parts.push(part(store, source.sha256, media_type::BYTES, name)?);
     }

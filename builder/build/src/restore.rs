@@ -88,7 +88,12 @@ pub fn restore_project(
                 needed.extend(layer_inputs(store, tools.layer, &tools.packages));
             }
         }
-        needed.extend(recipe.sources.iter().map(|source| {
+        let recipe = recipe.pinned_by(recipe_info.lock.as_ref());
+        let pins = recipe.pins().map_err(|missing| RestoreError::Document {
+            what: format!("recipe {name}"),
+            reason: format!("it is unpinned: it lacks {}", missing[0]),
+        })?;
+        needed.extend(pins.sources.iter().map(|source| {
             own_input(
                 format!("source {} of recipe {name}", source.url.file_name()),
                 source.sha256,
@@ -166,6 +171,7 @@ fn write_companion(
             sha256: digest,
             sha512: Some(Sha512::of(&source)),
             size: Some(source.len() as u64),
+            git: None,
         }],
         tools: None,
     };

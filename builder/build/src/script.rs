@@ -212,7 +212,7 @@ pub fn environment(recipe: &Recipe, node: &NodeId) -> BTreeMap<String, String> {
         ("KILN_NAME", recipe.name.to_string()),
         ("KILN_VERSION", recipe.version.to_string()),
     ];
-    let mut environment = fixed_environment(recipe.source_date, "/build/home");
+    let mut environment = fixed_environment(recipe.planned().source_date, "/build/home");
     environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
     environment
 }

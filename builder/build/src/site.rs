@@ -205,6 +205,7 @@ impl BuildError {
             Self::StaleLock { site, .. } => {
                 return site.iter().map(|site| (**site).clone()).collect();
             }
+            Self::Unpinned(unpinned) => return unpinned.sites(),
             Self::Evidence {
                 recipe,
                 libraries: named,

@@ -163,7 +163,7 @@ impl Gathered {
         node: &NodeId,
     ) -> Result<RebuildNode, BuildError> {
         let own = recipe.source_folder();
-        let folders: Vec<String> = (recipe.sources.iter().enumerate())
+        let folders: Vec<String> = (recipe.planned().sources.iter().enumerate())
             .map(|(number, source)| match number {
                 0 => own.clone(),
                 _ => source.folder().to_owned(),
@@ -177,7 +177,7 @@ impl Gathered {
         };
         self.folders.extend(folders.iter().cloned());
         let first = self.sources.len();
-        for source in &recipe.sources {
+        for source in &recipe.planned().sources {
             let file = self.unique_name(&recipe.name, source.url.file_name());
             self.sources.push(source_file(file, source));
         }
@@ -271,6 +271,14 @@ fn source_file(file: String, source: &Source) -> SourceFile {
                 pool.pool_path()
                     .map(|path| format!("In Debian's archive: {path}")),
             );
+            None
+        }
+        Location::Git(location) => {
+            notes.push(format!(
+                "Commit {} of {}",
+                location.commit(),
+                location.repository()
+            ));
             None
         }
     };

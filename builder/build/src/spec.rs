@@ -141,7 +141,7 @@ pub(crate) fn spec_input(
         url: Some(recipe.homepage.to_string()),
         vendor: organization.name.clone(),
         packager: Some(format!("{} <{}>", organization.name, organization.email)),
-        source_date: recipe.source_date,
+        source_date: recipe.planned().source_date,
         changelog: changelog.collect(),
         packages,
         private: evidence.private_files(recipe),

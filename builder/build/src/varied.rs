@@ -21,6 +21,7 @@ use crate::lock::{checked_base_lock, checked_lock};
 use crate::plan::Plan;
 use crate::project::Project;
 use crate::script::{BUILD_ROOT, fixed_environment};
+use crate::unpinned::refuse_unpinned;
 use crate::workshop::Workshop;
 
 /// Gives the store in the folder `to` every input of `names`: sources, and the layers of root file
@@ -64,12 +65,13 @@ pub(crate) fn inputs(
     from: &Store,
 ) -> Result<BTreeMap<Digest, MissingInput>, BuildError> {
     let graph = Graph::new(project, names)?;
+    refuse_unpinned(project, &graph)?;
     let recipes: BTreeSet<&RecipeName> = graph.order.iter().map(|node| &node.recipe).collect();
     let mut inputs = Vec::new();
     for name in recipes {
         let loaded = &project.recipes[name];
         let lock = checked_lock(project, loaded, architecture)?;
-        inputs.extend(loaded.recipe.sources.iter().map(|source| {
+        inputs.extend(loaded.recipe.planned().sources.iter().map(|source| {
             let what = format!("source {} of {name}", source.url.file_name());
             own_input(what, source.sha256)
         }));
@@ -164,7 +166,7 @@ pub fn run_probe(shop: &Workshop<'_>, probe: SealedProbe<'_>) -> Result<Probed, 
     if let Some((name, content)) = probe.given {
         write_file(&build, name, content.as_bytes())?;
     }
-    let mut environment = fixed_environment(recipe.source_date, StepUser::Build.home());
+    let mut environment = fixed_environment(recipe.planned().source_date, StepUser::Build.home());
     environment.insert("KILN_JOBS".to_owned(), shop.jobs.to_string());
     let root = || BUILD_ROOT.parse().expect("a constant path");
     let step = kiln_model::SealedStep {

@@ -81,6 +81,7 @@ pub fn of_build(error: &BuildError) -> Option<String> {
         BuildError::NotBundled { .. } => "`kiln graph` shows which product bundles what".to_owned(),
         BuildError::ShellInUse { .. } => "leave it, or name another step with --step".to_owned(),
         BuildError::NotLocked { .. } | BuildError::StaleLock { .. } => LOCK.to_owned(),
+        BuildError::Unpinned(unpinned) => unpinned.hint(),
         BuildError::Patch { .. } => {
             "look at what changed in the patch, then pin it anew".to_owned()
         }

@@ -18,7 +18,7 @@ pub use event_parts::{
     AwaitedLine, CauseLine, ChangeLine, DoctorFinding, NoteLine, PlaceSegment, PlannedNode,
     PlannedPackage,
 };
-pub use json::milliseconds;
+pub use json::{milliseconds, unpinned_recipe};
 pub use store_lines::{
     BundleReadLine, BundleWrittenLine, CollectedLine, StoreCheckedLine, UsageLine,
 };

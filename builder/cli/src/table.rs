@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kiln_build::{AtRest, Outcome, Row, RpmTotals, Summary, Work};
 
-use crate::report::{EventLine, milliseconds};
+use crate::report::{EventLine, milliseconds, unpinned_recipe};
 use crate::style::{Line, Style};
 use crate::text::{count, cut, fit, seconds, size};
 
@@ -34,6 +34,14 @@ impl Table<'_> {
         if !self.summary.is_nothing_done() {
             let rows = self.summary.rows.iter().filter(|row| is_shown(row));
             lines.extend(rows.map(|row| row_line(row, columns)));
+        }
+        let unpinned = &self.summary.unpinned;
+        lines.extend(
+            unpinned
+                .iter()
+                .map(|one| unpinned_line(&one.in_short(), columns)),
+        );
+        if !self.summary.is_nothing_done() || !unpinned.is_empty() {
             lines.push(Line::new());
         }
         if self.lists_files {
@@ -70,6 +78,10 @@ impl Table<'_> {
                     .with(Style::Plain, comma)
                     .with(*style, &format!("{number} {word}"));
             }
+            let unpinned = self.summary.unpinned.len();
+            if unpinned > 0 {
+                line = line.with(Style::Odd, &format!(", {unpinned} unpinned"));
+            }
             let written = match self.summary.written {
                 0 => "out/ is as it was".to_owned(),
                 files => format!("{} written", count(files, "file")),
@@ -94,6 +106,7 @@ impl Table<'_> {
                 .count(|outcome| Counted::of(outcome) == Counted::NotBuilt),
             rpms,
             rpm_bytes: bytes,
+            unpinned: self.summary.unpinned.iter().map(unpinned_recipe).collect(),
             files_written: self.summary.written,
             elapsed_ms: milliseconds(self.elapsed),
         }
@@ -116,11 +129,25 @@ impl Table<'_> {
 }
 
 /// Returns the lines of a run that found nothing to do without reading anything.
-pub fn at_rest_lines(rest: &AtRest, output: &Path, elapsed: Duration) -> Vec<Line> {
+///
+/// Recipes that are unpinned are told as the long way tells them.
+pub fn at_rest_lines(
+    rest: &AtRest,
+    output: &Path,
+    elapsed: Duration,
+    columns: Option<usize>,
+) -> Vec<Line> {
     let RpmTotals { files, bytes } = rest.rpms();
     let totals = Totals { rpms: files, bytes };
-    let nothing = nothing_to_do(rest.results, elapsed);
-    vec![Line::new(), nothing, rpms_line(totals, output)]
+    let mut lines = vec![Line::new()];
+    if !rest.unpinned.is_empty() {
+        let unpinned = rest.unpinned.iter();
+        lines.extend(unpinned.map(|text| unpinned_line(text, columns)));
+        lines.push(Line::new());
+    }
+    lines.push(nothing_to_do(rest.results, elapsed));
+    lines.push(rpms_line(totals, output));
+    lines
 }
 
 fn nothing_to_do(results: usize, elapsed: Duration) -> Line {
@@ -209,6 +236,17 @@ fn row_line(row: &Row, columns: Option<usize>) -> Line {
         cut(&name, room)
     };
     line.with(Style::Dim, &figures).with(Style::Plain, &name)
+}
+
+/// A recipe that was left out, and why. It has no figures: its columns are the reason's.
+fn unpinned_line(text: &str, columns: Option<usize>) -> Line {
+    let text = match columns {
+        Some(columns) => cut(text, columns.saturating_sub(STATE + 1)),
+        None => text.to_owned(),
+    };
+    Line::new()
+        .with(Style::Odd, &format!("{:<STATE$}", "unpinned"))
+        .with(Style::Plain, &text)
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ fn project() -> TempDir {
             sha256: Digest::from_hex(hex).unwrap(),
             sha512: Some(Sha512::of(b"")),
             size: Some(1),
+            git: None,
         }],
         tools: None,
     };

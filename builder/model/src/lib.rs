@@ -10,6 +10,7 @@ mod config;
 mod dependency;
 mod digest;
 mod evr;
+mod git;
 pub mod host_path;
 mod lockfile;
 mod name;
@@ -38,9 +39,12 @@ pub use config::{
 pub use dependency::{Dependency, DependencyError, DependencyKind, RichOperator};
 pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};
 pub use evr::{Evr, EvrError, compare_rpm_versions};
+pub use git::{
+    CommitId, GitError, GitLocation, RepositoryUrl, Rewriting, SubmodulePath, Submodules, TagName,
+};
 pub use lockfile::{
-    BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedPackage, LockedSource,
-    LockedTools, RecipeLock,
+    BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedGit, LockedPackage, LockedSource,
+    LockedSubmodule, LockedTools, RecipeLock,
 };
 pub use name::{
     AccountName, Architecture, BaseName, DistributionPackage, LibraryName, NameError, PackageName,

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{DiffId, Digest, ManifestDigest, Sha512};
+use crate::git::{CommitId, RepositoryUrl, SubmodulePath, TagName};
 use crate::name::{Architecture, BaseName, DistributionPackage, RecipeName};
 use crate::source::Location;
 use crate::time::SourceDateEpoch;
@@ -130,9 +131,9 @@ pub struct LockedTools {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedSource {
-    /// The recipe's address of it.
+    /// The recipe's address of it; of a git source the commit: `git+https://…@<commit>`.
     pub url: Location,
-    /// sha256, the same as the recipe's.
+    /// sha256, the same as the recipe's where that has one; of a git source that of its export.
     pub sha256: Digest,
     /// sha512, for SBOM readers; none while nobody could reach the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,6 +141,37 @@ pub struct LockedSource {
     /// Bytes; none while nobody could reach the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// What was learnt of a git source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<LockedGit>,
+}
+
+/// What was learnt of a git source when its commit was exported for the lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedGit {
+    /// The tag that led to the commit, where the recipe names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<TagName>,
+    /// When the commit was made, by its committer's clock; the time of every file in the export.
+    pub committed: SourceDateEpoch,
+    /// Whether submodules are in the export.
+    pub submodules: bool,
+    /// Every submodule in it, sorted by path.
+    #[serde(default, rename = "submodule", skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<LockedSubmodule>,
+}
+
+/// One submodule, at the commit that its parent pins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedSubmodule {
+    /// Where it lies in the outermost repository.
+    pub path: SubmodulePath,
+    /// The repository that it was fetched from: relative addresses and ones for SSH as they were used.
+    pub url: RepositoryUrl,
+    /// Its commit.
+    pub commit: CommitId,
 }
 
 /// Everything that pins one recipe beyond its text.
@@ -219,9 +251,36 @@ mod tests {
                 sha256: Digest::of(b"x"),
                 sha512: Some(Sha512::of(b"x")),
                 size: Some(1),
+                git: None,
             }],
             tools: None,
         }
+    }
+
+    #[test]
+    fn what_was_learnt_of_a_repository_is_read_as_it_was_written() {
+        let commit = "0123456789".repeat(4);
+        let mut lock = lock();
+        lock.sources[0].url = format!("git+https://example.org/x.git@{commit}")
+            .parse()
+            .unwrap();
+        lock.sources[0].git = Some(LockedGit {
+            tag: Some("v1".parse().unwrap()),
+            committed: SourceDateEpoch::from_seconds(1_525_176_000),
+            submodules: true,
+            pins: vec![LockedSubmodule {
+                path: "modules/common".parse().unwrap(),
+                url: "https://example.org/common.git".parse().unwrap(),
+                commit: commit.parse().unwrap(),
+            }],
+        });
+        let text = lock.encode();
+        assert_eq!(RecipeLock::parse(&text), Ok(lock), "{text}");
+        let climbing = text.replace("modules/common", "../common");
+        assert!(matches!(
+            RecipeLock::parse(&climbing),
+            Err(LockError::Syntax { .. })
+        ));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod package;
 mod parse;
 mod schema;
 mod service;
+mod source;
 mod walk;
 mod yaml;
 
@@ -24,13 +25,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::digest::Digest;
+use crate::lockfile::RecipeLock;
 use crate::name::{
     BaseName, DistributionPackage, LibraryName, PackageName, RecipeName, Release, Version,
 };
 use crate::path::{FilePattern, SandboxPath};
 use crate::source::Location;
 use crate::text::{CpeProduct, CveId, LicenseExpression, Line, Prose, PurlName};
-use crate::time::{CalendarDate, SourceDateEpoch};
+use crate::time::CalendarDate;
 
 pub use error::{Cause, Place, YamlError, nearest};
 pub use find::NodePath;
@@ -50,6 +52,7 @@ pub use service::{
     ServiceError, Services, SystemUser, SystemdUnit, TmpfilesLine, UNIT_FOLDER, UnitKind, UnitName,
     UnitPreset, is_system_account,
 };
+pub use source::{DeclaredSource, GitSource, MissingPin, Origin, Pins, Source};
 pub(crate) use yaml::{At, Number, read};
 
 /// The recipe format that this kiln reads.
@@ -88,8 +91,17 @@ pub struct Recipe {
     /// What the RPM family calls tools that kiln has no name for, or another one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tools_rhel: BTreeMap<DistributionPackage, PackageName>,
-    /// The pinned files; at least one, no two with the same file name.
-    pub sources: Vec<Source>,
+    /// What it is built from, as it stands in the file; at least one.
+    #[serde(skip)]
+    pub declared: Vec<DeclaredSource>,
+    /// What that is pinned to, if all of it is.
+    #[serde(flatten)]
+    pins: Option<Pins>,
+    /// What is not pinned; empty when there are pins.
+    #[serde(skip)]
+    missing: Vec<MissingPin>,
+    #[serde(skip)]
+    dates: source::Dates,
     /// Patches in the order in which they are applied.
     pub patches: Vec<Patch>,
     /// Libraries by canonical name.
@@ -106,8 +118,6 @@ pub struct Recipe {
     pub packages: Vec<Package>,
     /// Where the libraries that it bundles live.
     pub bundle_prefix: SandboxPath,
-    /// The instant that stands in for the clock.
-    pub source_date: SourceDateEpoch,
     /// What changed in the packaging, newest first.
     pub changelog: Vec<ChangelogEntry>,
 }
@@ -136,23 +146,6 @@ pub enum Distribution {
     Debian,
     /// Red Hat Enterprise Linux and its derivatives.
     Rhel,
-}
-
-/// One pinned file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Source {
-    /// Where exactly these bytes are published.
-    pub url: Location,
-    /// Their digest.
-    pub sha256: Digest,
-    /// The day upstream released them.
-    pub released: CalendarDate,
-    /// Other places with the same bytes.
-    pub mirrors: Vec<Location>,
-    /// Set when the bytes are not upstream's own release.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repacked: Option<Repacked>,
 }
 
 /// What is known of a tarball that is not upstream's own.
@@ -282,17 +275,6 @@ pub enum Preset {
     None,
 }
 
-impl Source {
-    /// Returns the folder, beside the first source's, that a further source is unpacked into: its
-    /// file name without what names the archive's format.
-    #[must_use]
-    pub fn folder(&self) -> &str {
-        let name = self.url.file_name();
-        let stem = name.split_once(".tar").map_or(name, |(stem, _)| stem);
-        stem.strip_suffix(".tgz").unwrap_or(stem)
-    }
-}
-
 impl Recipe {
     /// Reads a recipe file's bytes; `folder` is the name of the folder that it lies in.
     ///
@@ -300,6 +282,42 @@ impl Recipe {
     /// The first thing that is wrong, with its line and column.
     pub fn parse(bytes: &[u8], folder: &str) -> Result<Self, YamlError> {
         parse::recipe(bytes, folder)
+    }
+
+    /// Joins what the recipe says of its sources with what a lockfile has of them. What was locked for
+    /// another source than the recipe has now pins nothing.
+    #[must_use]
+    pub fn pinned_by(mut self, lock: Option<&RecipeLock>) -> Self {
+        (self.pins, self.missing) = match source::pin(&self.declared, self.dates, lock) {
+            Ok(pins) => (Some(pins), Vec::new()),
+            Err(missing) => (None, missing),
+        };
+        self
+    }
+
+    /// Returns what its sources are pinned to.
+    ///
+    /// # Errors
+    /// Everything that is missing: then the recipe is unpinned.
+    pub fn pins(&self) -> Result<&Pins, &[MissingPin]> {
+        self.pins.as_ref().ok_or(&self.missing)
+    }
+
+    /// Returns the pins of a recipe that is being built.
+    ///
+    /// # Panics
+    /// When it is unpinned. What is built comes out of a plan, and no plan holds an unpinned recipe.
+    #[must_use]
+    pub fn planned(&self) -> &Pins {
+        self.pins
+            .as_ref()
+            .expect("a plan holds pinned recipes only")
+    }
+
+    /// Returns whether the recipe's own text does not say everything of its sources.
+    #[must_use]
+    pub fn needs_lock_for_sources(&self) -> bool {
+        source::pin(&self.declared, self.dates, None).is_err()
     }
 
     /// Returns a recipe file's content without comments and layout. Written as JSON it is a recipe

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::git::{GitError, GitLocation};
+
 /// Says why a text is not an address that kiln fetches from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
@@ -28,6 +30,9 @@ pub enum LocationError {
     /// A `debian:` address is not `debian:SOURCE/FILE`.
     #[error("expected `debian:SOURCE/FILE`, got `{0}`")]
     Pool(String),
+    /// A `git+` address does not name one commit of a repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
 }
 
 /// An address from which a pinned file can be fetched. Its digest, not its address, is its identity.
@@ -51,6 +56,8 @@ pub enum Location {
         /// The file: `curl_7.88.1.orig.tar.gz`.
         file: String,
     },
+    /// A commit of a git repository: not a file that lies somewhere, but one that kiln makes of it.
+    Git(GitLocation),
 }
 
 impl Location {
@@ -74,6 +81,16 @@ impl Location {
         match self {
             Self::Web(address) => address.rsplit('/').next().unwrap_or_default(),
             Self::DebianPool { file, .. } => file,
+            Self::Git(location) => location.file_name(),
+        }
+    }
+
+    /// Returns the commit that this is, if it is one.
+    #[must_use]
+    pub fn git(&self) -> Option<&GitLocation> {
+        match self {
+            Self::Git(location) => Some(location),
+            Self::Web(_) | Self::DebianPool { .. } => None,
         }
     }
 }
@@ -93,6 +110,9 @@ impl FromStr for Location {
         }
         if let Some(rest) = text.strip_prefix("debian:") {
             return parse_pool(rest).ok_or_else(|| LocationError::Pool(text.to_owned()));
+        }
+        if let Some(rest) = text.strip_prefix("git+") {
+            return Ok(Self::Git(GitLocation::parse(rest)?));
         }
         let Some(rest) = text
             .strip_prefix("https://")
@@ -130,6 +150,7 @@ impl fmt::Display for Location {
         match self {
             Self::Web(address) => f.write_str(address),
             Self::DebianPool { source, file } => write!(f, "debian:{source}/{file}"),
+            Self::Git(location) => location.fmt(f),
         }
     }
 }

@@ -98,6 +98,13 @@ impl SourceDateEpoch {
         self.0
     }
 
+    /// Returns the day that the instant is in, in UTC.
+    #[must_use]
+    pub fn day(self) -> CalendarDate {
+        let days = i32::try_from(self.0 / 86_400).expect("32 bits of seconds are few days");
+        CalendarDate::from_days(days).unwrap_or(CalendarDate(jiff::civil::date(2105, 12, 31)))
+    }
+
     /// Returns the instant as RFC 3339 in UTC without fraction: `2023-02-20T00:00:00Z`.
     #[must_use]
     pub fn to_rfc3339(self) -> String {

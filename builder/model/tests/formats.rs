@@ -15,6 +15,11 @@ fn lockfiles_of_format_1_are_read_and_written_as_they_are() {
     let lock = RecipeLock::parse(text).unwrap();
     assert_eq!(lock.recipe.as_str(), "libevhtp");
     assert_eq!(lock.encode(), text);
+    let text = include_str!("formats/recipe-lock-1-git.lock");
+    let lock = RecipeLock::parse(text).unwrap();
+    let git = lock.sources[0].git.as_ref().unwrap();
+    assert_eq!(git.pins[0].path.as_str(), "modules/cpp-common");
+    assert_eq!(lock.encode(), text);
     let text = include_str!("formats/released-lock-1.lock");
     let lock = ReleasedLock::parse(text).unwrap();
     assert_eq!(lock.encode(), text);

@@ -7,7 +7,7 @@ use std::fmt;
 use kiln_model::recipe::{self, Repacked};
 use kiln_model::{
     Architecture, CalendarDate, CpeProduct, CveId, Digest, LibraryName, LicenseExpression, Line,
-    Location, LockedPackage, PackageName, Prose, PurlName, RecipeName, Release, Sha512,
+    Location, LockedGit, LockedPackage, PackageName, Prose, PurlName, RecipeName, Release, Sha512,
     SourceDateEpoch, Version,
 };
 
@@ -110,10 +110,12 @@ pub struct Source {
     pub sha512: Sha512,
     /// Its bytes.
     pub size: u64,
-    /// When upstream released it.
-    pub released: CalendarDate,
+    /// When upstream released it, where that is known.
+    pub released: Option<CalendarDate>,
     /// Set when the bytes are not upstream's own release.
     pub repacked: Option<Repacked>,
+    /// Of a git source: the tag, the time and the submodules of the commit that `url` names.
+    pub git: Option<LockedGit>,
 }
 
 impl Source {

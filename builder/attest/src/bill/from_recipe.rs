@@ -46,6 +46,7 @@ impl Software {
     ) -> Result<Self, SoftwareError> {
         let homepage = recipe.homepage.as_str().parse().ok();
         let sources = recipe
+            .planned()
             .sources
             .iter()
             .map(|source| join_source(recipe, source, locked));
@@ -82,9 +83,10 @@ fn join_source(
     source: &recipe::Source,
     locked: &[LockedSource],
 ) -> Result<Source, SoftwareError> {
-    let pin = locked.iter().find(|pin| pin.sha256 == source.sha256);
-    let known = pin.and_then(|pin| Some((pin.sha512?, pin.size?)));
-    let (sha512, size) = known.ok_or_else(|| SoftwareError::NotLocked {
+    let is_it = |pin: &&LockedSource| pin.sha256 == source.sha256 && pin.url == source.url;
+    let pin = locked.iter().find(is_it);
+    let known = pin.and_then(|pin| Some((pin, pin.sha512?, pin.size?)));
+    let (pin, sha512, size) = known.ok_or_else(|| SoftwareError::NotLocked {
         recipe: recipe.name.clone(),
         file: source.url.file_name().to_owned(),
         sha256: source.sha256,
@@ -97,6 +99,7 @@ fn join_source(
         size,
         released: source.released,
         repacked: source.repacked.clone(),
+        git: pin.git.clone(),
     })
 }
 

@@ -58,7 +58,7 @@ impl<'a> Packages<'a> {
         package.originator = Some(actor(&software.producer));
         if let [source] = software.sources.as_slice() {
             package.download_location = download_location(&source.url);
-            package.release_date = Some(source.released.midnight_utc().to_rfc3339());
+            package.release_date = source.released.map(|day| day.midnight_utc().to_rfc3339());
         }
         package.homepage = software.homepage.as_ref().map(ToString::to_string);
         package.license_declared = software.licensing.declared.to_string();
@@ -169,7 +169,7 @@ impl<'a> Packages<'a> {
                 format!("repacked by {by} from {upstream}: {note}")
             });
             package.external_refs = vec![purl_ref(purl)];
-            package.release_date = Some(source.released.midnight_utc().to_rfc3339());
+            package.release_date = source.released.map(|day| day.midnight_utc().to_rfc3339());
             packages.push(package);
         }
         for (id, patch) in patch_ids(part).into_iter().zip(&software.patches) {
@@ -231,6 +231,7 @@ fn blank(id: String, name: &str, version: String, purpose: &'static str) -> Pack
 fn download_location(location: &Location) -> String {
     match location {
         Location::Web(address) => crate::uri::encode_address(address),
+        Location::Git(location) => crate::uri::encode_address(&location.to_string()),
         Location::DebianPool { .. } => UNKNOWN.to_owned(),
     }
 }

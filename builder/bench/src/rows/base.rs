@@ -30,7 +30,7 @@ pub fn measure(setting: &Setting) -> Result<Vec<Figure>, BenchError> {
         blobs: lock.packages.iter().map(|package| package.sha256).collect(),
         trees: Vec::new(),
     };
-    let sources = &setting.project.recipes[&recipe].recipe.sources;
+    let sources = &setting.project.recipes[&recipe].recipe.planned().sources;
     seed.blobs
         .extend(sources.iter().map(|source| source.sha256));
     let mut most_memory = 0;

@@ -247,7 +247,7 @@ impl<'a> Outside<'a> {
     }
 
     fn unpack(&self, recipe: &Recipe, folder: &Path) -> Result<(), BenchError> {
-        for (number, source) in recipe.sources.iter().enumerate() {
+        for (number, source) in recipe.planned().sources.iter().enumerate() {
             let below = if number == 0 {
                 recipe.source_folder()
             } else {

@@ -132,7 +132,7 @@ impl Theirs {
             recipe.name.as_str().parse().map_err(|_| {
                 BenchError::skipped(format!("`{}` is no package name", recipe.name))
             })?;
-        let step = packaging_step(&name, ARCHITECTURE, recipe.source_date);
+        let step = packaging_step(&name, ARCHITECTURE, recipe.planned().source_date);
         for below in ["destdir", "src", "rpmbuild/SPECS", "rpmbuild/tmp", "made"] {
             fs_err::create_dir_all(build.join(below))?;
         }

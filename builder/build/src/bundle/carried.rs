@@ -306,7 +306,10 @@ fn license_texts(
     loaded: &LoadedRecipe,
 ) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {
     let recipe = &loaded.recipe;
-    let (Some(source), false) = (recipe.sources.first(), recipe.license_files.is_empty()) else {
+    let (Some(source), false) = (
+        recipe.planned().sources.first(),
+        recipe.license_files.is_empty(),
+    ) else {
         return Ok(BTreeMap::new());
     };
     let name = source.url.file_name();

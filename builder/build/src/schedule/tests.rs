@@ -151,6 +151,7 @@ pub(crate) fn write_project(root: &Path, store: &Store, layout: Layout) {
                 sha256: source,
                 sha512: Some(kiln_model::Sha512::of(b"")),
                 size: Some(archive_bytes.len() as u64),
+                git: None,
             }],
             tools: None,
         };

@@ -106,7 +106,7 @@ fn read_all(
             access: MountAccess::ReadOnly,
         }],
         command: ["/bin/sh", "-c", READ_ALL].map(str::to_owned).to_vec(),
-        environment: fixed_environment(recipe.source_date, "/build"),
+        environment: fixed_environment(recipe.planned().source_date, "/build"),
         working_directory: BUILD_ROOT.parse().expect("a constant path"),
         user: StepUser::Build,
         limits: shop.limits(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::event_parts::{
     AwaitedLine, CauseLine, ChangeLine, DoctorFinding, End, NoteLine, PlaceSegment, PlannedNode,
-    PlannedPackage, Stage, WorkError, WorkId, WorkState,
+    PlannedPackage, Stage, UnpinnedRecipe, WorkError, WorkId, WorkState,
 };
 use super::store_lines::{
     BundleReadLine, BundleWrittenLine, CollectedLine, StoreCheckedLine, UsageLine,
@@ -247,6 +247,9 @@ pub enum EventLine {
         rpms: usize,
         /// Their bytes together.
         rpm_bytes: u64,
+        /// Recipes that were left out because they, or what they bundle, are unpinned.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        unpinned: Vec<UnpinnedRecipe>,
         /// Files in `out/` that were written.
         files_written: usize,
         /// Milliseconds from start to end.
@@ -284,6 +287,9 @@ pub enum EventLine {
         estimate_ms: Option<u64>,
         /// Pieces of work that would be done and never were.
         never_done: usize,
+        /// Recipes that can not be built because they, or what they bundle, are unpinned.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        unpinned: Vec<UnpinnedRecipe>,
     },
     /// What `kiln why` says of one piece of work.
     Why {

@@ -115,6 +115,18 @@ pub struct PlannedNode {
     pub last_ms: Option<u64>,
 }
 
+/// A recipe that can not be built yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct UnpinnedRecipe {
+    /// The recipe.
+    pub recipe: String,
+    /// The recipe that is unpinned itself: the same, or one that it bundles.
+    pub because_of: String,
+    /// What that one lacks, in words.
+    pub missing: Vec<String>,
+}
+
 /// The packaging of a product or of a base image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -9,7 +9,7 @@ use kiln_image::TreeStage;
 use kiln_model::StepEnd;
 
 use super::event_line::{EVENT_FORMAT, EventLine, print_event};
-use super::event_parts::{End, Stage, WorkError, WorkId, WorkKind, WorkState};
+use super::event_parts::{End, Stage, UnpinnedRecipe, WorkError, WorkId, WorkKind, WorkState};
 
 /// The least time between two lines on the progress of one thing.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -110,6 +110,16 @@ impl From<&BuildError> for WorkError {
 }
 
 /// Returns a duration in whole milliseconds.
+/// Tells programs of a recipe that can not be built yet.
+pub fn unpinned_recipe(unpinned: &kiln_build::Unpinned) -> UnpinnedRecipe {
+    UnpinnedRecipe {
+        recipe: unpinned.recipe().to_string(),
+        because_of: unpinned.culprit().to_string(),
+        missing: unpinned.missing.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Returns a duration as programs read it.
 pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

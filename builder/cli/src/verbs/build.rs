@@ -30,7 +30,8 @@ pub fn run(common: &Common, build: &Build) -> Result<u8, Failure> {
             let noted = kiln_build::note_project(store, &root);
             noted.map_err(|error| Failure::host(Box::new(error)))?;
         }
-        let lines = at_rest_lines(&rest, &output_folder(common), started.elapsed());
+        let output = output_folder(common);
+        let lines = at_rest_lines(&rest, &output, started.elapsed(), columns());
         print_lines(common, &lines);
         return Ok(0);
     }
@@ -52,14 +53,15 @@ pub fn run(common: &Common, build: &Build) -> Result<u8, Failure> {
     };
     match common.format {
         Format::Json => print_event(&table.event()),
-        Format::Human => {
-            // Only on a terminal are long names shortened: a file has room.
-            let is_terminal = std::io::stdout().is_terminal();
-            let columns = is_terminal.then(|| print::size().columns);
-            print_lines(common, &table.lines(columns));
-        }
+        Format::Human => print_lines(common, &table.lines(columns())),
     }
     Failure::builds(&session.project, &summary).map_or(Ok(0), Err)
+}
+
+/// Only on a terminal are long names shortened: a file has room.
+fn columns() -> Option<usize> {
+    let is_terminal = std::io::stdout().is_terminal();
+    is_terminal.then(|| print::size().columns)
 }
 
 /// Returns what there is, if there is certainly nothing to do.

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use kiln_build::{Estimate, Forecast, Foreseen, Graph, Plan, Work};
+use kiln_build::{Estimate, Forecast, Foreseen, Graph, Plan, Project, Unpinned, Work};
+use kiln_model::RecipeName;
 
 use crate::arguments::{Common, Format, Names};
 use crate::failure::Failure;
 use crate::interrupt::FirstSignal;
 use crate::print::line;
-use crate::report::{EventLine, PlannedNode, PlannedPackage, milliseconds, print_event};
+use crate::report::{
+    EventLine, PlannedNode, PlannedPackage, milliseconds, print_event, unpinned_recipe,
+};
 use crate::session::Session;
 use crate::text::{count, pad, seconds, whole_seconds, width};
 
@@ -21,18 +24,36 @@ pub fn run(common: &Common, names: &Names) -> Result<u8, Failure> {
     let shop = session.workshop();
     let wanted = super::wanted(&session.project, names);
     let failed = |error| Failure::build(&session.project, &error);
+    let (unpinned, wanted) = sorted_out(&session.project, names, wanted);
     let graph = Graph::new(&session.project, &wanted).map_err(|error| failed(error.into()))?;
     let plan = Plan::new(&shop, graph).map_err(failed)?;
     let forecast = plan.forecast(&shop).map_err(failed)?;
     match common.format {
-        Format::Json => print_event(&event(&plan, &forecast)),
-        Format::Human => lines(&forecast).iter().for_each(|text| line(text)),
+        Format::Json => print_event(&event(&plan, &forecast, &unpinned)),
+        Format::Human => lines(&forecast, &unpinned)
+            .iter()
+            .for_each(|text| line(text)),
     }
     Ok(0)
 }
 
+/// Takes apart what can not be built yet: of what was named, or of everything.
+fn sorted_out(
+    project: &Project,
+    names: &Names,
+    wanted: Vec<RecipeName>,
+) -> (Vec<Unpinned>, Vec<RecipeName>) {
+    if names.names.is_empty() {
+        return (kiln_build::left_out(project), wanted);
+    }
+    let is_pinned = |name: &RecipeName| project.unpinned(name).is_none();
+    let (pinned, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_pinned);
+    let unpinned = others.iter().filter_map(|name| project.unpinned(name));
+    (unpinned.collect(), pinned)
+}
+
 /// Returns what people read.
-fn lines(forecast: &Forecast) -> Vec<String> {
+fn lines(forecast: &Forecast, unpinned: &[Unpinned]) -> Vec<String> {
     let is_shown =
         |piece: &&Foreseen| matches!(piece.work, Work::Build(_)) || piece.reason.is_some();
     let shown: Vec<&Foreseen> = forecast.pieces.iter().filter(is_shown).collect();
@@ -43,8 +64,15 @@ fn lines(forecast: &Forecast) -> Vec<String> {
     let reasons = reasons.map(|reason| width(reason).min(WIDEST)).max();
     let row = |piece: &&Foreseen| row(piece, names, reasons.unwrap_or(0));
     let mut lines: Vec<String> = shown.iter().map(row).collect();
+    let left_out = unpinned.iter();
+    lines.extend(left_out.map(|one| format!("unpinned {}", one.in_short())));
     lines.push(String::new());
     lines.push(total(forecast));
+    if !unpinned.is_empty() {
+        let number = count(unpinned.len(), "recipe");
+        let what = "lack pins; `kiln lock` finds them where the sources can be reached.";
+        lines.push(format!("{number} can not be built yet: they {what}"));
+    }
     lines
 }
 
@@ -129,7 +157,7 @@ fn duration(estimate: &Estimate, pieces: usize) -> String {
 }
 
 /// Returns what programs read.
-fn event(plan: &Plan, forecast: &Forecast) -> EventLine {
+fn event(plan: &Plan, forecast: &Forecast, unpinned: &[Unpinned]) -> EventLine {
     let (mut nodes, mut packages) = (Vec::new(), Vec::new());
     for piece in &forecast.pieces {
         let is_cached = piece.reason.is_none();
@@ -157,6 +185,7 @@ fn event(plan: &Plan, forecast: &Forecast) -> EventLine {
         packages,
         estimate_ms: forecast.estimate.known.map(milliseconds),
         never_done: forecast.estimate.unknown,
+        unpinned: unpinned.iter().map(unpinned_recipe).collect(),
     }
 }
 

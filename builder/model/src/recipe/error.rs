@@ -7,6 +7,7 @@ use crate::capability::CapabilityError;
 use crate::dependency::DependencyError;
 use crate::digest::DigestError;
 use crate::evr::{Evr, EvrError};
+use crate::git::GitError;
 use crate::name::NameError;
 use crate::path::PathError;
 use crate::recipe::package::ModeError;
@@ -198,6 +199,9 @@ pub enum Cause {
     /// An address does not.
     #[error(transparent)]
     Location(#[from] LocationError),
+    /// A repository, commit or tag does not.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// A text does not.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -281,6 +285,15 @@ pub enum Cause {
         /// What needs it.
         beside: &'static str,
     },
+    /// The address of a file is one of a git repository.
+    #[error("expected the address of a file, got the repository `{text}`")]
+    RepositoryAsFile {
+        /// The text as it was given.
+        text: String,
+    },
+    /// A git source names nothing in its repository.
+    #[error("expected `tag` or `commit` beside `git`")]
+    NoCommit,
     /// Bundled libraries would land where the system's own files are.
     #[error(
         "expected a folder of its own below /usr/lib, /usr/libexec, /usr/share or /opt, got `{text}`"

@@ -130,6 +130,13 @@ impl Cause {
             Self::Location(LocationError::Credentials) => {
                 "credentials never stand in a recipe".to_owned()
             }
+            Self::Location(LocationError::Git(error)) | Self::Git(error) => return error.hint(),
+            Self::RepositoryAsFile { .. } => {
+                "write `git: ADDRESS` and `tag: NAME` or `commit: ID`; see docs/git-sources.md".to_owned()
+            }
+            Self::NoCommit => {
+                "a branch moves: name a tag, which `kiln lock` resolves, or a commit".to_owned()
+            }
             Self::Path(PathError::NotAbsolute(text)) if !text.is_empty() => {
                 format!("write `/{}`, the path on an installed system", text.trim_start_matches("./"))
             }

@@ -1,18 +1,19 @@
 //! From the shape of a recipe to its meaning.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::error::{Cause, Place, YamlError};
 use super::find::NodePath;
 use super::schema::{
     ChoiceSchema, DistributionSchema, IdentitySchema, LibrarySchema, LinkSchema, PatchSchema,
-    PresetSchema, RecipeSchema, SourceSchema, StepsSchema,
+    PresetSchema, RecipeSchema, StepsSchema,
 };
+use super::source::Dates;
 use super::yaml::{At, Number, read};
 use super::{
-    ChangelogEntry, Check, Choice, Decision, Distribution, Identity, Library, Link, Patch, Preset,
-    RECIPE_SCHEMA, Recipe, Repacked, Source, Steps,
+    Check, Choice, Decision, Distribution, Identity, Library, Link, Patch, Preset, RECIPE_SCHEMA,
+    Recipe, Steps,
 };
 use super::{hardening, lint};
 use crate::digest::Digest;
@@ -20,12 +21,14 @@ use crate::evr::Evr;
 use crate::name::{DistributionPackage, LibraryName, PackageName, Release, Version};
 use crate::path::{FilePattern, SandboxPath};
 use crate::text::Prose;
-use crate::time::{CalendarDate, SourceDateEpoch};
+use crate::time::CalendarDate;
 
 mod package;
 mod service;
+mod source;
 
 use package::{changelog, packages};
+use source::sources;
 
 /// What `kiln new` writes where only people know the value.
 pub const PLACEHOLDER: &str = "FILL-IN";
@@ -144,7 +147,7 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
     }
     refuse_unquoted(text, &shape.version)?;
     let main = format!("{}-{}", shape.name.value, shape.version.value);
-    let sources = sources(text, &shape.sources, &main)?;
+    let declared = sources(text, &shape.sources, &main)?;
     let (version, release) = (
         shape.version.parse::<Version>()?,
         release(text, &shape.release)?,
@@ -153,7 +156,10 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
     let epoch = epoch.transpose()?;
     let evr = Evr::new(epoch, version.clone(), release.clone());
     let changelog = changelog(&shape.changelog, &evr)?;
-    let source_date = source_date(shape.source_date.as_ref(), &sources, &changelog)?;
+    let dates = Dates {
+        explicit: parse_some::<CalendarDate>(shape.source_date.as_ref())?,
+        newest_change: changelog.iter().map(|entry| entry.date).max(),
+    };
     let default_prefix = At {
         value: format!("/usr/lib/{name}"),
         place: shape.name.place,
@@ -179,7 +185,10 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         base: shape.base.parse()?,
         tools: parse_all(&shape.tools)?,
         tools_rhel: tools_rhel(&shape)?,
-        sources,
+        declared,
+        pins: None,
+        missing: Vec::new(),
+        dates,
         patches: shape
             .patches
             .iter()
@@ -191,10 +200,10 @@ pub(super) fn recipe(bytes: &[u8], folder: &str) -> Parsed<Recipe> {
         lint_allow: lint::exceptions(&shape.lint_allow)?,
         packages: packages(text, &shape)?,
         bundle_prefix: bundle_prefix(shape.bundle_prefix.as_ref().unwrap_or(&default_prefix))?,
-        source_date,
         changelog,
         name,
-    })
+    }
+    .pinned_by(None))
 }
 
 fn tools_rhel(shape: &RecipeSchema) -> Parsed<BTreeMap<DistributionPackage, PackageName>> {
@@ -267,22 +276,6 @@ fn release(text: &str, shape: &At<Number>) -> Parsed<Release> {
     number.parse()
 }
 
-fn source_date(
-    explicit: Option<&At<String>>,
-    sources: &[Source],
-    changelog: &[ChangelogEntry],
-) -> Parsed<SourceDateEpoch> {
-    if let Some(date) = parse_some::<CalendarDate>(explicit)? {
-        return Ok(date.midnight_utc());
-    }
-    let released = sources.first().map(|source| source.released);
-    let newest = changelog.iter().map(|entry| entry.date).max();
-    let date = released
-        .max(newest)
-        .expect("a recipe has at least one source");
-    Ok(date.midnight_utc())
-}
-
 fn identity(shape: &IdentitySchema, name: &At<String>) -> Parsed<Identity> {
     let default_purl = At {
         value: format!("pkg:generic/{}", name.value),
@@ -308,59 +301,6 @@ fn distribution_packages(
         Ok((distribution, package.parse()?))
     };
     shape.iter().map(parse).collect()
-}
-
-fn sources(text: &str, shape: &At<Vec<SourceSchema>>, main: &str) -> Parsed<Vec<Source>> {
-    let mut folders = BTreeSet::from([main.to_owned()]);
-    if shape.value.is_empty() {
-        return Err(shape.error(Cause::Empty { what: "sources" }));
-    }
-    let mut sources: Vec<Source> = Vec::new();
-    for item in &shape.value {
-        let source = source(text, item)?;
-        let file_name = source.url.file_name();
-        if sources
-            .iter()
-            .any(|earlier| earlier.url.file_name() == file_name)
-        {
-            let cause = Cause::Twice {
-                what: "source file",
-                name: file_name.to_owned(),
-            };
-            return Err(item.url.error(cause));
-        }
-        if !sources.is_empty() {
-            let folder = source.folder();
-            let is_plain = folder.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && folder
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "._+~-".contains(c));
-            if !is_plain || !folders.insert(folder.to_owned()) {
-                let (name, main) = (file_name.to_owned(), main.to_owned());
-                return Err(item.url.error(Cause::SourceFolder { name, main }));
-            }
-        }
-        sources.push(source);
-    }
-    Ok(sources)
-}
-
-fn source(text: &str, shape: &SourceSchema) -> Parsed<Source> {
-    let repacked = match &shape.repacked {
-        Some(repacked) => Some(Repacked {
-            by: repacked.by.parse()?,
-            upstream: repacked.upstream.parse()?,
-            note: repacked.note.parse()?,
-        }),
-        None => None,
-    };
-    Ok(Source {
-        url: shape.url.parse()?,
-        sha256: digest(text, &shape.sha256)?,
-        released: shape.released.parse()?,
-        mirrors: parse_all(&shape.mirrors)?,
-        repacked,
-    })
 }
 
 fn patch(text: &str, shape: &PatchSchema) -> Parsed<Patch> {

@@ -66,10 +66,10 @@ pub(crate) struct RecipeSchema {
     /// them. Common ones are known to kiln (docs/source-rpms.md).
     #[serde(default)]
     pub tools_rhel: BTreeMap<String, At<String>>,
-    /// The pinned files that it is built from, at least one: the first one is unpacked as the
-    /// source tree `/build/src/NAME-VERSION`, further ones beside it in folders named after their
-    /// files.
-    pub sources: At<Vec<SourceSchema>>,
+    /// What it is built from, at least one: the first one is unpacked as the source tree
+    /// `/build/src/NAME-VERSION`, further ones beside it in folders named after their files or
+    /// repositories. A recipe builds once every source is pinned, by itself or by `kiln lock`.
+    pub sources: At<Vec<At<SourceSchema>>>,
     /// Patches that are applied after unpacking, in this order, with `patch -p1`.
     #[serde(default)]
     pub patches: Vec<PatchSchema>,
@@ -132,27 +132,46 @@ pub(crate) enum DistributionSchema {
     Rhel,
 }
 
-/// One pinned file: an archive that is unpacked.
+/// One source: a file (`url`), an archive that is unpacked, or a commit of a git repository (`git`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("oneOf" = [
+    {"required": ["url"], "not": {"anyOf": [
+        {"required": ["tag"]}, {"required": ["commit"]}, {"required": ["submodules"]}]}},
+    {"required": ["git"], "anyOf": [{"required": ["tag"]}, {"required": ["commit"]}], "not": {"anyOf": [
+        {"required": ["sha256"]}, {"required": ["mirrors"]}, {"required": ["repacked"]}]}},
+]))]
 pub(crate) struct SourceSchema {
     /// Where upstream publishes exactly these bytes: an `https://` or `http://` address without
     /// user name or password, or `debian:SOURCE/FILE` for a file of a Debian source package in
     /// whichever archive is used.
-    pub url: At<String>,
-    /// The sha256 of the bytes, in lower case. Nothing else enters a build.
+    pub url: Option<At<String>>,
+    /// Instead of `url`: the `https://` address of a git repository (docs/git-sources.md).
+    pub git: Option<At<String>>,
+    /// The tag to build, only with `git`: for people, and for `kiln lock` to resolve where there is
+    /// no `commit`.
+    pub tag: Option<At<String>>,
+    /// The commit to build, only with `git`: its whole id. Without it, the recipe is unpinned until
+    /// `kiln lock` has resolved the tag.
+    #[schemars(regex(pattern = r"^([0-9a-f]{40}|[0-9a-f]{64})$"))]
+    pub commit: Option<At<String>>,
+    /// Whether the repository's submodules are part of it, each at the commit that is pinned there;
+    /// only with `git`; default: `true`.
+    pub submodules: Option<At<bool>>,
+    /// The sha256 of the bytes, in lower case. Nothing else enters a build. Without it, the recipe is
+    /// unpinned until `kiln lock` has recorded what the address sends. Not with `git`.
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
-    pub sha256: At<String>,
-    /// The day upstream released it.
+    pub sha256: Option<At<String>>,
+    /// The day upstream released it; needed with `sha256`. Default with `git`: the day of the commit.
     #[schemars(extend("format" = "date"))]
-    pub released: At<String>,
+    pub released: Option<At<String>>,
     /// Other addresses of the same bytes, in the same forms as `url`, tried in order when `url`
-    /// does not have them.
+    /// does not have them. Not with `git`.
     #[serde(default)]
     pub mirrors: Vec<At<String>>,
     /// Set when the bytes are not upstream's own release: who repacked them, and what changed.
-    /// SBOMs repeat it.
-    pub repacked: Option<RepackedSchema>,
+    /// SBOMs repeat it. Not with `git`.
+    pub repacked: Option<At<RepackedSchema>>,
 }
 
 /// What is known of a tarball that is not upstream's own.

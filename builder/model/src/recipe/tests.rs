@@ -7,6 +7,7 @@ mod arbitrary;
 mod hostile;
 mod packages;
 mod services;
+mod sources;
 
 const GOOD: &str = r#"schema: 1
 name: demo
@@ -36,7 +37,10 @@ fn a_good_recipe_has_its_defaults_filled_in() {
     let recipe = Recipe::parse(GOOD.as_bytes(), "demo").unwrap();
     assert_eq!(recipe.version.as_str(), "1.10");
     assert_eq!(recipe.bundle_prefix.as_str(), "/usr/lib/demo");
-    assert_eq!(recipe.source_date.to_rfc3339(), "2023-02-20T00:00:00Z");
+    assert_eq!(
+        recipe.planned().source_date.to_rfc3339(),
+        "2023-02-20T00:00:00Z"
+    );
     assert_eq!(recipe.identity.purl.as_str(), "pkg:generic/demo");
     assert_eq!(recipe.packages[0].summary.as_str(), "A demo");
     let (library, from, _) = recipe.bundled().next().unwrap();
@@ -49,7 +53,10 @@ fn the_newest_changelog_entry_moves_the_source_date() {
         "{GOOD}changelog:\n  - {{date: 2024-01-02, author: Me <me@example.org>, changes: [x]}}\n"
     );
     let recipe = Recipe::parse(text.as_bytes(), "demo").unwrap();
-    assert_eq!(recipe.source_date.to_rfc3339(), "2024-01-02T00:00:00Z");
+    assert_eq!(
+        recipe.planned().source_date.to_rfc3339(),
+        "2024-01-02T00:00:00Z"
+    );
 }
 
 #[test]

@@ -258,6 +258,12 @@ impl Mirrors {
     fn of_location(&self, location: &FetchLocation) -> Vec<Candidate> {
         let (path, name) = match location {
             FetchLocation::Location(Location::Web(text)) => return self.of_web(text),
+            FetchLocation::Location(Location::Git(location)) => {
+                return vec![candidate(
+                    Err("a commit is no file".to_owned()),
+                    &location.to_string(),
+                )];
+            }
             FetchLocation::Location(pool) => {
                 (pool.pool_path().unwrap_or_default(), pool.to_string())
             }

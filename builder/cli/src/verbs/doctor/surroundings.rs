@@ -107,10 +107,11 @@ fn certificates(roots: &TrustedRoots) -> Finding {
 /// Packages carry their recipe's source date; rpmbuild refuses one that is in the future.
 fn clock(project: &Project, now: i64) -> Finding {
     let recipes = project.recipes.values().map(|loaded| &loaded.recipe);
-    let newest = recipes.max_by_key(|recipe| recipe.source_date);
+    let dated = recipes.filter_map(|recipe| Some((recipe.pins().ok()?.source_date, recipe)));
+    let newest = dated.max_by_key(|(source_date, _)| *source_date);
     match newest {
-        Some(recipe) if now < i64::from(recipe.source_date.seconds()) => {
-            let date = recipe.source_date.to_rfc3339();
+        Some((source_date, recipe)) if now < i64::from(source_date.seconds()) => {
+            let date = source_date.to_rfc3339();
             let found = format!(
                 "it is before {date}, the source date of recipe `{}`: packaging would fail",
                 recipe.name

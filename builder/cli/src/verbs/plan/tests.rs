@@ -21,7 +21,7 @@ fn check(pieces: Vec<Foreseen>, known: Option<u64>, unknown: usize, expected: &s
         workers: 2,
     };
     let forecast = Forecast { pieces, estimate };
-    assert_eq!(lines(&forecast).join("\n"), expected);
+    assert_eq!(lines(&forecast, &[]).join("\n"), expected);
 }
 
 #[test]

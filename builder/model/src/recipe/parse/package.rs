@@ -87,7 +87,7 @@ fn package(text: &str, shape: &PackageSchema, recipe: &RecipeSchema) -> Parsed<P
 }
 
 /// Readers of YAML disagree on whether `yes`, `on` and `y` are true.
-fn truth(text: &str, shape: &At<bool>) -> Parsed<bool> {
+pub(super) fn truth(text: &str, shape: &At<bool>) -> Parsed<bool> {
     if shape.text_from(text).starts_with(&shape.value.to_string()) {
         return Ok(shape.value);
     }

@@ -88,11 +88,17 @@ fn digests_are_never_taken_for_numbers() {
     row(DIGEST, "12345", "13:13", unquoted("12345"));
     for quoted in [format!("\"{digits}\""), format!("'{exponent}'")] {
         let recipe = good(DIGEST, &quoted);
-        assert_eq!(recipe.sources[0].sha256.to_hex(), quoted[1..65]);
+        assert_eq!(
+            recipe.pins().unwrap().sources[0].sha256.to_hex(),
+            quoted[1..65]
+        );
     }
     // Nothing else than text to any reader: quotes are not asked for.
     let recipe = good(DIGEST, &DIGEST.replace('"', ""));
-    assert_eq!(recipe.sources[0].sha256.to_hex(), DIGEST[1..65]);
+    assert_eq!(
+        recipe.pins().unwrap().sources[0].sha256.to_hex(),
+        DIGEST[1..65]
+    );
     let character = |character| Cause::Digest(DigestError::Character { character });
     row(DIGEST, &DIGEST.to_uppercase(), "13:13", character('C'));
     row(
