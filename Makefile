@@ -24,7 +24,7 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-.PHONY: help clearwater rpms fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify test-durability bench verify doctor schema clean $(BUILT_KILN)
+.PHONY: help clearwater rpms rpms-all fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify test-durability bench verify doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,8 +33,12 @@ $(BUILT_KILN):
 	@[ -x $@ ] || echo "kiln: building kiln itself; this takes some minutes the first time"
 	@$(CARGO) build --quiet --release --locked -p kiln-cli
 
-rpms: $(needs_kiln) ## build all RPMs, their SBOMs and provenance into out/
+rpms: $(needs_kiln) ## build the RPMs of the default set (kiln.toml), their SBOMs and provenance into out/
 	@$(kiln) build $(KILN_ARGS)
+	@$(kiln) sign --if-configured
+
+rpms-all: $(needs_kiln) ## the same for all recipes (docs/catalogue.md says how long it takes)
+	@$(kiln) build --all --keep-going $(KILN_ARGS)
 	@$(kiln) sign --if-configured
 
 fetch: $(needs_kiln) ## fetch everything that `make rpms` needs, for a build without network

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use kiln_model::{BaseOrigin, Digest, RecipeName};
+use kiln_model::{BaseOrigin, Digest};
 use kiln_store::{FileIdentity, RecordKind, Store};
 use rustix::fs::{FileType, lstat};
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ use crate::compile::is_product;
 use crate::error::BuildError;
 use crate::key::canonical_json;
 use crate::memory::Memory;
-use crate::outputs::Summary;
+use crate::outputs::{Selection, Summary};
 use crate::plan::Plan;
 use crate::project::{Project, SOURCES_OF, sorted_entries};
 use crate::unpinned::Unpinned;
@@ -54,8 +54,8 @@ pub struct Asked<'a> {
     pub output: &'a Path,
     /// What the file of the running kiln looks like.
     pub program: Option<FileIdentity>,
-    /// The recipes that were named; none for all.
-    pub names: &'a [RecipeName],
+    /// Which recipes.
+    pub selection: Selection<'a>,
 }
 
 /// What there is when there is nothing to do.
@@ -128,7 +128,11 @@ impl Asked<'_> {
         let key = serde_json::json!({
             "root": self.root.as_os_str().as_encoded_bytes(),
             "output": output.as_os_str().as_encoded_bytes(),
-            "names": self.names,
+            "names": match self.selection {
+                Selection::Default => serde_json::json!([]),
+                Selection::All => serde_json::json!("all"),
+                Selection::Named(names) => serde_json::json!(names),
+            },
         });
         format!("rest-{}", Digest::of(&canonical_json(&key)).to_hex())
     }
@@ -137,7 +141,7 @@ impl Asked<'_> {
 /// Keeps what a run that had nothing to do, and began at `began`, looked at, if all of it can be trusted.
 pub(crate) fn remember(
     shop: &Workshop<'_>,
-    names: &[RecipeName],
+    selection: Selection<'_>,
     (plan, summary): (&Plan, &Summary),
     began: i64,
 ) -> Result<(), BuildError> {
@@ -146,7 +150,7 @@ pub(crate) fn remember(
         store: shop.store,
         output: shop.output,
         program: shop.program,
-        names,
+        selection,
     };
     let mut places = Places::default();
     places.add_project(shop.project);

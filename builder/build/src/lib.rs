@@ -101,7 +101,7 @@ pub use lint::{LostLine, RecipeFinding};
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;
 pub use matrix::{LibraryOrigin, LibraryUse, Matrix, RecipeState, SourceState};
-pub use outputs::{Summary, default_recipes};
+pub use outputs::{Selection, Summary};
 pub use package::{Packaged, PackagedRpm};
 pub use pipeline::{build, build_asked, fetch};
 pub use plan::Plan;

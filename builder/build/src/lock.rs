@@ -11,9 +11,11 @@ use kiln_image::{
 };
 use kiln_model::recipe::{Choice, DeclaredSource, Distribution, NodePath};
 use kiln_model::{
-    Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, DistributionPackage,
-    LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe, RecipeLock, RecipeName,
+    Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, Digest,
+    DistributionPackage, LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe,
+    RecipeLock, RecipeName,
 };
+use kiln_store::{Attempt, AttemptError, FetchError};
 
 use crate::error::BuildError;
 use crate::graph::Graph;
@@ -23,6 +25,7 @@ use crate::publish::{Publication, publish};
 use crate::site::Site;
 use crate::told::{Told, TreeTold};
 use crate::unpinned::Unpinned;
+use crate::work::OnFailure;
 use crate::workshop::{Event, Workshop};
 
 /// What `kiln lock` chooses anew.
@@ -34,11 +37,17 @@ pub enum Renewal {
     Everything,
 }
 
-/// Locks `names` and everything that they bundle, with their base images.
+/// Locks `names` and everything that they bundle, with their base images. With
+/// [`OnFailure::KeepGoing`], a source that can not be reached is locked by its digest alone.
 ///
 /// # Errors
 /// Whatever can not be fetched, verified, resolved or written.
-pub fn lock(shop: &Workshop<'_>, names: &[RecipeName], renewal: Renewal) -> Result<(), BuildError> {
+pub fn lock(
+    shop: &Workshop<'_>,
+    names: &[RecipeName],
+    renewal: Renewal,
+    on_failure: OnFailure,
+) -> Result<(), BuildError> {
     let graph = Graph::new(shop.project, names)?;
     let mut recipes: Vec<&RecipeName> = graph.order.iter().map(|node| &node.recipe).collect();
     recipes.sort();
@@ -51,7 +60,7 @@ pub fn lock(shop: &Workshop<'_>, names: &[RecipeName], renewal: Renewal) -> Resu
         bench.lock_base_of(&shop.project.recipes[*name], renewal)?;
     }
     for name in recipes {
-        bench.lock_recipe(&shop.project.recipes[name])?;
+        bench.lock_recipe(&shop.project.recipes[name], on_failure)?;
     }
     Ok(())
 }
@@ -109,7 +118,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn lock_recipe(&self, loaded: &LoadedRecipe) -> Result<(), BuildError> {
+    fn lock_recipe(&self, loaded: &LoadedRecipe, on_failure: OnFailure) -> Result<(), BuildError> {
         let shop = self.shop;
         let recipe = &loaded.recipe;
         let path = shop
@@ -134,7 +143,7 @@ impl Bench<'_> {
             architecture: shop.architecture,
             base: recipe.base.clone(),
             base_manifest,
-            sources: self.sources(loaded, earlier.as_ref())?,
+            sources: self.sources(loaded, earlier.as_ref(), on_failure)?,
             tools,
         };
         write(shop, &path, &lock)
@@ -182,11 +191,13 @@ impl Bench<'_> {
         &self,
         loaded: &LoadedRecipe,
         earlier: Option<&RecipeLock>,
+        on_failure: OnFailure,
     ) -> Result<Vec<LockedSource>, BuildError> {
         let recipe = &loaded.recipe;
         let kept = |source: &DeclaredSource| {
             let mut sources = earlier?.sources.iter();
-            sources.find(|l| source.difference(l).is_none()).cloned()
+            let same = sources.find(|l| source.difference(l).is_none());
+            same.filter(|locked| locked.size.is_some()).cloned()
         };
         let declared = recipe.declared.iter();
         if let Some(sources) = declared.map(kept).collect::<Option<Vec<_>>>() {
@@ -200,22 +211,57 @@ impl Bench<'_> {
         }
         let sources = &recipe.planned().sources;
         let requests: Vec<_> = sources.iter().map(source_request).collect();
-        let infos = self
-            .shop
-            .fetcher
-            .fetch_all(&requests, &Told(self.shop.report))?;
-        let locked = sources
-            .iter()
-            .zip(infos)
-            .map(|(source, info)| LockedSource {
+        let fetcher = self.shop.fetcher;
+        let unreached = match fetcher.fetch_all(&requests, &Told(self.shop.report)) {
+            Ok(_) => BTreeSet::new(),
+            Err(error) => match (on_failure, unreached(&error)) {
+                (OnFailure::KeepGoing, Some(digests)) => digests,
+                _ => return Err(error.into()),
+            },
+        };
+        let locked = sources.iter().map(|source| {
+            let info = match unreached.contains(&source.sha256) {
+                true => None,
+                false => Some(self.shop.store.blob_info(&source.sha256)?),
+            };
+            Ok(LockedSource {
                 url: source.url.clone(),
-                sha256: info.digest,
-                sha512: info.sha512,
-                size: info.size,
+                sha256: source.sha256,
+                sha512: info.as_ref().map(|info| info.sha512),
+                size: info.as_ref().map(|info| info.size),
                 git: None,
-            });
-        Ok(locked.collect())
+            })
+        });
+        locked.collect()
     }
+}
+
+/// Returns the digests of what no location served; `None` when anything else went wrong, wrong bytes among
+/// it.
+fn unreached(error: &FetchError) -> Option<BTreeSet<Digest>> {
+    let FetchError::Failed { failures } = error else {
+        return None;
+    };
+    let is_unreached = |attempt: &Attempt| {
+        use AttemptError::{
+            Address, Answer, Broken, Connect, Idle, NoArchive, NotMirrored, Proxy, Status,
+        };
+        matches!(
+            attempt.reason,
+            Address { .. }
+                | Answer { .. }
+                | Broken { .. }
+                | Connect { .. }
+                | Idle { .. }
+                | NoArchive
+                | NotMirrored
+                | Proxy { .. }
+                | Status { .. }
+        )
+    };
+    let mut attempts = failures.iter().flat_map(|failure| &failure.attempts);
+    let all = attempts.all(is_unreached);
+    all.then(|| failures.iter().map(|failure| failure.expected).collect())
 }
 
 /// Passes on what can be locked anew: a lock that is missing, stale or damaged. One of a newer kiln

@@ -93,7 +93,7 @@ impl Plan {
             sizes.extend(
                 lock.sources
                     .iter()
-                    .map(|source| (source.sha256, source.size)),
+                    .filter_map(|source| Some((source.sha256, source.size?))),
             );
             let own = Rootfs::new(shop, &lock, bases.of(shop, &loaded.recipe)?)?;
             rootfs.insert(node.clone(), own);

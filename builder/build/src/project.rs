@@ -251,6 +251,7 @@ impl Project {
             survey.read_config();
             survey.read_recipes();
             survey.read_bases();
+            survey.find_defaults();
             let taken = taken_names(&survey.project.recipes, &survey.project.bases);
             survey.errors.extend(taken);
             let recipes = survey.project.recipes.values();
@@ -518,6 +519,24 @@ impl Survey {
                 error: Box::new(error),
             }),
         }
+    }
+
+    /// Looks for the recipes that `kiln.toml` names; those whose file is wrong are told of already.
+    fn find_defaults(&mut self) {
+        let file = Path::new("kiln.toml");
+        let Some(text) = self.project.texts.get(file) else {
+            return;
+        };
+        let recipes = self.project.recipes.keys().map(RecipeName::as_str);
+        let broken = self.broken_recipes.iter().map(String::as_str);
+        let known: Vec<&str> = recipes.chain(broken).collect();
+        let unknown = self.project.config.unknown_defaults(text, &known);
+        let errors = unknown.into_iter().map(|error| ProjectError::Config {
+            file: file.to_owned(),
+            text: text.clone(),
+            error: Box::new(error),
+        });
+        self.errors.extend(errors);
     }
 
     fn read_recipes(&mut self) {

@@ -169,8 +169,8 @@ fn write_companion(
         sources: vec![LockedSource {
             url: url.parse().expect("a constant address"),
             sha256: digest,
-            sha512: Sha512::of(&source),
-            size: source.len() as u64,
+            sha512: Some(Sha512::of(&source)),
+            size: Some(source.len() as u64),
             git: None,
         }],
         tools: None,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
-use kiln_build::StepName;
+use kiln_build::{Selection, StepName};
 use kiln_compare::{Isolation, VariationPlan};
 use kiln_model::RecipeName;
 
@@ -269,9 +269,23 @@ pub struct Vary {
 /// Which recipes.
 #[derive(Debug, Args)]
 pub struct Names {
-    /// Recipes; default: all that no other recipe bundles, and all that yield packages
+    /// Recipes; default: those of `[build] default` in kiln.toml, else all
     #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
     pub names: Vec<RecipeName>,
+    /// All recipes that yield packages, and all libraries that no recipe bundles
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+}
+
+impl Names {
+    /// Returns what was chosen.
+    pub fn selection(&self) -> Selection<'_> {
+        match (self.all, self.names.as_slice()) {
+            (true, _) => Selection::All,
+            (false, []) => Selection::Default,
+            (false, names) => Selection::Named(names),
+        }
+    }
 }
 
 /// What to explain.
@@ -302,6 +316,10 @@ pub struct Lock {
     /// Choose base images' packages anew, although their lockfiles fit
     #[arg(long)]
     pub update: bool,
+    /// Lock sources that can not be reached by the recipe's digest alone; their size and sha512 stay
+    /// unknown until a later run reaches them
+    #[arg(long, short)]
+    pub keep_going: bool,
 }
 
 /// Whose sandbox to enter.
@@ -352,6 +370,9 @@ pub struct Verify {
     /// `kiln build` builds
     #[arg(value_name = "RECIPE|FILE.rpm", add = ArgValueCandidates::new(recipe_candidates))]
     pub what: Vec<OsString>,
+    /// All recipes that yield packages, and all libraries that no recipe bundles
+    #[arg(long, conflicts_with = "what")]
+    pub all: bool,
     /// How often to build again: a number, `levels` (3: every level of every factor once) or `pairs`
     /// (15: every pair of levels together)
     #[arg(long, value_name = "N", default_value = "levels")]

@@ -291,6 +291,22 @@ fn foreign_text_reaches_no_terminal_as_it_is() {
 }
 
 #[test]
+fn default_recipes_that_are_not_there_are_shown_in_their_line() {
+    let folder = project(RECIPE);
+    let config = "[build]\ndefault = [\"demo\", \"demi\"]\n";
+    fs_err::write(folder.path().join("kiln.toml"), config).unwrap();
+    let (code, _, stderr) = kiln(folder.path(), &["plan"]);
+    assert_eq!(code, 2);
+    let expected = "error: there is no recipe `demi`\n  --> kiln.toml:2:20\n   |\n\
+         2 | default = [\"demo\", \"demi\"]\n   |                    ^\n\n\
+         hint: did you mean `demo`?\n";
+    assert_eq!(stderr, expected);
+    let (code, _, stderr) = kiln(folder.path(), &["plan", "--all", "demo"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
+}
+
+#[test]
 fn quiet_and_verbose_exclude_each_other() {
     let folder = project(RECIPE);
     let (code, _, stderr) = kiln(folder.path(), &["--quiet", "--verbose", "check"]);

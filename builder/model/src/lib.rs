@@ -32,8 +32,9 @@ pub use buildinfo::{
 };
 pub use capability::{CapabilityError, FileCapabilities};
 pub use config::{
-    AddressPrefix, AddressPrefixError, Config, ConfigError, ConfigLimits, ConfigNetwork, Mirrors,
-    Organization, Repository, Require, Signing, SourceMirror, mask_credentials,
+    AddressPrefix, AddressPrefixError, Config, ConfigBuild, ConfigError, ConfigLimits,
+    ConfigNetwork, Mirrors, Organization, Repository, Require, Signing, SourceMirror,
+    mask_credentials,
 };
 pub use dependency::{Dependency, DependencyError, DependencyKind, RichOperator};
 pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};

@@ -6,9 +6,7 @@ use kiln_build::{BundleError, ImportBundle, Imported, export_bundle, import_bund
 use kiln_sandbox::Cancel;
 use kiln_store::Store;
 
-use crate::arguments::{
-    BundleCheck, BundleExport, BundleImport, BundleVerb, Common, Format, Names,
-};
+use crate::arguments::{BundleCheck, BundleExport, BundleImport, BundleVerb, Common, Format};
 use crate::failure::Failure;
 use crate::interrupt::{self, FirstSignal};
 use crate::print::line;
@@ -42,10 +40,7 @@ fn export(common: &Common, arguments: &BundleExport) -> Result<u8, Failure> {
         );
         return Err(Failure::usage(&text, "kiln bundle export FILE [RECIPE]..."));
     }
-    let names = Names {
-        names: arguments.names.clone(),
-    };
-    let wanted = super::wanted(&session.project, &names);
+    let wanted = super::wanted(&session.project, &arguments.names);
     let exported = export_bundle(&session.workshop(), &wanted, Path::new(PROGRAM), &file)
         .map_err(|error| Failure::bundle(Some(&session.project), &error, &file))?;
     session.finish_report();
