@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use kiln_model::{BaseOrigin, Digest, RecipeName};
+use kiln_model::{BaseName, BaseOrigin, Digest, RecipeName};
 use kiln_store::{FileIdentity, RecordKind, Store};
 use rustix::fs::{FileType, lstat};
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ pub struct Asked<'a> {
     pub output: &'a Path,
     /// What the file of the running kiln looks like.
     pub program: Option<FileIdentity>,
+    /// The base image that was chosen for all recipes.
+    pub base: Option<&'a BaseName>,
     /// The recipes that were named; none for all.
     pub names: &'a [RecipeName],
 }
@@ -125,6 +127,7 @@ impl Asked<'_> {
         let key = serde_json::json!({
             "root": self.root.as_os_str().as_encoded_bytes(),
             "output": output.as_os_str().as_encoded_bytes(),
+            "base": self.base,
             "names": self.names,
         });
         format!("rest-{}", Digest::of(&canonical_json(&key)).to_hex())
@@ -143,6 +146,7 @@ pub(crate) fn remember(
         store: shop.store,
         output: shop.output,
         program: shop.program,
+        base: shop.project.chosen_base.as_ref(),
         names,
     };
     let mut places = Places::default();
@@ -228,8 +232,10 @@ impl Places {
         let (project, architecture) = (shop.project, shop.architecture);
         for node in &plan.graph.order {
             let base = &project.recipes[&node.recipe].recipe.base;
-            for name in [node.recipe.as_str(), base.as_str()] {
-                let path = project.lock_path(name, architecture);
+            for path in [
+                project.recipe_lock_path(&node.recipe, architecture),
+                project.base_lock_path(base, architecture),
+            ] {
                 let path = path.strip_prefix(&project.root).unwrap_or(&path);
                 self.project.insert(path.to_owned());
             }

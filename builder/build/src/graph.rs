@@ -367,6 +367,8 @@ mod tests {
             config: Config::default(),
             recipes: recipes.collect(),
             bases: [(base.name.clone(), base)].into(),
+            chosen_base: None,
+            moved: BTreeSet::new(),
             texts: BTreeMap::new(),
         }
     }

@@ -35,6 +35,7 @@ mod lint;
 mod lock;
 mod log;
 mod memory;
+mod needs;
 mod node_build;
 mod outputs;
 mod owner;
@@ -93,6 +94,7 @@ pub use garbage::{KnownProject, forget_project, known_projects, needed_by, note_
 pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
 pub use input::{InputKind, MissingInput};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
+pub use needs::Need as ProgramNeed;
 pub use lint::{LostLine, RecipeFinding};
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;

@@ -11,6 +11,7 @@ mod dependency;
 mod digest;
 mod evr;
 pub mod host_path;
+mod image_reference;
 mod lockfile;
 mod name;
 mod openpgp;
@@ -37,12 +38,13 @@ pub use config::{
 pub use dependency::{Dependency, DependencyError, DependencyKind, RichOperator};
 pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};
 pub use evr::{Evr, EvrError, compare_rpm_versions};
+pub use image_reference::{ImageReference, ImageReferenceError};
 pub use lockfile::{
     BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedPackage, LockedSource,
     LockedTools, RecipeLock,
 };
 pub use name::{
-    AccountName, Architecture, BaseName, DistributionPackage, LibraryName, NameError, PackageName,
+    AccountName, Architecture, BaseName, DistTag, DistributionPackage, LibraryName, NameError, PackageName,
     RecipeName, Release, Version,
 };
 pub use openpgp::{Fingerprint, FingerprintError};

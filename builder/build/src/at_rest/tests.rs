@@ -20,6 +20,7 @@ fn results(scene: &Scene) -> Option<usize> {
         store: &scene.store,
         output: &scene.root().join("out"),
         program: FileIdentity::at(&scene.root().join("program")),
+        base: None,
         names: &[],
     };
     asked.at_rest().map(|rest| rest.results)
@@ -131,10 +132,12 @@ fn other_questions_have_other_answers() {
         store: &scene.store,
         output: &out,
         program: FileIdentity::at(&scene.root().join("program")),
+        base: None,
         names: &names,
     };
     assert_eq!(asked.at_rest(), None);
     let asked = Asked {
+        base: None,
         names: &[],
         ..asked
     };

@@ -69,6 +69,7 @@ fn at_rest(common: &Common, build: &Build, store: &Store) -> Option<AtRest> {
         store,
         output: &output_folder(common),
         program: host::program(),
+        base: common.chosen_base(),
         names: &build.names.names,
     };
     asked.at_rest()

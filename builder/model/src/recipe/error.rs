@@ -7,6 +7,7 @@ use crate::capability::CapabilityError;
 use crate::dependency::DependencyError;
 use crate::digest::DigestError;
 use crate::evr::{Evr, EvrError};
+use crate::image_reference::ImageReferenceError;
 use crate::name::NameError;
 use crate::path::PathError;
 use crate::recipe::package::ModeError;
@@ -192,6 +193,9 @@ pub enum Cause {
     /// A digest does not.
     #[error(transparent)]
     Digest(#[from] DigestError),
+    /// The name of a registry's image does not.
+    #[error(transparent)]
+    Image(#[from] ImageReferenceError),
     /// A path or pattern does not.
     #[error(transparent)]
     Path(#[from] PathError),
