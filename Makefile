@@ -2,6 +2,7 @@
 #
 # KILN=/path/to/kiln  uses that binary instead of building one (air-gapped sites).
 # KILLS=300                 how often `make test-durability` kills kiln at random moments.
+# KILN_BASE=debian-13       builds on another base image, into out/debian-13 (docs/base-images.md).
 # KILN_ARGS, VERIFY_ARGS, TEST_ARGS, BENCH_ARGS   are passed on.
 
 SHELL := /bin/bash
@@ -49,7 +50,7 @@ bundle: $(needs_kiln) ## everything that `make rpms` needs, in one file, for whe
 	@$(kiln) bundle export out/bundle.kiln.tar $(KILN_ARGS)
 
 sbom: rpms ## SBOMs of all recipes, CycloneDX and SPDX, in out/sbom/
-	@ls out/sbom/*.json
+	@ls out/$(KILN_BASE)/sbom/*.json
 
 lock: $(needs_kiln) ## resolve distribution packages and write lockfiles
 	@$(kiln) lock $(KILN_ARGS)

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use kiln_model::{BaseOrigin, Digest};
+use kiln_model::{BaseName, BaseOrigin, Digest};
 use kiln_store::{FileIdentity, RecordKind, Store};
 use rustix::fs::{FileType, lstat};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ pub struct Asked<'a> {
     pub program: Option<FileIdentity>,
     /// Which recipes.
     pub selection: Selection<'a>,
+    /// The base image that was chosen for all recipes.
+    pub base: Option<&'a BaseName>,
 }
 
 /// What there is when there is nothing to do.
@@ -133,6 +135,7 @@ impl Asked<'_> {
                 Selection::All => serde_json::json!("all"),
                 Selection::Named(names) => serde_json::json!(names),
             },
+            "base": self.base,
         });
         format!("rest-{}", Digest::of(&canonical_json(&key)).to_hex())
     }
@@ -151,6 +154,7 @@ pub(crate) fn remember(
         output: shop.output,
         program: shop.program,
         selection,
+        base: shop.project.chosen_base.as_ref(),
     };
     let mut places = Places::default();
     places.add_project(shop.project);
@@ -237,15 +241,17 @@ impl Places {
         // A lockfile that appears may pin what was left out.
         for loaded in project.recipes.values() {
             if loaded.recipe.needs_lock_for_sources() {
-                let path = project.lock_path(loaded.recipe.name.as_str(), SOURCES_OF);
+                let path = project.recipe_lock_path(&loaded.recipe.name, SOURCES_OF);
                 let path = path.strip_prefix(&project.root).unwrap_or(&path);
                 self.project.insert(path.to_owned());
             }
         }
         for node in &plan.graph.order {
             let base = &project.recipes[&node.recipe].recipe.base;
-            for name in [node.recipe.as_str(), base.as_str()] {
-                let path = project.lock_path(name, architecture);
+            for path in [
+                project.recipe_lock_path(&node.recipe, architecture),
+                project.base_lock_path(base, architecture),
+            ] {
                 let path = path.strip_prefix(&project.root).unwrap_or(&path);
                 self.project.insert(path.to_owned());
             }

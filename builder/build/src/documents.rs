@@ -209,7 +209,7 @@ fn locked_sources(
     let lock = lock.ok_or_else(|| BuildError::NotLocked {
         file: shop
             .project
-            .lock_path(recipe.name.as_str(), shop.architecture),
+            .recipe_lock_path(&recipe.name, shop.architecture),
     })?;
     let complete = |source: LockedSource| {
         if let (Some(sha512), Some(_)) = (source.sha512, source.size) {
@@ -352,7 +352,7 @@ fn node_inputs(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Input>, BuildErro
     let recipe = &loaded.recipe;
     let lock = shop
         .project
-        .lock_path(recipe.name.as_str(), shop.architecture);
+        .recipe_lock_path(&recipe.name, shop.architecture);
     let mut inputs = vec![
         Input::Recipe {
             recipe: recipe.name.clone(),
@@ -360,8 +360,8 @@ fn node_inputs(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Input>, BuildErro
         },
         Input::Lockfile {
             name: lock
-                .file_name()
-                .unwrap_or_default()
+                .strip_prefix(shop.project.root.join("lockfiles"))
+                .unwrap_or(&lock)
                 .to_string_lossy()
                 .into_owned(),
             sha256: Digest::of(&fs_err::read(&lock)?),

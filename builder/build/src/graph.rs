@@ -393,6 +393,8 @@ mod tests {
             config: Config::default(),
             recipes: recipes.collect(),
             bases: [(base.name.clone(), base)].into(),
+            chosen_base: None,
+            moved: BTreeSet::new(),
             texts: BTreeMap::new(),
         }
     }

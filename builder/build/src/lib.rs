@@ -37,6 +37,7 @@ mod lock;
 mod log;
 mod matrix;
 mod memory;
+mod needs;
 mod node_build;
 mod outputs;
 mod owner;
@@ -97,6 +98,7 @@ pub use garbage::{KnownProject, forget_project, known_projects, needed_by, note_
 pub use graph::{BundledVersion, Edge, Graph, GraphError, NodeId, Prefix};
 pub use input::{InputKind, MissingInput};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
+pub use needs::Need as ProgramNeed;
 pub use lint::{LostLine, RecipeFinding};
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;

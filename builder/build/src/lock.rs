@@ -22,6 +22,7 @@ use crate::graph::Graph;
 use crate::plan::source_request;
 use crate::project::{LoadedRecipe, Project, ProjectError};
 use crate::publish::{Publication, publish};
+use crate::rootfs::pulled_image;
 use crate::site::Site;
 use crate::told::{Told, TreeTold};
 use crate::unpinned::Unpinned;
@@ -83,7 +84,7 @@ impl Bench<'_> {
         let path = self
             .shop
             .project
-            .lock_path(name.as_str(), self.shop.architecture);
+            .base_lock_path(name, self.shop.architecture);
         let checked = checked_base_lock(self.shop.project, base, self.shop.architecture);
         let kept = match renewable(checked)? {
             Some(lock) if renewal == Renewal::WhatChanged => lock,
@@ -123,7 +124,7 @@ impl Bench<'_> {
         let recipe = &loaded.recipe;
         let path = shop
             .project
-            .lock_path(recipe.name.as_str(), shop.architecture);
+            .recipe_lock_path(&recipe.name, shop.architecture);
         let earlier = shop.project.recipe_lock(&recipe.name, shop.architecture);
         let earlier = renewable(earlier.map_err(BuildError::from))?.flatten();
         let base = &shop.project.bases[&recipe.base];
@@ -131,6 +132,10 @@ impl Bench<'_> {
             BaseOrigin::Layout { digest, .. } => {
                 refuse_packages(shop.project, loaded, base)?;
                 (*digest, None)
+            }
+            BaseOrigin::Image { .. } => {
+                refuse_packages(shop.project, loaded, base)?;
+                (pulled_image(shop, base)?, None)
             }
             BaseOrigin::Archive(archive) => {
                 let manifest = self.bases[&recipe.base].manifest;
@@ -363,7 +368,7 @@ pub fn checked_base_lock(
     let BaseOrigin::Archive(archive) = &base.origin else {
         return Ok(None);
     };
-    let file = project.lock_path(base.name.as_str(), architecture);
+    let file = project.base_lock_path(&base.name, architecture);
     let Some(lock) = project.base_lock(&base.name, architecture)? else {
         return Err(BuildError::NotLocked { file });
     };
@@ -421,7 +426,7 @@ pub(crate) fn checked(
     base_lock: impl FnOnce() -> Result<Option<Arc<BaseLock>>, BuildError>,
 ) -> Result<RecipeLock, BuildError> {
     let recipe = &loaded.recipe;
-    let file = project.lock_path(recipe.name.as_str(), architecture);
+    let file = project.recipe_lock_path(&recipe.name, architecture);
     let Some(lock) = lock else {
         return Err(BuildError::NotLocked { file });
     };
@@ -432,10 +437,9 @@ pub(crate) fn checked(
     };
     let base = &project.bases[&recipe.base];
     let base_lock = base_lock()?;
-    let manifest = match (&base.origin, &base_lock) {
-        (BaseOrigin::Layout { digest, .. }, _) => *digest,
-        (_, Some(lock)) => lock.manifest,
-        (_, None) => return Err(BuildError::NotLocked { file }),
+    let locked = base_lock.as_ref().map(|lock| lock.manifest);
+    let Some(manifest) = base.pinned_manifest(architecture).or(locked) else {
+        return Err(BuildError::NotLocked { file });
     };
     if lock.recipe != recipe.name || lock.architecture != architecture {
         let (of, architecture) = (&lock.recipe, lock.architecture);
@@ -450,7 +454,9 @@ pub(crate) fn checked(
             "it was made for another base image\n  expected  {manifest}\n  actual    {}",
             lock.base_manifest
         );
-        return Err(stale(reason, Some(top().key("base"))));
+        // What was chosen on the command line stands in no file.
+        let is_moved = project.moved.contains(&recipe.name);
+        return Err(stale(reason, (!is_moved).then(|| top().key("base"))));
     }
     if let Some(path) = changed_source(recipe, &lock) {
         return Err(stale(
@@ -463,7 +469,7 @@ pub(crate) fn checked(
         (Some(tools), BaseOrigin::Archive(archive)) => {
             tools.request == tools_request(archive, &wanted)
         }
-        (Some(_), BaseOrigin::Layout { .. }) => false,
+        (Some(_), BaseOrigin::Layout { .. } | BaseOrigin::Image { .. }) => false,
         (None, _) => wanted.iter().all(|name| {
             base_lock
                 .as_ref()

@@ -66,10 +66,10 @@ pub fn restore_project(
     if let Some(layer) = info.base.layer {
         needed.extend(layer_inputs(store, layer, &info.base.packages));
     }
-    if let BaseOrigin::Layout { digest, .. } = &base.origin {
+    if let Some(manifest) = base.pinned_manifest(info.architecture) {
         needed.push(own_input(
             format!("manifest of base image {}", base.name),
-            digest.0,
+            manifest.0,
         ));
     }
     for (name, recipe_info) in &info.recipes {

@@ -8,9 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
 use kiln_build::{Selection, StepName};
 use kiln_compare::{Isolation, VariationPlan};
-use kiln_model::RecipeName;
+use kiln_model::{BaseName, NameError, RecipeName};
 
-use crate::completion::recipe_candidates;
+use crate::completion::{base_candidates, recipe_candidates};
 use crate::style::When;
 
 mod store;
@@ -72,6 +72,17 @@ pub struct Common {
         hide_env_values = true
     )]
     pub out: Option<OsString>,
+    /// Build on this base image, whatever recipes name; results are in a folder of its own in `out`
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "KILN_BASE",
+        hide_env_values = true,
+        value_parser = base_or_none,
+        add = ArgValueCandidates::new(base_candidates)
+    )]
+    pub base: Option<ChosenBase>,
     /// Never open a connection: everything must be in the store
     #[arg(
         long,
@@ -125,6 +136,32 @@ pub enum Format {
     Human,
     /// One JSON object a line for programs; text for people goes to standard error
     Json,
+}
+
+/// The base image of `--base`; none for an empty text, as an unset variable often is.
+#[derive(Debug, Clone)]
+pub struct ChosenBase(Option<BaseName>);
+
+fn base_or_none(text: &str) -> Result<ChosenBase, NameError> {
+    match text {
+        "" => Ok(ChosenBase(None)),
+        name => name.parse().map(|name| ChosenBase(Some(name))),
+    }
+}
+
+impl Common {
+    /// Returns the base image that was chosen for all recipes.
+    pub fn chosen_base(&self) -> Option<&BaseName> {
+        self.base.as_ref()?.0.as_ref()
+    }
+
+    /// Returns the same options with another choice.
+    pub fn on_base(&self, base: Option<&BaseName>) -> Self {
+        Self {
+            base: base.cloned().map(|base| ChosenBase(Some(base))),
+            ..self.clone()
+        }
+    }
 }
 
 /// Returns a path option as a path; an empty one, as an unset variable often is, is none.

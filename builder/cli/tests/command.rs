@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+#[path = "command/bases.rs"]
+mod bases;
 #[path = "command/drafts.rs"]
 mod drafts;
 #[path = "command/layout.rs"]

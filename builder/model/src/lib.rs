@@ -12,6 +12,7 @@ mod digest;
 mod evr;
 mod git;
 pub mod host_path;
+mod image_reference;
 mod lockfile;
 mod name;
 mod openpgp;
@@ -42,12 +43,13 @@ pub use evr::{Evr, EvrError, compare_rpm_versions};
 pub use git::{
     CommitId, GitError, GitLocation, RepositoryUrl, Rewriting, SubmodulePath, Submodules, TagName,
 };
+pub use image_reference::{ImageReference, ImageReferenceError};
 pub use lockfile::{
     BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedGit, LockedPackage, LockedSource,
     LockedSubmodule, LockedTools, RecipeLock,
 };
 pub use name::{
-    AccountName, Architecture, BaseName, DistributionPackage, LibraryName, NameError, PackageName,
+    AccountName, Architecture, BaseName, DistTag, DistributionPackage, LibraryName, NameError, PackageName,
     RecipeName, Release, Version,
 };
 pub use openpgp::{Fingerprint, FingerprintError};

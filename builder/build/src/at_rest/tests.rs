@@ -21,6 +21,7 @@ fn results(scene: &Scene) -> Option<usize> {
         output: &scene.root().join("out"),
         program: FileIdentity::at(&scene.root().join("program")),
         selection: Selection::Default,
+        base: None,
     };
     asked.at_rest().map(|rest| rest.results)
 }
@@ -132,10 +133,12 @@ fn other_questions_have_other_answers() {
         output: &out,
         program: FileIdentity::at(&scene.root().join("program")),
         selection: Selection::Named(&names),
+        base: None,
     };
     assert_eq!(asked.at_rest(), None);
     let asked = Asked {
         selection: Selection::Default,
+        base: None,
         ..asked
     };
     assert!(asked.at_rest().is_some());

@@ -72,6 +72,7 @@ fn at_rest(common: &Common, build: &Build, store: &Store) -> Option<AtRest> {
         output: &output_folder(common),
         program: host::program(),
         selection: build.names.selection(),
+        base: common.chosen_base(),
     };
     asked.at_rest()
 }
