@@ -2,6 +2,7 @@
 #
 # KILN=/path/to/kiln  uses that binary instead of building one (air-gapped sites).
 # KILLS=300                 how often `make test-durability` kills kiln at random moments.
+# KILN_BASE=debian-13       builds on another base image, into out/debian-13 (docs/base-images.md).
 # KILN_ARGS, VERIFY_ARGS, TEST_ARGS, BENCH_ARGS   are passed on.
 
 SHELL := /bin/bash
@@ -24,7 +25,7 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-.PHONY: help rpms fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify test-durability bench verify doctor schema clean $(BUILT_KILN)
+.PHONY: help clearwater rpms rpms-all fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify test-durability bench verify doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,8 +34,12 @@ $(BUILT_KILN):
 	@[ -x $@ ] || echo "kiln: building kiln itself; this takes some minutes the first time"
 	@$(CARGO) build --quiet --release --locked -p kiln-cli
 
-rpms: $(needs_kiln) ## build all RPMs, their SBOMs and provenance into out/
+rpms: $(needs_kiln) ## build the RPMs of the default set (kiln.toml), their SBOMs and provenance into out/
 	@$(kiln) build $(KILN_ARGS)
+	@$(kiln) sign --if-configured
+
+rpms-all: $(needs_kiln) ## the same for all recipes (docs/catalogue.md says how long it takes)
+	@$(kiln) build --all --keep-going $(KILN_ARGS)
 	@$(kiln) sign --if-configured
 
 fetch: $(needs_kiln) ## fetch everything that `make rpms` needs, for a build without network
@@ -45,7 +50,7 @@ bundle: $(needs_kiln) ## everything that `make rpms` needs, in one file, for whe
 	@$(kiln) bundle export out/bundle.kiln.tar $(KILN_ARGS)
 
 sbom: rpms ## SBOMs of all recipes, CycloneDX and SPDX, in out/sbom/
-	@ls out/sbom/*.json
+	@ls out/$(KILN_BASE)/sbom/*.json
 
 lock: $(needs_kiln) ## resolve distribution packages and write lockfiles
 	@$(kiln) lock $(KILN_ARGS)
@@ -95,6 +100,9 @@ test-durability: rpms ## kill kiln everywhere, fill disks, fail calls, damage th
 
 schema: $(needs_kiln) ## write docs/schema/ and docs/reference/ anew from the types
 	@scripts/write-schemas $(kiln)
+
+clearwater: $(needs_kiln) ## write docs/clearwater.md anew from the recipes
+	@scripts/write-clearwater $(kiln)
 
 clean: ## remove results; the store stays (it is .kiln/store)
 	@rm -rf out

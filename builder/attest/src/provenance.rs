@@ -147,7 +147,7 @@ pub enum Input {
     },
     /// A lockfile: every package over the base image, by digest.
     Lockfile {
-        /// Its file name: `curl-x86_64.lock`.
+        /// Its file, in the folder of lockfiles: `curl-x86_64.lock`.
         name: String,
         /// sha256 of the file.
         sha256: Digest,

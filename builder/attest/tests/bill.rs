@@ -250,8 +250,8 @@ fn a_recipe_and_its_lock_make_a_piece_of_software() {
     let locked = [LockedSource {
         url: recipe.planned().sources[0].url.clone(),
         sha256: recipe.planned().sources[0].sha256,
-        sha512: Sha512::of(b"demo"),
-        size: 4,
+        sha512: Some(Sha512::of(b"demo")),
+        size: Some(4),
         git: None,
     }];
     let patches = BTreeMap::from([("patches/x.patch".to_owned(), Sha512::of(b"x"))]);

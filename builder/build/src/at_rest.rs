@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use kiln_model::{BaseOrigin, Digest, RecipeName};
+use kiln_model::{BaseName, BaseOrigin, Digest};
 use kiln_store::{FileIdentity, RecordKind, Store};
 use rustix::fs::{FileType, lstat};
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ use crate::compile::is_product;
 use crate::error::BuildError;
 use crate::key::canonical_json;
 use crate::memory::Memory;
-use crate::outputs::Summary;
+use crate::outputs::{Selection, Summary};
 use crate::plan::Plan;
 use crate::project::{Project, SOURCES_OF, sorted_entries};
 use crate::recipe_folders::{RECIPE_FILE, is_recipe_folder, recipe_folders};
@@ -55,8 +55,10 @@ pub struct Asked<'a> {
     pub output: &'a Path,
     /// What the file of the running kiln looks like.
     pub program: Option<FileIdentity>,
-    /// The recipes that were named; none for all.
-    pub names: &'a [RecipeName],
+    /// Which recipes.
+    pub selection: Selection<'a>,
+    /// The base image that was chosen for all recipes.
+    pub base: Option<&'a BaseName>,
 }
 
 /// What there is when there is nothing to do.
@@ -129,7 +131,12 @@ impl Asked<'_> {
         let key = serde_json::json!({
             "root": self.root.as_os_str().as_encoded_bytes(),
             "output": output.as_os_str().as_encoded_bytes(),
-            "names": self.names,
+            "names": match self.selection {
+                Selection::Default => serde_json::json!([]),
+                Selection::All => serde_json::json!("all"),
+                Selection::Named(names) => serde_json::json!(names),
+            },
+            "base": self.base,
         });
         format!("rest-{}", Digest::of(&canonical_json(&key)).to_hex())
     }
@@ -138,7 +145,7 @@ impl Asked<'_> {
 /// Keeps what a run that had nothing to do, and began at `began`, looked at, if all of it can be trusted.
 pub(crate) fn remember(
     shop: &Workshop<'_>,
-    names: &[RecipeName],
+    selection: Selection<'_>,
     (plan, summary): (&Plan, &Summary),
     began: i64,
 ) -> Result<(), BuildError> {
@@ -147,7 +154,8 @@ pub(crate) fn remember(
         store: shop.store,
         output: shop.output,
         program: shop.program,
-        names,
+        selection,
+        base: shop.project.chosen_base.as_ref(),
     };
     let mut places = Places::default();
     places.add_project(shop.project);
@@ -234,15 +242,17 @@ impl Places {
         // A lockfile that appears may pin what was left out.
         for loaded in project.recipes.values() {
             if loaded.recipe.needs_lock_for_sources() {
-                let path = project.lock_path(loaded.recipe.name.as_str(), SOURCES_OF);
+                let path = project.recipe_lock_path(&loaded.recipe.name, SOURCES_OF);
                 let path = path.strip_prefix(&project.root).unwrap_or(&path);
                 self.project.insert(path.to_owned());
             }
         }
         for node in &plan.graph.order {
             let base = &project.recipes[&node.recipe].recipe.base;
-            for name in [node.recipe.as_str(), base.as_str()] {
-                let path = project.lock_path(name, architecture);
+            for path in [
+                project.recipe_lock_path(&node.recipe, architecture),
+                project.base_lock_path(base, architecture),
+            ] {
                 let path = path.strip_prefix(&project.root).unwrap_or(&path);
                 self.project.insert(path.to_owned());
             }

@@ -106,7 +106,11 @@ fn recipe_info(
         .project
         .texts
         .get(&shop.project.recipe_file(&node.recipe));
-    let document = Recipe::document(text.map_or(&[], String::as_bytes), node.recipe.as_str());
+    let text = text.map_or(&[][..], String::as_bytes);
+    let mut document = Recipe::document(text, node.recipe.as_str())
+        .map_err(|error| unreadable(node.recipe.as_str(), &error))?;
+    // What it was built on, not what its file names: so its packages say how to build them again.
+    document["base"] = loaded.recipe.base.as_str().into();
     for patch in &loaded.recipe.patches {
         if !shop.store.contains(&patch.sha256) {
             shop.store.write_blob(&loaded.read_patch(patch)?)?;
@@ -121,7 +125,7 @@ fn recipe_info(
     }
     let built = &product.built[node];
     Ok(RecipeInfo {
-        document: document.map_err(|error| unreadable(node.recipe.as_str(), &error))?,
+        document,
         lock: shop.project.recipe_lock(&node.recipe, shop.architecture)?,
         prefix: node
             .prefix

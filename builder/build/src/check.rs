@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use kiln_model::{Architecture, RecipeName};
+use kiln_model::{Architecture, BaseName, RecipeName};
 
 use crate::error::BuildError;
 use crate::graph::{Graph, GraphError};
@@ -20,10 +20,11 @@ pub struct Checked {
     pub errors: Vec<BuildError>,
 }
 
-/// Checks the project in `root`: files, graph, recipes and lockfiles.
+/// Checks the project in `root`: files, graph, recipes and lockfiles; with a base image for all recipes,
+/// theirs for that one, otherwise those for other base images, too, as far as there are any.
 #[must_use]
-pub fn check(root: &Path, architecture: Architecture) -> Checked {
-    let survey = Project::survey(root);
+pub fn check(root: &Path, base: Option<&BaseName>, architecture: Architecture) -> Checked {
+    let survey = Project::survey_on(root, base);
     let problems: Vec<GraphError> = Graph::problems(&survey.project)
         .into_iter()
         .filter(|problem| !is_consequence(problem, &survey))
@@ -49,6 +50,11 @@ pub fn check(root: &Path, architecture: Architecture) -> Checked {
     for base in project.bases.values() {
         locks.extend(checked_base_lock(&project, base, architecture).err());
     }
+    if base.is_none() {
+        for base in project.bases_with_locks() {
+            locks.extend(other_locks(&project, &base, architecture));
+        }
+    }
     locks.extend(project.released().err().map(BuildError::from));
     all.extend(locks);
     Checked {
@@ -60,6 +66,20 @@ pub fn check(root: &Path, architecture: Architecture) -> Checked {
 /// What is not pinned yet has no lockfile to be there or fresh; its lockfile may only be unreadable.
 fn is_for_want_of_pins(project: &Project, loaded: &LoadedRecipe, error: &BuildError) -> bool {
     matches!(error, BuildError::NotLocked { .. }) && project.unpinned(&loaded.recipe.name).is_some()
+}
+
+/// Returns what is wrong with the lockfiles that recipes have for another base image than their own. A
+/// recipe without one is not built there, which is nothing wrong.
+fn other_locks(project: &Project, base: &BaseName, architecture: Architecture) -> Vec<BuildError> {
+    let there = Project::survey_on(&project.root, Some(base)).project;
+    let moved = there.recipes.values().filter(|loaded| {
+        let name = &loaded.recipe.name;
+        there.moved.contains(name)
+            && there.recipe_lock_path(name, architecture).exists()
+            && all_bundled_are_there(&there, name)
+    });
+    let errors = moved.filter_map(|loaded| checked_lock(&there, loaded, architecture).err());
+    errors.collect()
 }
 
 /// A recipe or base image that is there but wrong is reported as that, not as missing too.

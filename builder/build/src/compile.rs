@@ -23,6 +23,7 @@ use crate::folder::{create_folders, write_file};
 use crate::graph::{NodeId, Prefix};
 use crate::key::{BuildKey, KeyInputs, KeyKind};
 use crate::log::StepLog;
+use crate::needs::check_needs;
 use crate::plan::source_request;
 use crate::project::LoadedRecipe;
 use crate::publish::refused;
@@ -166,6 +167,7 @@ fn compile_in(
     check_overlap(shop, inputs)?;
     prepare(shop, inputs, &scratch.join("build"))?;
     let lower = lower_trees(shop, inputs)?;
+    check_needs(shop, inputs, &lower)?;
     let first = [StepName::Prep, StepName::Build, StepName::Install];
     let mut steps = run_steps(shop, inputs, &first, &lower, scratch)?;
     // What tests write is not installed.

@@ -186,6 +186,7 @@ fn software(facts: &Facts<'_>, node: &NodeId) -> Result<Software, BuildError> {
         patches.insert(patch.file.clone(), Sha512::of(&bytes));
     }
     let locked = locked_sources(facts, &loaded.recipe)?;
+    let locked: Vec<LockedSource> = locked.into_iter().map(|(source, _)| source).collect();
     let mut software = Software::from_recipe(&loaded.recipe, &locked, &patches)
         .map_err(|error| facts.error(error))?;
     software.libraries = libraries(facts, node)?;
@@ -198,15 +199,32 @@ fn software(facts: &Facts<'_>, node: &NodeId) -> Result<Software, BuildError> {
     Ok(software)
 }
 
-fn locked_sources(facts: &Facts<'_>, recipe: &Recipe) -> Result<Vec<LockedSource>, BuildError> {
+/// Returns the sources as they are locked. What could not be reached then is in the store by now.
+fn locked_sources(
+    facts: &Facts<'_>,
+    recipe: &Recipe,
+) -> Result<Vec<(LockedSource, Sha512)>, BuildError> {
     let shop = facts.shop;
     let lock = shop.project.recipe_lock(&recipe.name, shop.architecture)?;
     let lock = lock.ok_or_else(|| BuildError::NotLocked {
         file: shop
             .project
-            .lock_path(recipe.name.as_str(), shop.architecture),
+            .recipe_lock_path(&recipe.name, shop.architecture),
     })?;
-    Ok(lock.sources)
+    let complete = |source: LockedSource| {
+        if let (Some(sha512), Some(_)) = (source.sha512, source.size) {
+            return Ok((source, sha512));
+        }
+        let info = shop.store.blob_info(&source.sha256)?;
+        let (sha512, size) = (Some(info.sha512), Some(info.size));
+        let source = LockedSource {
+            sha512,
+            size,
+            ..source
+        };
+        Ok((source, info.sha512))
+    };
+    lock.sources.into_iter().map(complete).collect()
 }
 
 fn libraries(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Library>, BuildError> {
@@ -334,7 +352,7 @@ fn node_inputs(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Input>, BuildErro
     let recipe = &loaded.recipe;
     let lock = shop
         .project
-        .lock_path(recipe.name.as_str(), shop.architecture);
+        .recipe_lock_path(&recipe.name, shop.architecture);
     let mut inputs = vec![
         Input::Recipe {
             recipe: recipe.name.clone(),
@@ -342,18 +360,18 @@ fn node_inputs(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Input>, BuildErro
         },
         Input::Lockfile {
             name: lock
-                .file_name()
-                .unwrap_or_default()
+                .strip_prefix(shop.project.root.join("lockfiles"))
+                .unwrap_or(&lock)
                 .to_string_lossy()
                 .into_owned(),
             sha256: Digest::of(&fs_err::read(&lock)?),
         },
     ];
-    for source in locked_sources(facts, recipe)? {
+    for (source, sha512) in locked_sources(facts, recipe)? {
         inputs.push(Input::Source {
             url: source.url,
             sha256: source.sha256,
-            sha512: source.sha512,
+            sha512,
         });
     }
     for patch in &recipe.patches {

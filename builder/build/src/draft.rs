@@ -8,6 +8,7 @@ mod name;
 mod scan;
 mod text;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use kiln_image::UnpackError;
 use kiln_model::{BaseName, Digest, Location, NameError, RecipeName, Version};
 
 use crate::error::BuildError;
-use crate::project::sorted_entries;
+use crate::project::{Project, sorted_entries};
 use crate::publish::create;
 
 /// What a draft is made from.
@@ -27,6 +28,8 @@ pub struct DraftRequest<'a> {
     pub name: Option<&'a str>,
     /// The version, when the file's name says another one or none.
     pub version: Option<&'a str>,
+    /// The base image that was chosen.
+    pub base: Option<&'a BaseName>,
     /// The tarball's file name.
     pub file_name: &'a str,
     /// Where the tarball came from, when not from a file.
@@ -105,7 +108,10 @@ pub fn draft(request: &DraftRequest<'_>, archive: &mut dyn Read) -> Result<Draft
         name: &name,
         version: &version,
         upstream_version: guess.upstream.filter(|_| request.version.is_none()),
-        bases: bases(request.root),
+        bases: match request.base {
+            Some(base) => vec![base.clone()],
+            None => bases(request.root),
+        },
         address,
         file_name: request.file_name,
         sha256: request.sha256,
@@ -130,8 +136,13 @@ pub fn draft(request: &DraftRequest<'_>, archive: &mut dyn Read) -> Result<Draft
     }
 }
 
-/// Returns the project's base images by their files' names.
+/// Returns the base image that every other recipe names, else all of the project's by their files' names.
 fn bases(root: &Path) -> Vec<BaseName> {
+    let recipes = Project::survey(root).project.recipes.into_values();
+    let named: BTreeSet<BaseName> = recipes.map(|loaded| loaded.recipe.base).collect();
+    if named.len() == 1 {
+        return named.into_iter().collect();
+    }
     let files = sorted_entries(&root.join("base-images")).into_iter();
     files
         .filter(|file| file.extension().is_some_and(|ending| ending == "yaml"))

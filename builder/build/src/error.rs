@@ -10,6 +10,7 @@ use crate::finding::PackageFinding;
 use crate::graph::{GraphError, NodeId};
 use crate::lint::RecipeFinding;
 use crate::log::LogEnd;
+use crate::needs::Need;
 use crate::project::ProjectError;
 use crate::release::ReleasedOtherwise;
 use crate::script::StepName;
@@ -255,7 +256,7 @@ pub enum BuildError {
     /// A recipe needs distribution packages over a base image that has no archive behind it.
     #[error(
         "recipe `{recipe}` needs distribution packages ({packages}), but its base image `{base}` \
-         comes from an OCI layout, to which kiln can not add any"
+         is a finished image, to which kiln can not add any"
     )]
     NoArchive {
         /// The recipe.
@@ -264,6 +265,33 @@ pub enum BuildError {
         packages: String,
         /// The base image.
         base: kiln_model::BaseName,
+    },
+    /// A registry's image is not in the store.
+    #[error(
+        "base image `{base}` is not in the store, and this kiln pulls no images from registries\n  \
+         image     {image}\n  manifest  {manifest}"
+    )]
+    NotPulled {
+        /// The base image.
+        base: kiln_model::BaseName,
+        /// Where it would be.
+        image: kiln_model::ImageReference,
+        /// The manifest that was looked for.
+        manifest: kiln_model::ManifestDigest,
+    },
+    /// A base image lacks programs that a recipe's steps call.
+    #[error("{what}: base image `{base}` lacks programs that it is built with\n  {}", lines_of(.lacking))]
+    Lacking {
+        /// The recipe, or the package of a base image.
+        what: String,
+        /// The base image.
+        base: kiln_model::BaseName,
+        /// Its file, relative to the project's root.
+        file: PathBuf,
+        /// Whether kiln assembles it from packages, and can add some.
+        is_assembled: bool,
+        /// The programs, and what calls each.
+        lacking: Vec<Need>,
     },
     /// A library is taken from the system, but the recipe does not say which package that is here.
     #[error(
@@ -375,6 +403,12 @@ pub enum BuildError {
         /// Its digest.
         digest: DiffId,
     },
+}
+
+/// Lists programs, one a line.
+fn lines_of(needs: &[Need]) -> String {
+    let lines: Vec<String> = needs.iter().map(Need::to_string).collect();
+    lines.join("\n  ")
 }
 
 impl From<kiln_store::FetchError> for BuildError {

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use kiln_image::flattened_tree;
-use kiln_model::{BaseOrigin, Digest};
+use kiln_model::{Architecture, Digest};
 use kiln_store::{RecordKind, Store, digests_in};
 use walkdir::WalkDir;
 
@@ -98,8 +98,8 @@ pub fn needed_by(store: &Store, root: &Path) -> Result<BTreeSet<Digest>, BuildEr
     }
     // The tree of an image with several layers is called otherwise than any of these.
     for base in Project::survey(root).project.bases.values() {
-        if let BaseOrigin::Layout { digest, .. } = &base.origin {
-            needed.extend(flattened_tree(store, digest).map(|id| id.0));
+        if let Some(manifest) = base.pinned_manifest(Architecture::X86_64) {
+            needed.extend(flattened_tree(store, &manifest).map(|id| id.0));
         }
     }
     Ok(needed)

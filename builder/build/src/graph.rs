@@ -10,6 +10,11 @@ use kiln_model::{BaseName, LibraryName, Recipe, RecipeName, SandboxPath};
 
 use crate::project::Project;
 
+mod versions;
+
+pub use versions::BundledVersion;
+use versions::two_versions;
+
 /// Where a node's files go.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Prefix {
@@ -136,6 +141,18 @@ pub enum GraphError {
         /// The library by which each recipe bundles the next.
         libraries: Vec<LibraryName>,
     },
+    /// A recipe bundles two versions of one library, itself or by way of another library.
+    #[error("recipe `{recipe}` bundles `{library}` twice: {first}, and {second}")]
+    TwoVersions {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The library.
+        library: LibraryName,
+        /// One of the two.
+        first: Box<BundledVersion>,
+        /// The other.
+        second: Box<BundledVersion>,
+    },
     /// A recipe names a base image that the project does not have.
     #[error("recipe `{recipe}` is built in base image `{base}`, which does not exist")]
     UnknownBase {
@@ -152,7 +169,8 @@ impl Graph {
     /// Finds everything that `wanted` needs.
     ///
     /// # Errors
-    /// A recipe, library or base image that is not there, or a cycle, shown as a path.
+    /// A recipe, library or base image that is not there, two versions of one library in one product, or a
+    /// cycle, shown as a path.
     pub fn new(project: &Project, wanted: &[RecipeName]) -> Result<Self, GraphError> {
         let mut search = Search {
             project,
@@ -173,7 +191,13 @@ impl Graph {
             };
             search.visit(NodeId::alone(&loaded.recipe))?;
         }
-        Ok(search.graph)
+        let recipes: BTreeSet<&RecipeName> =
+            search.graph.order.iter().map(|node| &node.recipe).collect();
+        let mut doubled = recipes.iter().flat_map(|name| two_versions(project, name));
+        match doubled.next() {
+            Some(error) => Err(error),
+            None => Ok(search.graph),
+        }
     }
 
     /// Returns everything that keeps the project's recipes from making a graph, not only the first.
@@ -198,6 +222,8 @@ impl Graph {
             search.visit(name);
         }
         problems.extend(search.cycles);
+        let names = project.recipes.keys();
+        problems.extend(names.flat_map(|name| two_versions(project, name)));
         problems
     }
 
@@ -367,7 +393,23 @@ mod tests {
             config: Config::default(),
             recipes: recipes.collect(),
             bases: [(base.name.clone(), base)].into(),
+            chosen_base: None,
+            moved: BTreeSet::new(),
             texts: BTreeMap::new(),
+        }
+    }
+
+    /// Says that a recipe of the project builds another version of a library than the recipe of its name.
+    fn other_version(project: &mut Project, name: &str, library: &str) {
+        let name: RecipeName = name.parse().unwrap();
+        let recipe = &mut project.recipes.get_mut(&name).unwrap().recipe;
+        recipe.identity.library = library.parse().unwrap();
+        recipe.version = "0.9".parse().unwrap();
+        for loaded in project.recipes.values_mut() {
+            if let Some(bundled) = loaded.recipe.libraries.remove(name.as_str()) {
+                let libraries = &mut loaded.recipe.libraries;
+                libraries.insert(library.parse().unwrap(), bundled);
+            }
         }
     }
 
@@ -419,6 +461,37 @@ mod tests {
                 known: vec![name("a")]
             }
         );
+    }
+
+    #[test]
+    fn two_versions_of_a_library_do_not_go_into_one_product() {
+        // `top` bundles `shop`, which is the first to have both; `other` has one alone.
+        let mut project = project(&[
+            ("top", &["shop"]),
+            ("shop", &["tls", "http"]),
+            ("http", &["old-tls"]),
+            ("other", &["http"]),
+            ("tls", &[]),
+            ("old-tls", &[]),
+        ]);
+        other_version(&mut project, "old-tls", "tls");
+        let shown: Vec<String> = Graph::problems(&project)
+            .iter()
+            .map(GraphError::to_string)
+            .collect();
+        let expected = "recipe `shop` bundles `tls` twice: 0.9 of recipe `old-tls` (shop -> http -> old-tls), \
+                        and 1 of recipe `tls` (shop -> tls)";
+        assert_eq!(shown, [expected]);
+        let error = Graph::new(&project, &["top".parse().unwrap()]).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.sites().len(), 2, "one line for each way");
+        assert!(Graph::new(&project, &["other".parse().unwrap()]).is_ok());
+    }
+
+    #[test]
+    fn one_recipe_by_two_ways_is_one_version() {
+        let project = project(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &[])]);
+        assert_eq!(Graph::problems(&project), []);
     }
 
     #[test]

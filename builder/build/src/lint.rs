@@ -157,7 +157,7 @@ pub(crate) fn rebuild_findings(recipe: &Recipe) -> Vec<RecipeFinding> {
         (StepName::Install, steps.install.as_ref()),
         (StepName::Check, check),
     ];
-    let names_place = |script: &&String| script.contains(&format!("{BUILD_ROOT}/"));
+    let names_place = |script: &&String| names_build_root(script);
     let places = scripts
         .into_iter()
         .filter(|(_, script)| script.as_ref().is_some_and(names_place))
@@ -166,6 +166,15 @@ pub(crate) fn rebuild_findings(recipe: &Recipe) -> Vec<RecipeFinding> {
             step,
         });
     tools.chain(libraries).chain(places).collect()
+}
+
+/// Whether the path of kiln's folder stands in a script. In `tools/build/src` and `$PWD/build/x` it is only
+/// the middle of another path.
+fn names_build_root(script: &str) -> bool {
+    let is_path = |c: char| c.is_alphanumeric() || "/.-_}*?".contains(c);
+    let path = format!("{BUILD_ROOT}/");
+    let mut found = script.match_indices(&path);
+    found.any(|(at, _)| !script[..at].ends_with(is_path))
 }
 
 /// Returns everything that is certainly wrong with a recipe, in the order of its text.
@@ -421,5 +430,22 @@ mod tests {
         ];
         assert_eq!(rebuild_findings(&recipe), expected);
         assert_eq!(findings(&recipe), [], "none of it keeps kiln from building");
+    }
+    #[test]
+    fn a_folder_of_the_same_name_in_another_path_is_not_that_of_kiln() {
+        for script in [
+            "cp x /build/destdir/x",
+            "cp x \"/build/destdir\"",
+            "--prefix=/build/destdir",
+        ] {
+            assert!(names_build_root(script), "{script}");
+        }
+        for script in [
+            "cd tools/build/src",
+            "cp $PWD/build/x ${HOME}/build/x */build/x ../build/x build/x",
+            "cp x /builder/x",
+        ] {
+            assert!(!names_build_root(script), "{script}");
+        }
     }
 }

@@ -11,18 +11,22 @@ use kiln_image::{
 };
 use kiln_model::recipe::{Choice, DeclaredSource, Distribution, NodePath};
 use kiln_model::{
-    Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, DistributionPackage,
-    LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe, RecipeLock, RecipeName,
+    Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, Digest,
+    DistributionPackage, LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe,
+    RecipeLock, RecipeName,
 };
+use kiln_store::{Attempt, AttemptError, FetchError};
 
 use crate::error::BuildError;
 use crate::graph::Graph;
 use crate::plan::source_request;
 use crate::project::{LoadedRecipe, Project, ProjectError};
 use crate::publish::{Publication, publish};
+use crate::rootfs::pulled_image;
 use crate::site::Site;
 use crate::told::{Told, TreeTold};
 use crate::unpinned::Unpinned;
+use crate::work::OnFailure;
 use crate::workshop::{Event, Workshop};
 
 /// What `kiln lock` chooses anew.
@@ -34,11 +38,17 @@ pub enum Renewal {
     Everything,
 }
 
-/// Locks `names` and everything that they bundle, with their base images.
+/// Locks `names` and everything that they bundle, with their base images. With
+/// [`OnFailure::KeepGoing`], a source that can not be reached is locked by its digest alone.
 ///
 /// # Errors
 /// Whatever can not be fetched, verified, resolved or written.
-pub fn lock(shop: &Workshop<'_>, names: &[RecipeName], renewal: Renewal) -> Result<(), BuildError> {
+pub fn lock(
+    shop: &Workshop<'_>,
+    names: &[RecipeName],
+    renewal: Renewal,
+    on_failure: OnFailure,
+) -> Result<(), BuildError> {
     let graph = Graph::new(shop.project, names)?;
     let mut recipes: Vec<&RecipeName> = graph.order.iter().map(|node| &node.recipe).collect();
     recipes.sort();
@@ -51,7 +61,7 @@ pub fn lock(shop: &Workshop<'_>, names: &[RecipeName], renewal: Renewal) -> Resu
         bench.lock_base_of(&shop.project.recipes[*name], renewal)?;
     }
     for name in recipes {
-        bench.lock_recipe(&shop.project.recipes[name])?;
+        bench.lock_recipe(&shop.project.recipes[name], on_failure)?;
     }
     Ok(())
 }
@@ -74,7 +84,7 @@ impl Bench<'_> {
         let path = self
             .shop
             .project
-            .lock_path(name.as_str(), self.shop.architecture);
+            .base_lock_path(name, self.shop.architecture);
         let checked = checked_base_lock(self.shop.project, base, self.shop.architecture);
         let kept = match renewable(checked)? {
             Some(lock) if renewal == Renewal::WhatChanged => lock,
@@ -109,12 +119,12 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn lock_recipe(&self, loaded: &LoadedRecipe) -> Result<(), BuildError> {
+    fn lock_recipe(&self, loaded: &LoadedRecipe, on_failure: OnFailure) -> Result<(), BuildError> {
         let shop = self.shop;
         let recipe = &loaded.recipe;
         let path = shop
             .project
-            .lock_path(recipe.name.as_str(), shop.architecture);
+            .recipe_lock_path(&recipe.name, shop.architecture);
         let earlier = shop.project.recipe_lock(&recipe.name, shop.architecture);
         let earlier = renewable(earlier.map_err(BuildError::from))?.flatten();
         let base = &shop.project.bases[&recipe.base];
@@ -122,6 +132,10 @@ impl Bench<'_> {
             BaseOrigin::Layout { digest, .. } => {
                 refuse_packages(shop.project, loaded, base)?;
                 (*digest, None)
+            }
+            BaseOrigin::Image { .. } => {
+                refuse_packages(shop.project, loaded, base)?;
+                (pulled_image(shop, base)?, None)
             }
             BaseOrigin::Archive(archive) => {
                 let manifest = self.bases[&recipe.base].manifest;
@@ -134,7 +148,7 @@ impl Bench<'_> {
             architecture: shop.architecture,
             base: recipe.base.clone(),
             base_manifest,
-            sources: self.sources(loaded, earlier.as_ref())?,
+            sources: self.sources(loaded, earlier.as_ref(), on_failure)?,
             tools,
         };
         write(shop, &path, &lock)
@@ -182,11 +196,13 @@ impl Bench<'_> {
         &self,
         loaded: &LoadedRecipe,
         earlier: Option<&RecipeLock>,
+        on_failure: OnFailure,
     ) -> Result<Vec<LockedSource>, BuildError> {
         let recipe = &loaded.recipe;
         let kept = |source: &DeclaredSource| {
             let mut sources = earlier?.sources.iter();
-            sources.find(|l| source.difference(l).is_none()).cloned()
+            let same = sources.find(|l| source.difference(l).is_none());
+            same.filter(|locked| locked.size.is_some()).cloned()
         };
         let declared = recipe.declared.iter();
         if let Some(sources) = declared.map(kept).collect::<Option<Vec<_>>>() {
@@ -200,22 +216,57 @@ impl Bench<'_> {
         }
         let sources = &recipe.planned().sources;
         let requests: Vec<_> = sources.iter().map(source_request).collect();
-        let infos = self
-            .shop
-            .fetcher
-            .fetch_all(&requests, &Told(self.shop.report))?;
-        let locked = sources
-            .iter()
-            .zip(infos)
-            .map(|(source, info)| LockedSource {
+        let fetcher = self.shop.fetcher;
+        let unreached = match fetcher.fetch_all(&requests, &Told(self.shop.report)) {
+            Ok(_) => BTreeSet::new(),
+            Err(error) => match (on_failure, unreached(&error)) {
+                (OnFailure::KeepGoing, Some(digests)) => digests,
+                _ => return Err(error.into()),
+            },
+        };
+        let locked = sources.iter().map(|source| {
+            let info = match unreached.contains(&source.sha256) {
+                true => None,
+                false => Some(self.shop.store.blob_info(&source.sha256)?),
+            };
+            Ok(LockedSource {
                 url: source.url.clone(),
-                sha256: info.digest,
-                sha512: info.sha512,
-                size: info.size,
+                sha256: source.sha256,
+                sha512: info.as_ref().map(|info| info.sha512),
+                size: info.as_ref().map(|info| info.size),
                 git: None,
-            });
-        Ok(locked.collect())
+            })
+        });
+        locked.collect()
     }
+}
+
+/// Returns the digests of what no location served; `None` when anything else went wrong, wrong bytes among
+/// it.
+fn unreached(error: &FetchError) -> Option<BTreeSet<Digest>> {
+    let FetchError::Failed { failures } = error else {
+        return None;
+    };
+    let is_unreached = |attempt: &Attempt| {
+        use AttemptError::{
+            Address, Answer, Broken, Connect, Idle, NoArchive, NotMirrored, Proxy, Status,
+        };
+        matches!(
+            attempt.reason,
+            Address { .. }
+                | Answer { .. }
+                | Broken { .. }
+                | Connect { .. }
+                | Idle { .. }
+                | NoArchive
+                | NotMirrored
+                | Proxy { .. }
+                | Status { .. }
+        )
+    };
+    let mut attempts = failures.iter().flat_map(|failure| &failure.attempts);
+    let all = attempts.all(is_unreached);
+    all.then(|| failures.iter().map(|failure| failure.expected).collect())
 }
 
 /// Passes on what can be locked anew: a lock that is missing, stale or damaged. One of a newer kiln
@@ -317,7 +368,7 @@ pub fn checked_base_lock(
     let BaseOrigin::Archive(archive) = &base.origin else {
         return Ok(None);
     };
-    let file = project.lock_path(base.name.as_str(), architecture);
+    let file = project.base_lock_path(&base.name, architecture);
     let Some(lock) = project.base_lock(&base.name, architecture)? else {
         return Err(BuildError::NotLocked { file });
     };
@@ -375,7 +426,7 @@ pub(crate) fn checked(
     base_lock: impl FnOnce() -> Result<Option<Arc<BaseLock>>, BuildError>,
 ) -> Result<RecipeLock, BuildError> {
     let recipe = &loaded.recipe;
-    let file = project.lock_path(recipe.name.as_str(), architecture);
+    let file = project.recipe_lock_path(&recipe.name, architecture);
     let Some(lock) = lock else {
         return Err(BuildError::NotLocked { file });
     };
@@ -386,10 +437,9 @@ pub(crate) fn checked(
     };
     let base = &project.bases[&recipe.base];
     let base_lock = base_lock()?;
-    let manifest = match (&base.origin, &base_lock) {
-        (BaseOrigin::Layout { digest, .. }, _) => *digest,
-        (_, Some(lock)) => lock.manifest,
-        (_, None) => return Err(BuildError::NotLocked { file }),
+    let locked = base_lock.as_ref().map(|lock| lock.manifest);
+    let Some(manifest) = base.pinned_manifest(architecture).or(locked) else {
+        return Err(BuildError::NotLocked { file });
     };
     if lock.recipe != recipe.name || lock.architecture != architecture {
         let (of, architecture) = (&lock.recipe, lock.architecture);
@@ -404,7 +454,9 @@ pub(crate) fn checked(
             "it was made for another base image\n  expected  {manifest}\n  actual    {}",
             lock.base_manifest
         );
-        return Err(stale(reason, Some(top().key("base"))));
+        // What was chosen on the command line stands in no file.
+        let is_moved = project.moved.contains(&recipe.name);
+        return Err(stale(reason, (!is_moved).then(|| top().key("base"))));
     }
     if let Some(path) = changed_source(recipe, &lock) {
         return Err(stale(
@@ -417,7 +469,7 @@ pub(crate) fn checked(
         (Some(tools), BaseOrigin::Archive(archive)) => {
             tools.request == tools_request(archive, &wanted)
         }
-        (Some(_), BaseOrigin::Layout { .. }) => false,
+        (Some(_), BaseOrigin::Layout { .. } | BaseOrigin::Image { .. }) => false,
         (None, _) => wanted.iter().all(|name| {
             base_lock
                 .as_ref()

@@ -12,7 +12,7 @@
 //! | `program` | another kiln may write other specs, SBOMs and provenance |
 //! | `settings` | the organisation is in RPMs and SBOMs |
 //! | `architecture` | |
-//! | `nodes` | per recipe in the product: the recipe's, its installed files' and its lockfile's digest, where it is installed, the record of its build without its times, and what it was built in |
+//! | `nodes` | per recipe in the product: the recipe's, its installed files' and its lockfile's digest, its release, where it is installed, the record of its build without its times, and what it was built in |
 //! | `bases` | the base images' lockfiles: versions and digests of packages |
 //!
 //! What is trusted: that a file in `out/` whose device, inode, size, modification time and change time
@@ -463,7 +463,7 @@ pub(crate) fn base_key(
     base: &kiln_model::BaseName,
     rootfs: &Rootfs,
 ) -> Result<Digest, BuildError> {
-    let lock = lock_digest(shop, base.as_str())?;
+    let lock = base_lock_digest(shop, base)?;
     Ok(key(
         shop,
         serde_json::json!({ "base": base, "manifest": rootfs.manifest, "bases": lock }),
@@ -488,17 +488,24 @@ fn node_facts(
     Ok(serde_json::json!({
         "recipe": loaded.digest,
         "installed": loaded.installed_digests(),
-        "lock": lock_digest(shop, node.recipe.as_str())?,
+        "lock": file_digest(&shop.project.recipe_lock_path(&node.recipe, shop.architecture))?,
+        "release": loaded.recipe.release,
         "prefix": node.prefix.path(),
         "built": [built.key.0, built.destdir.0, built.files, built.sources.0],
         "rootfs": [Some(rootfs.manifest.0), rootfs.tools.map(|tools| tools.0)],
     }))
 }
 
-/// Returns the digest of a lockfile; `None` for a base image that has none.
-pub(crate) fn lock_digest(shop: &Workshop<'_>, name: &str) -> Result<Option<Digest>, BuildError> {
-    let path = shop.project.lock_path(name, shop.architecture);
-    match fs_err::read(&path) {
+/// Returns the digest of a base image's lockfile; `None` for one that has none.
+pub(crate) fn base_lock_digest(
+    shop: &Workshop<'_>,
+    base: &kiln_model::BaseName,
+) -> Result<Option<Digest>, BuildError> {
+    file_digest(&shop.project.base_lock_path(base, shop.architecture))
+}
+
+fn file_digest(path: &Path) -> Result<Option<Digest>, BuildError> {
+    match fs_err::read(path) {
         Ok(bytes) => Ok(Some(Digest::of(&bytes))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),

@@ -29,7 +29,7 @@ use crate::schedule::Finished;
 use crate::signed::Subject;
 use crate::stage::Product;
 use crate::turn::Taken;
-use crate::unpinned::{Unpinned, is_left_out};
+use crate::unpinned::{Unpinned, is_left_out, left_out};
 use crate::waiting::Documents;
 use crate::work::{OnFailure, Outcome, Row, RpmTotals, Work};
 use crate::workshop::{Event, Workshop};
@@ -414,10 +414,45 @@ impl Summary {
     }
 }
 
-/// Returns the recipes that are built when none is named: those that yield packages, and the libraries
-/// that no recipe bundles.
-#[must_use]
-pub fn default_recipes(project: &Project) -> Vec<RecipeName> {
+/// Which recipes a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection<'a> {
+    /// None was named: those of `[build] default` in `kiln.toml`, or all.
+    Default,
+    /// All that yield packages, and the libraries that no recipe bundles.
+    All,
+    /// These.
+    Named(&'a [RecipeName]),
+}
+
+impl Selection<'_> {
+    /// Returns their names; unpinned ones only where they were named.
+    #[must_use]
+    pub fn recipes(self, project: &Project) -> Vec<RecipeName> {
+        let chosen = &project.config.build.default;
+        match self {
+            Self::Named(names) => names.to_vec(),
+            Self::Default if !chosen.is_empty() => {
+                let mut names = chosen.clone();
+                names.retain(|name| !is_left_out(project, name));
+                names
+            }
+            Self::Default | Self::All => all_recipes(project),
+        }
+    }
+
+    /// Returns what is told of as left out because it is unpinned: everything, unless recipes were named.
+    pub(crate) fn left_out(self, project: &Project) -> Vec<Unpinned> {
+        match self {
+            Self::Named(_) => Vec::new(),
+            Self::Default | Self::All => left_out(project),
+        }
+    }
+}
+
+/// Returns the recipes that yield packages, and the libraries that no recipe bundles, without unpinned
+/// ones.
+pub(crate) fn all_recipes(project: &Project) -> Vec<RecipeName> {
     let recipes = || project.recipes.values().map(|loaded| &loaded.recipe);
     let bundled: BTreeSet<&RecipeName> = recipes()
         .flat_map(|recipe| recipe.bundled().map(|(_, from, _)| from))

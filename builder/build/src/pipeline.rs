@@ -6,11 +6,10 @@ use crate::at_rest;
 use crate::error::BuildError;
 use crate::graph::Graph;
 use crate::heal::{healed, tell_set_aside};
-use crate::outputs::{Summary, default_recipes, publish_products};
+use crate::outputs::{Selection, Summary, publish_products};
 use crate::past::Past;
 use crate::plan::Plan;
 use crate::schedule::run_all;
-use crate::unpinned::left_out;
 use crate::work::OnFailure;
 use crate::workshop::Workshop;
 
@@ -28,27 +27,22 @@ pub fn build(
     run(shop, wanted, on_failure).map(|(_, summary)| summary)
 }
 
-/// Builds what people ask for, all recipes if none is named, and takes note when there was nothing to
+/// Builds what people ask for, and takes note when there was nothing to
 /// do: [`crate::Asked::at_rest`] then says so without reading anything.
 ///
 /// # Errors
 /// As [`build`].
 pub fn build_asked(
     shop: &Workshop<'_>,
-    names: &[RecipeName],
+    selection: Selection<'_>,
     on_failure: OnFailure,
 ) -> Result<Summary, BuildError> {
-    let wanted = match names {
-        [] => default_recipes(shop.project),
-        names => names.to_vec(),
-    };
+    let wanted = selection.recipes(shop.project);
     let (plan, mut summary) = run(shop, &wanted, on_failure)?;
-    if names.is_empty() {
-        summary.unpinned = left_out(shop.project);
-    }
+    summary.unpinned = selection.left_out(shop.project);
     if summary.is_nothing_done() && summary.failures.is_empty() && !summary.is_cancelled {
         let began = shop.store.began();
-        at_rest::remember(shop, names, (&plan, &summary), began)?;
+        at_rest::remember(shop, selection, (&plan, &summary), began)?;
     }
     Ok(summary)
 }

@@ -15,7 +15,7 @@ use crate::error::BuildError;
 use crate::graph::{Graph, NodeId};
 use crate::lint::check_findings;
 use crate::lock::{checked, checked_base_lock};
-use crate::memory::lock_digest;
+use crate::memory::base_lock_digest;
 use crate::rootfs::Rootfs;
 use crate::side_by_side::side_by_side;
 use crate::unpinned::refuse_unpinned;
@@ -93,7 +93,7 @@ impl Plan {
             sizes.extend(
                 lock.sources
                     .iter()
-                    .map(|source| (source.sha256, source.size)),
+                    .filter_map(|source| Some((source.sha256, source.size?))),
             );
             let own = Rootfs::new(shop, &lock, bases.of(shop, &loaded.recipe)?)?;
             rootfs.insert(node.clone(), own);
@@ -111,7 +111,7 @@ impl Plan {
             }
         }
         let base_digests = bases.0.into_keys().map(|base| {
-            let digest = lock_digest(shop, base.as_str())?;
+            let digest = base_lock_digest(shop, &base)?;
             Ok((base, digest))
         });
         Ok(Self {

@@ -12,6 +12,7 @@ use kiln_model::{
 use walkdir::WalkDir;
 
 use crate::error::BuildError;
+use crate::file_clash::{FileClash, file_clashes};
 use crate::graph::{NodeId, Prefix};
 use crate::recipe_folders::{RECIPE_FILE, is_recipe_folder, recipe_folders};
 use crate::service::{UserClash, read_installed, user_clashes};
@@ -54,6 +55,10 @@ pub struct Project {
     pub recipes: BTreeMap<RecipeName, LoadedRecipe>,
     /// Base images by name.
     pub bases: BTreeMap<BaseName, BaseImage>,
+    /// The base image that was chosen for all recipes, whatever they name.
+    pub chosen_base: Option<BaseName>,
+    /// The recipes that are built on another base image than their files name.
+    pub moved: BTreeSet<RecipeName>,
     /// The texts of all these files, to show lines of them, by path relative to the root.
     pub texts: BTreeMap<PathBuf, String>,
 }
@@ -135,6 +140,9 @@ pub enum ProjectError {
     /// Two declarations of users that no host can satisfy both.
     #[error(transparent)]
     UserClash(Box<UserClash>),
+    /// One file of two recipes' packages.
+    #[error(transparent)]
+    FileClash(Box<FileClash>),
     /// A lockfile is damaged or newer.
     #[error("{error}")]
     Lock {
@@ -142,6 +150,14 @@ pub enum ProjectError {
         file: PathBuf,
         /// What is wrong.
         error: LockError,
+    },
+    /// A base image was chosen that there is not.
+    #[error("no base image `{base}`")]
+    UnknownBase {
+        /// The name asked for.
+        base: BaseName,
+        /// Base images that there are.
+        known: Vec<BaseName>,
     },
     /// Two things would write the same files.
     #[error("the name `{name}` in recipe `{recipe}` is taken by {by}")]
@@ -233,7 +249,15 @@ impl Project {
     /// # Errors
     /// All that is wrong, with what could be read.
     pub fn load(root: &Path) -> Result<Self, Box<Survey>> {
-        let survey = Self::survey(root);
+        Self::load_on(root, None)
+    }
+
+    /// Does the same with a base image for all recipes, whatever they name.
+    ///
+    /// # Errors
+    /// As [`Project::load`], and a base image that there is not.
+    pub fn load_on(root: &Path, base: Option<&BaseName>) -> Result<Self, Box<Survey>> {
+        let survey = Self::survey_on(root, base);
         if survey.errors.is_empty() {
             Ok(survey.project)
         } else {
@@ -244,12 +268,20 @@ impl Project {
     /// Reads what can be read of the project in `root`.
     #[must_use]
     pub fn survey(root: &Path) -> Survey {
+        Self::survey_on(root, None)
+    }
+
+    /// Does the same with a base image for all recipes, whatever they name.
+    #[must_use]
+    pub fn survey_on(root: &Path, base: Option<&BaseName>) -> Survey {
         let mut survey = Survey {
             project: Self {
                 root: root.to_owned(),
                 config: Config::default(),
                 recipes: BTreeMap::new(),
                 bases: BTreeMap::new(),
+                chosen_base: base.cloned(),
+                moved: BTreeSet::new(),
                 texts: BTreeMap::new(),
             },
             errors: Vec::new(),
@@ -260,12 +292,18 @@ impl Project {
             survey.read_config();
             survey.read_recipes();
             survey.read_bases();
+            survey.find_defaults();
             let taken = taken_names(&survey.project.recipes, &survey.project.bases);
             survey.errors.extend(taken);
             let recipes = survey.project.recipes.values();
             let clashes = user_clashes(recipes.map(|loaded| &loaded.recipe));
             let clashes = clashes.into_iter().map(Box::new);
             survey.errors.extend(clashes.map(ProjectError::UserClash));
+            let recipes = survey.project.recipes.values();
+            let clashes = file_clashes(recipes.map(|loaded| &loaded.recipe));
+            let clashes = clashes.into_iter().map(Box::new);
+            survey.errors.extend(clashes.map(ProjectError::FileClash));
+            survey.choose_bases();
         } else {
             survey.errors.push(ProjectError::NoRecipes {
                 root: root.to_owned(),
@@ -308,12 +346,56 @@ impl Project {
         (*name != node.recipe).then_some(name)
     }
 
-    /// Returns where the lockfile of `name`, a recipe or base image, lies.
+    /// Returns where the lockfile of a base image lies.
     #[must_use]
-    pub fn lock_path(&self, name: &str, architecture: Architecture) -> PathBuf {
-        self.root
-            .join("lockfiles")
-            .join(format!("{name}-{architecture}.lock"))
+    pub fn base_lock_path(&self, name: &BaseName, architecture: Architecture) -> PathBuf {
+        let folder = self.root.join(LOCKFILES);
+        folder.join(lock_name(name.as_str(), architecture))
+    }
+
+    /// Returns where the lockfile of a recipe lies: for another base image than its file names, in a
+    /// folder of that one.
+    #[must_use]
+    pub fn recipe_lock_path(&self, name: &RecipeName, architecture: Architecture) -> PathBuf {
+        let mut folder = self.root.join(LOCKFILES);
+        if let Some(loaded) = self.recipes.get(name).filter(|_| self.moved.contains(name)) {
+            folder.push(loaded.recipe.base.as_str());
+        }
+        folder.join(lock_name(name.as_str(), architecture))
+    }
+
+    /// Returns the base image that has to be chosen so that `kiln lock` writes a lockfile: that of a
+    /// recipe for another base image than its own, or of a base image that no recipe names.
+    #[must_use]
+    pub fn base_to_choose(&self, lock: &Path) -> Option<&BaseName> {
+        let lock = lock.strip_prefix(self.root.join(LOCKFILES)).ok()?;
+        let (first, rest) = (lock.iter().next()?, lock.iter().nth(1));
+        if rest.is_some() {
+            return self.bases.keys().find(|base| first == base.as_str());
+        }
+        let stem = first.to_str()?;
+        let is_lock = |base: &&BaseName| {
+            let rest = stem.strip_prefix(base.as_str());
+            rest.is_some_and(|rest| {
+                let rest = rest.strip_prefix('-').and_then(|r| r.strip_suffix(".lock"));
+                rest.is_some_and(|architecture| architecture.parse::<Architecture>().is_ok())
+            })
+        };
+        let base = self.bases.keys().find(is_lock)?;
+        let is_named = |loaded: &LoadedRecipe| {
+            loaded.recipe.base == *base && !self.moved.contains(&loaded.recipe.name)
+        };
+        (!self.recipes.values().any(is_named)).then_some(base)
+    }
+
+    /// Returns the base images for which there are lockfiles of recipes that name another one.
+    #[must_use]
+    pub fn bases_with_locks(&self) -> Vec<BaseName> {
+        let folders = sorted_entries(&self.root.join(LOCKFILES)).into_iter();
+        let names = folders
+            .filter(|entry| entry.is_dir())
+            .filter_map(|entry| entry.file_name()?.to_str()?.parse().ok());
+        names.filter(|name| self.bases.contains_key(name)).collect()
     }
 
     /// Reads the lockfile of an assembled base image; `None` when there is none.
@@ -325,7 +407,7 @@ impl Project {
         name: &BaseName,
         architecture: Architecture,
     ) -> Result<Option<BaseLock>, ProjectError> {
-        self.read_lock(name.as_str(), architecture)
+        self.read_lock(&self.base_lock_path(name, architecture))
     }
 
     /// Reads the lockfile of a recipe; `None` when there is none.
@@ -337,7 +419,7 @@ impl Project {
         name: &RecipeName,
         architecture: Architecture,
     ) -> Result<Option<RecipeLock>, ProjectError> {
-        self.read_lock(name.as_str(), architecture)
+        self.read_lock(&self.recipe_lock_path(name, architecture))
     }
 
     /// Joins a recipe with what its lockfile has of its sources. One that can not be read pins nothing;
@@ -350,23 +432,18 @@ impl Project {
         recipe.pinned_by(lock.ok().flatten().as_ref())
     }
 
-    fn read_lock<L: Lock>(
-        &self,
-        name: &str,
-        architecture: Architecture,
-    ) -> Result<Option<L>, ProjectError> {
-        let path = self.lock_path(name, architecture);
+    fn read_lock<L: Lock>(&self, path: &Path) -> Result<Option<L>, ProjectError> {
         if !path.exists() {
             return Ok(None);
         }
-        let text = String::from_utf8(read_bounded(&path, MAX_LOCK)?);
+        let text = String::from_utf8(read_bounded(path, MAX_LOCK)?);
         let text = text.map_err(|error| LockError::Syntax {
             reason: error.to_string(),
         });
         text.and_then(|text| L::parse(&text))
             .map(Some)
             .map_err(|error| ProjectError::Lock {
-                file: relative(&self.root, &path),
+                file: relative(&self.root, path),
                 error,
             })
     }
@@ -390,6 +467,13 @@ impl Project {
         };
         archive.keys.iter().map(read).collect()
     }
+}
+
+/// Where lockfiles are, relative to the root.
+const LOCKFILES: &str = "lockfiles";
+
+fn lock_name(name: &str, architecture: Architecture) -> String {
+    format!("{name}-{architecture}.lock")
 }
 
 /// Lockfiles, specs, logs and RPMs are named after recipes, base images and packages.
@@ -536,6 +620,24 @@ impl Survey {
         }
     }
 
+    /// Looks for the recipes that `kiln.toml` names; those whose file is wrong are told of already.
+    fn find_defaults(&mut self) {
+        let file = Path::new("kiln.toml");
+        let Some(text) = self.project.texts.get(file) else {
+            return;
+        };
+        let recipes = self.project.recipes.keys().map(RecipeName::as_str);
+        let broken = self.broken_recipes.iter().map(String::as_str);
+        let known: Vec<&str> = recipes.chain(broken).collect();
+        let unknown = self.project.config.unknown_defaults(text, &known);
+        let errors = unknown.into_iter().map(|error| ProjectError::Config {
+            file: file.to_owned(),
+            text: text.clone(),
+            error: Box::new(error),
+        });
+        self.errors.extend(errors);
+    }
+
     fn read_recipes(&mut self) {
         let root = self.project.root.clone();
         let mut folders = recipe_folders(&root);
@@ -583,6 +685,36 @@ impl Survey {
                 None => {}
             }
             self.broken_recipes.insert(name);
+        }
+    }
+
+    /// Puts recipes onto the base image that was chosen for all of them, and gives each recipe's release
+    /// the dist tag of its base image.
+    fn choose_bases(&mut self) {
+        let project = &mut self.project;
+        if let Some(base) = &project.chosen_base
+            && !project.bases.contains_key(base)
+        {
+            if !self.broken_bases.contains(base.as_str()) {
+                self.errors.push(ProjectError::UnknownBase {
+                    base: base.clone(),
+                    known: project.bases.keys().cloned().collect(),
+                });
+            }
+            return;
+        }
+        for (name, loaded) in &mut project.recipes {
+            let recipe = &mut loaded.recipe;
+            if let Some(base) = &project.chosen_base
+                && recipe.base != *base
+            {
+                recipe.base = base.clone();
+                project.moved.insert(name.clone());
+            }
+            let base = project.bases.get(&recipe.base);
+            if let Some(dist) = base.and_then(|base| base.dist.as_ref()) {
+                recipe.release = recipe.release.with_dist(dist);
+            }
         }
     }
 

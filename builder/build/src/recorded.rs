@@ -8,7 +8,7 @@ use crate::error::BuildError;
 use crate::graph::NodeId;
 use crate::key::{KeyInputs, canonical_json};
 use crate::project::LoadedRecipe;
-use crate::shell::kept_name;
+use crate::shell::node_label;
 
 /// Records a finished build under its key.
 pub(crate) fn record_build(
@@ -33,7 +33,7 @@ pub(crate) fn record_build(
     Ok(store.record_result(&NewResult {
         key: &built.key.0,
         kind: ArtifactKind::Destdir,
-        label: &kept_name(node),
+        label: &node_label(node),
         value: &value,
         parts: &parts,
     })?)

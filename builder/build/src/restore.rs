@@ -66,10 +66,10 @@ pub fn restore_project(
     if let Some(layer) = info.base.layer {
         needed.extend(layer_inputs(store, layer, &info.base.packages));
     }
-    if let BaseOrigin::Layout { digest, .. } = &base.origin {
+    if let Some(manifest) = base.pinned_manifest(info.architecture) {
         needed.push(own_input(
             format!("manifest of base image {}", base.name),
-            digest.0,
+            manifest.0,
         ));
     }
     for (name, recipe_info) in &info.recipes {
@@ -169,8 +169,8 @@ fn write_companion(
         sources: vec![LockedSource {
             url: url.parse().expect("a constant address"),
             sha256: digest,
-            sha512: Sha512::of(&source),
-            size: source.len() as u64,
+            sha512: Some(Sha512::of(&source)),
+            size: Some(source.len() as u64),
             git: None,
         }],
         tools: None,

@@ -10,8 +10,8 @@ use kiln_image::{
     prepare_tools, stored_image_tree,
 };
 use kiln_model::{
-    BaseImage, BaseLock, BaseOrigin, DiffId, DistributionPackage, LockedPackage, LockedTools,
-    ManifestDigest, RecipeLock,
+    BaseImage, BaseLock, BaseName, BaseOrigin, DiffId, DistributionPackage, LockedPackage,
+    LockedTools, ManifestDigest, RecipeLock,
 };
 
 use crate::error::BuildError;
@@ -56,16 +56,50 @@ fn base_manifest(
     base: &BaseImage,
     lock: Option<&BaseLock>,
 ) -> Result<ManifestDigest, BuildError> {
-    match (&base.origin, lock) {
-        (BaseOrigin::Layout { digest, .. }, _) => Ok(*digest),
-        (BaseOrigin::Archive(_), Some(lock)) => Ok(lock.manifest),
-        (BaseOrigin::Archive(_), None) => {
-            let file = shop
-                .project
-                .lock_path(base.name.as_str(), shop.architecture);
-            Err(BuildError::NotLocked { file })
-        }
+    let locked = lock.map(|lock| lock.manifest);
+    let manifest = base.pinned_manifest(shop.architecture).or(locked);
+    manifest.ok_or_else(|| not_locked(shop, base))
+}
+
+fn not_locked(shop: &Workshop<'_>, base: &BaseImage) -> BuildError {
+    let file = shop.project.base_lock_path(&base.name, shop.architecture);
+    BuildError::NotLocked { file }
+}
+
+/// Returns the manifest of a registry's image that the store has.
+///
+/// # Errors
+/// `NotPulled`: kiln reads no registries, so it has to come there in another way.
+pub(crate) fn pulled_image(
+    shop: &Workshop<'_>,
+    base: &BaseImage,
+) -> Result<ManifestDigest, BuildError> {
+    let manifest = base_manifest(shop, base, None)?;
+    match stored_image(shop, base, &manifest)? {
+        Some(_) => Ok(manifest),
+        None => Err(not_pulled(base, manifest)),
     }
+}
+
+fn not_pulled(base: &BaseImage, manifest: ManifestDigest) -> BuildError {
+    let BaseOrigin::Image { reference, .. } = &base.origin else {
+        unreachable!("only a registry's image is pulled");
+    };
+    BuildError::NotPulled {
+        base: base.name.clone(),
+        image: reference.clone(),
+        manifest,
+    }
+}
+
+/// Returns the tree of an image that was taken into the store before.
+fn stored_image(
+    shop: &Workshop<'_>,
+    base: &BaseImage,
+    manifest: &ManifestDigest,
+) -> Result<Option<PathBuf>, BuildError> {
+    stored_image_tree(shop.store, manifest)
+        .map_err(|error| BuildError::image(base.name.as_str())(error.into()))
 }
 
 impl Rootfs {
@@ -129,6 +163,16 @@ impl Rootfs {
         Ok(self.lower(shop)?.into_iter().last().into_iter().collect())
     }
 
+    /// Returns the base image's name.
+    pub(crate) fn base_name(&self) -> &BaseName {
+        &self.base.name
+    }
+
+    /// Returns whether the base image is assembled from a distribution's packages.
+    pub(crate) fn is_assembled(&self) -> bool {
+        matches!(self.base.origin, BaseOrigin::Archive(_))
+    }
+
     /// Returns a distribution package of this root file system, as locked.
     pub(crate) fn package(&self, name: &DistributionPackage) -> Option<&LockedPackage> {
         let tools = self.locked_tools.iter().flat_map(|tools| &tools.packages);
@@ -148,12 +192,10 @@ impl Rootfs {
 
     fn prepare(&self, shop: &Workshop<'_>) -> Result<Vec<PathBuf>, BuildError> {
         let name = self.base.name.to_string();
-        if let BaseOrigin::Layout { digest, .. } = &self.base.origin {
-            let stored = stored_image_tree(shop.store, digest)
-                .map_err(|error| BuildError::image(&name)(error.into()))?;
-            if let Some(tree) = stored {
-                return Ok(vec![tree]);
-            }
+        if !matches!(self.base.origin, BaseOrigin::Archive(_))
+            && let Some(tree) = stored_image(shop, &self.base, &self.manifest)?
+        {
+            return Ok(vec![tree]);
         }
         let told = TreeTold::new(shop, &name);
         let trees = self.trees_from(shop, &told)?;
@@ -202,10 +244,8 @@ impl Rootfs {
                     .map_err(|error| BuildError::image(name)(error.into()))?;
                 Ok(vec![tree])
             }
-            (BaseOrigin::Archive(_), None) => {
-                let file = shop.project.lock_path(name, shop.architecture);
-                Err(BuildError::NotLocked { file })
-            }
+            (BaseOrigin::Image { .. }, _) => Err(not_pulled(&self.base, self.manifest)),
+            (BaseOrigin::Archive(_), None) => Err(not_locked(shop, &self.base)),
         }
     }
 }

@@ -10,6 +10,7 @@ use walkdir::WalkDir;
 use crate::compile::StepRecord;
 use crate::error::BuildError;
 use crate::folder::set_mode;
+use crate::needs::check_packaging;
 use crate::package::PackagedRpm;
 use crate::packaging::run_packaging;
 use crate::rootfs::{Rootfs, unpacked};
@@ -91,6 +92,7 @@ pub(crate) fn run_rpmbuild(
     if shop.cancel.is_cancelled() {
         return Err(BuildError::Cancelled);
     }
+    check_packaging(shop, run.what, run.rootfs)?;
     let spec = on_host(run.build, &run.step.spec);
     for folder in ["src", "destdir"] {
         fs_err::create_dir_all(run.build.join(folder))?;

@@ -6,7 +6,7 @@
 //! build: its files are never collected, and the next build starts from sources.
 //!
 //! ```text
-//! kept/<recipe>[@<prefix>]/failure.json   which step failed, and the build key that it was run for
+//! kept/<recipe>[@<prefix>][@@<base>]/failure.json   which step failed, and the build key that it was run for
 //!                         /build/         what is mounted at /build; the step could write only here
 //! ```
 
@@ -99,11 +99,23 @@ struct FailureNote {
     key: BuildKey,
 }
 
-/// Names the kept folder of a node.
-pub(crate) fn kept_name(node: &NodeId) -> String {
+/// Names a node in the store.
+pub(crate) fn node_label(node: &NodeId) -> String {
     let folder = Workshop::log_folder(node);
     let name = folder.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
+}
+
+/// Names the kept folder of a node: on another base image than its own, one of its own.
+fn kept_name(shop: &Workshop<'_>, node: &NodeId) -> String {
+    let label = node_label(node);
+    match shop.project.moved.contains(&node.recipe) {
+        true => format!(
+            "{label}@@{}",
+            shop.project.recipes[&node.recipe].recipe.base
+        ),
+        false => label,
+    }
 }
 
 /// Keeps what a failed step left. That this can not be done is no reason to hide the failure.
@@ -119,13 +131,13 @@ pub(crate) fn keep_failure(
     };
     let text = serde_json::to_vec(&note).expect("texts");
     if write_file(scratch.path(), NOTE, &text).is_ok() {
-        drop(scratch.keep_as(shop.store, &kept_name(inputs.node)));
+        drop(scratch.keep_as(shop.store, &kept_name(shop, inputs.node)));
     }
 }
 
 /// Removes what an earlier failure of a node left, now that it is built.
 pub(crate) fn forget_failure(shop: &Workshop<'_>, node: &NodeId) {
-    drop(shop.store.forget_kept(&kept_name(node)));
+    drop(shop.store.forget_kept(&kept_name(shop, node)));
 }
 
 /// Builds what the wanted step needs, and lays its files out.
@@ -276,7 +288,7 @@ fn failure(
     inputs: &BuildInputs<'_>,
     wanted: Option<StepName>,
 ) -> Result<Option<Found>, BuildError> {
-    let kept = match shop.store.kept(&kept_name(inputs.node))? {
+    let kept = match shop.store.kept(&kept_name(shop, inputs.node))? {
         Kept::Nothing => return Ok(None),
         Kept::Free(kept) => kept,
         Kept::InUse => {

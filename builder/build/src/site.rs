@@ -132,6 +132,13 @@ impl GraphError {
                 let identity = NodePath::top().key("identity").key("library");
                 vec![library(recipe, name.as_str()), Site::recipe(from, identity)]
             }
+            Self::TwoVersions { first, second, .. } => [first, second]
+                .into_iter()
+                .map(|version| {
+                    let (holder, name) = version.last_step();
+                    library(holder, name.as_str())
+                })
+                .collect(),
             Self::Cycle { path, libraries } => path
                 .iter()
                 .zip(libraries)
@@ -174,6 +181,7 @@ impl ProjectError {
                     site(recipe, package, user),
                 ]
             }
+            Self::FileClash(clash) => clash.sites(),
             Self::Key { base, key, .. } => {
                 let path = NodePath::top()
                     .key("archive")

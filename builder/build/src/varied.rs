@@ -6,9 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use kiln_image::image_layers;
-use kiln_model::{
-    Architecture, BaseOrigin, DiffId, Digest, Mount, MountAccess, RecipeName, StepEnd, StepUser,
-};
+use kiln_model::{Architecture, DiffId, Digest, Mount, MountAccess, RecipeName, StepEnd, StepUser};
 use kiln_rpm::ElfEvidence;
 use kiln_store::Store;
 use walkdir::WalkDir;
@@ -79,17 +77,13 @@ pub(crate) fn inputs(
             inputs.extend(layer_inputs(from, tools.layer, &tools.packages));
         }
         let base = &project.bases[&loaded.recipe.base];
-        match (
-            &base.origin,
-            checked_base_lock(project, base, architecture)?,
-        ) {
-            (_, Some(lock)) => inputs.extend(layer_inputs(from, lock.layer, &lock.packages)),
-            (BaseOrigin::Layout { digest, .. }, None) => {
-                let what = format!("manifest of base image {}", base.name);
-                inputs.push(own_input(what, digest.0));
-                inputs.extend(image_blobs(from, digest, base.name.as_str())?);
-            }
-            (BaseOrigin::Archive(_), None) => {}
+        if let Some(lock) = checked_base_lock(project, base, architecture)? {
+            inputs.extend(layer_inputs(from, lock.layer, &lock.packages));
+        }
+        if let Some(manifest) = base.pinned_manifest(architecture) {
+            let what = format!("manifest of base image {}", base.name);
+            inputs.push(own_input(what, manifest.0));
+            inputs.extend(image_blobs(from, &manifest, base.name.as_str())?);
         }
     }
     let by_digest = inputs.into_iter().map(|input| (input.digest, input));

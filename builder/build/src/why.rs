@@ -18,7 +18,7 @@ use crate::graph::{Graph, NodeId};
 use crate::key::{BuildKey, KeyInputs};
 use crate::kiln_base::base_package_inputs;
 use crate::latest::{Last, Latest};
-use crate::outputs::default_recipes;
+use crate::outputs::all_recipes;
 use crate::package::{self, CERTAIN, certain_inputs, planned_inputs};
 use crate::plan::Plan;
 use crate::rootfs::Rootfs;
@@ -147,7 +147,7 @@ pub fn why(shop: &Workshop<'_>, recipe: &RecipeName) -> Result<Vec<Explanation>,
 fn asked(shop: &Workshop<'_>, recipe: &RecipeName) -> Result<Vec<RecipeName>, BuildError> {
     let own = vec![recipe.clone()];
     Graph::new(shop.project, &own)?;
-    let all = default_recipes(shop.project);
+    let all = all_recipes(shop.project);
     Ok(if all.contains(recipe) { own } else { all })
 }
 

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
-use kiln_build::StepName;
+use kiln_build::{Selection, StepName};
 use kiln_compare::{Isolation, VariationPlan};
-use kiln_model::RecipeName;
+use kiln_model::{BaseName, NameError, RecipeName};
 
-use crate::completion::recipe_candidates;
+use crate::completion::{base_candidates, recipe_candidates};
 use crate::style::When;
 
 mod store;
@@ -72,6 +72,17 @@ pub struct Common {
         hide_env_values = true
     )]
     pub out: Option<OsString>,
+    /// Build on this base image, whatever recipes name; results are in a folder of its own in `out`
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "KILN_BASE",
+        hide_env_values = true,
+        value_parser = base_or_none,
+        add = ArgValueCandidates::new(base_candidates)
+    )]
+    pub base: Option<ChosenBase>,
     /// Never open a connection: everything must be in the store
     #[arg(
         long,
@@ -125,6 +136,32 @@ pub enum Format {
     Human,
     /// One JSON object a line for programs; text for people goes to standard error
     Json,
+}
+
+/// The base image of `--base`; none for an empty text, as an unset variable often is.
+#[derive(Debug, Clone)]
+pub struct ChosenBase(Option<BaseName>);
+
+fn base_or_none(text: &str) -> Result<ChosenBase, NameError> {
+    match text {
+        "" => Ok(ChosenBase(None)),
+        name => name.parse().map(|name| ChosenBase(Some(name))),
+    }
+}
+
+impl Common {
+    /// Returns the base image that was chosen for all recipes.
+    pub fn chosen_base(&self) -> Option<&BaseName> {
+        self.base.as_ref()?.0.as_ref()
+    }
+
+    /// Returns the same options with another choice.
+    pub fn on_base(&self, base: Option<&BaseName>) -> Self {
+        Self {
+            base: base.cloned().map(|base| ChosenBase(Some(base))),
+            ..self.clone()
+        }
+    }
 }
 
 /// Returns a path option as a path; an empty one, as an unset variable often is, is none.
@@ -227,6 +264,12 @@ pub enum Verb {
     /// Needs neither lockfiles nor network. `kiln graph --as svg > recipes.svg` makes a picture
     /// that stands alone.
     Graph(Graph),
+    /// Show which recipe takes which library from where, side by side
+    ///
+    /// Every library with who bundles it, in which version, and who takes it from the system; and of each
+    /// recipe its packages, its sources, and what keeps it from being built. Needs neither lockfiles nor
+    /// network.
+    Matrix(Matrix),
     /// Print what recipes, base images and settings may say
     ///
     /// As a JSON Schema for editors, or as a page to read: `kiln schema recipe --as markdown`.
@@ -263,9 +306,23 @@ pub struct Vary {
 /// Which recipes.
 #[derive(Debug, Args)]
 pub struct Names {
-    /// Recipes; default: all that no other recipe bundles, and all that yield packages
+    /// Recipes; default: those of `[build] default` in kiln.toml, else all
     #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
     pub names: Vec<RecipeName>,
+    /// All recipes that yield packages, and all libraries that no recipe bundles
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+}
+
+impl Names {
+    /// Returns what was chosen.
+    pub fn selection(&self) -> Selection<'_> {
+        match (self.all, self.names.as_slice()) {
+            (true, _) => Selection::All,
+            (false, []) => Selection::Default,
+            (false, names) => Selection::Named(names),
+        }
+    }
 }
 
 /// What to explain.
@@ -296,6 +353,10 @@ pub struct Lock {
     /// Choose base images' packages anew, although their lockfiles fit
     #[arg(long)]
     pub update: bool,
+    /// Lock sources that can not be reached by the recipe's digest alone; their size and sha512 stay
+    /// unknown until a later run reaches them
+    #[arg(long, short)]
+    pub keep_going: bool,
 }
 
 /// Whose sandbox to enter.
@@ -346,6 +407,9 @@ pub struct Verify {
     /// `kiln build` builds
     #[arg(value_name = "RECIPE|FILE.rpm", add = ArgValueCandidates::new(recipe_candidates))]
     pub what: Vec<OsString>,
+    /// All recipes that yield packages, and all libraries that no recipe bundles
+    #[arg(long, conflicts_with = "what")]
+    pub all: bool,
     /// How often to build again: a number, `levels` (3: every level of every factor once) or `pairs`
     /// (15: every pair of levels together)
     #[arg(long, value_name = "N", default_value = "levels")]
@@ -499,6 +563,28 @@ pub enum GraphFormat {
     Mermaid,
     /// A picture, for browsers
     Svg,
+}
+
+/// What to show side by side, and how.
+#[derive(Debug, Args)]
+pub struct Matrix {
+    /// Recipes; default: all that no other recipe bundles, and all that yield packages
+    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
+    pub names: Vec<RecipeName>,
+    /// How it is written
+    #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t = MatrixFormat::Text)]
+    pub written_as: MatrixFormat,
+}
+
+/// A format of the matrix.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum MatrixFormat {
+    /// Lists, for people
+    Text,
+    /// Tables, for pages
+    Markdown,
+    /// One JSON document, for programs
+    Json,
 }
 
 /// Which schema.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory as _;
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use clap_complete::{CompleteEnv, CompletionCandidate};
-use kiln_model::RecipeName;
+use kiln_model::{BaseName, RecipeName};
 
 use crate::arguments::{Arguments, CompletionShell};
 
@@ -58,6 +58,24 @@ pub fn recipe_candidates() -> Vec<CompletionCandidate> {
         .filter_map(Result::ok)
         .filter(|folder| folder.path().join("recipe.yaml").is_file())
         .filter_map(|folder| folder.file_name().to_str()?.parse::<RecipeName>().ok())
+        .map(|name| CompletionCandidate::new(name.as_str()))
+        .collect()
+}
+
+/// Returns the base images of the same project.
+pub fn base_candidates() -> Vec<CompletionCandidate> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let files = walkdir::WalkDir::new(project(&words).join("base-images"))
+        .min_depth(1)
+        .max_depth(1)
+        .sort_by_file_name();
+    files
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter_map(|file| {
+            let name = file.file_name().to_str()?.strip_suffix(".yaml")?;
+            name.parse::<BaseName>().ok()
+        })
         .map(|name| CompletionCandidate::new(name.as_str()))
         .collect()
 }

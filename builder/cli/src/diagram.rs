@@ -161,6 +161,9 @@ impl Diagram {
         frame.origin = match &base.origin {
             BaseOrigin::Archive(archive) => format!("Debian {}", archive.suite),
             BaseOrigin::Layout { .. } => "OCI layout".to_owned(),
+            BaseOrigin::Image { reference, .. } => {
+                format!("{}/{}", reference.host(), reference.name())
+            }
         };
         frame
     }
@@ -176,7 +179,7 @@ impl Diagram {
         let all = all.into_iter().collect::<Vec<_>>().join(" or ");
         let name = match &base.origin {
             BaseOrigin::Archive(_) => packages.get(&Distribution::Debian).copied(),
-            BaseOrigin::Layout { .. } => None,
+            BaseOrigin::Layout { .. } | BaseOrigin::Image { .. } => None,
         };
         let name = name.unwrap_or(&all).to_owned();
         let key = NodeKey::Package(base.name.clone(), name.clone());

@@ -293,7 +293,10 @@ fn code(error: &BuildError) -> u8 {
 
 /// Errors of files that people wrote; anything else is the host's.
 fn is_finding(error: &ProjectError) -> bool {
-    !matches!(error, ProjectError::Io(_) | ProjectError::NoRecipes { .. })
+    !matches!(
+        error,
+        ProjectError::Io(_) | ProjectError::NoRecipes { .. } | ProjectError::UnknownBase { .. }
+    )
 }
 
 /// Writes an error and its causes, each on its own line.
@@ -332,7 +335,11 @@ fn project_text(project: &Project, error: &ProjectError) -> String {
     let mut text = format!("error: {error}\n");
     add_own_place(&mut text, error);
     add_sites(&mut text, project, &error.sites());
-    add_hint(&mut text, hint::of_project(error));
+    let hint = match error {
+        ProjectError::Lock { file, .. } => hint::of_lock_file(project, file),
+        _ => None,
+    };
+    add_hint(&mut text, hint.or_else(|| hint::of_project(error)));
     text
 }
 
@@ -435,9 +442,11 @@ fn build_text(project: &Project, error: &BuildError) -> String {
             text.push_str(&log_text(log));
             let product = project.product_of(node);
             let product = product.map_or_else(String::new, |name| format!(" --for {name}"));
+            let base = project.chosen_base.as_ref();
+            let base = base.map_or_else(String::new, |base| format!(" --base {base}"));
             let _ = writeln!(
                 text,
-                "\nhint: `kiln shell {}{product}` opens a shell where the step failed",
+                "\nhint: `kiln shell {}{product}{base}` opens a shell where the step failed",
                 node.recipe
             );
         }
@@ -470,7 +479,9 @@ fn build_text(project: &Project, error: &BuildError) -> String {
         }
         _ => {}
     }
-    let hint = hint::of_build(error).or_else(|| hint::of_disk(error, &text));
+    let hint = hint::of_lock(project, error)
+        .or_else(|| hint::of_build(error))
+        .or_else(|| hint::of_disk(error, &text));
     add_hint(&mut text, hint);
     text
 }

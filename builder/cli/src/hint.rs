@@ -1,18 +1,34 @@
 //! What to do about an error, where there is something to say that is true whatever the rest.
 
 use std::io::ErrorKind;
+use std::path::Path;
 
 use kiln_build::{
-    ArchiveError, BuildError, BundleError, DraftError, GraphError, PackageFinding, ProjectError,
-    RecipeFinding, SignError,
+    ArchiveError, BuildError, BundleError, DraftError, GraphError, PackageFinding, ProgramNeed,
+    Project, ProjectError, RecipeFinding, SignError,
 };
 use kiln_image::UnpackError;
-use kiln_model::StepEnd;
 use kiln_model::recipe::nearest;
+use kiln_model::{BaseName, StepEnd};
 
 mod service;
 
 const LOCK: &str = "run `kiln lock` on a machine with network, and commit the file";
+
+/// What to do about a lockfile of another base image than recipes name: `kiln lock` alone makes none.
+pub fn of_lock(project: &Project, error: &BuildError) -> Option<String> {
+    let (BuildError::NotLocked { file } | BuildError::StaleLock { file, .. }) = error else {
+        return None;
+    };
+    let base = project.base_to_choose(file)?;
+    Some(LOCK.replace("kiln lock", &format!("kiln lock --base {base}")))
+}
+
+/// The same about one that can not be read.
+pub fn of_lock_file(project: &Project, file: &Path) -> Option<String> {
+    let base = project.base_to_choose(&project.root.join(file))?;
+    Some(format!("`kiln lock --base {base}` writes it anew"))
+}
 
 /// What to do about a file that can not be read.
 pub fn of_project(error: &ProjectError) -> Option<String> {
@@ -32,6 +48,13 @@ pub fn of_project(error: &ProjectError) -> Option<String> {
         ProjectError::NameTaken { .. } | ProjectError::SameName { .. } => {
             "rename one of the two".to_owned()
         }
+        ProjectError::UnknownBase { base, known } => match nearest(
+            base.as_str(),
+            known.iter().map(BaseName::as_str),
+        ) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("there are: {}", joined(known)),
+        },
         ProjectError::NotAFile { .. } => "put the file itself there".to_owned(),
         ProjectError::Key { .. } => {
             "put the archive's public key there, in binary OpenPGP form".to_owned()
@@ -42,6 +65,11 @@ pub fn of_project(error: &ProjectError) -> Option<String> {
         ProjectError::UserClash(_) => {
             "give each user one number, and say the same wherever it is declared; without `id` each \
              host chooses a free one"
+                .to_owned()
+        }
+        ProjectError::FileClash(_) => {
+            "let one package own it and the other require that package; where only one of the two may be \
+             installed, let them conflict; an empty folder stands under `directories`"
                 .to_owned()
         }
         ProjectError::Io(_) => return None,
@@ -146,6 +174,17 @@ pub fn of_build(error: &BuildError) -> Option<String> {
         BuildError::NoSystemPackage { distribution, .. } => format!(
             "add `package: {{{distribution}: NAME}}` with the name of its development package there"
         ),
+        BuildError::NotPulled { base, image, .. } => format!(
+            "where there is a network: `skopeo copy docker://{image} oci:images/{base}`; then say \
+             `layout: images/{base}@sha256:…` instead of `image` in base-images/{base}.yaml, with the \
+             digest that images/{base}/index.json names"
+        ),
+        BuildError::Lacking {
+            file,
+            is_assembled,
+            lacking,
+            ..
+        } => of_lacking(&file.display().to_string(), *is_assembled, lacking),
         BuildError::NothingToFormat { name, known } => did_you_mean(name, known)?,
         BuildError::Released(refusal) if refusal.what.starts_with("kiln-base-") => {
             "lock the base image anew, which gives its package another release, or build with the kiln \
@@ -272,6 +311,10 @@ fn of_graph(error: &GraphError) -> Option<String> {
             "call it `{actual}` here, or name another recipe than `{from}` with `recipe`; what a \
              recipe builds is its `identity: {{library: …}}`, by default its name"
         ),
+        GraphError::TwoVersions { library, .. } => format!(
+            "both would lie below one prefix and be loaded into one process: let one recipe build `{library}` for all \
+             of them, as `recipe` says, or take it from the system in one place"
+        ),
         GraphError::Cycle { .. } => {
             "one of them must do without the next one, or take it from the system".to_owned()
         }
@@ -368,4 +411,31 @@ fn did_you_mean(word: &str, known: &[impl AsRef<str>]) -> Option<String> {
 fn joined(names: &[impl AsRef<str>]) -> String {
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     names.join(", ")
+}
+
+/// Packages of distributions that have programs, each once.
+fn of_lacking(file: &str, is_assembled: bool, lacking: &[ProgramNeed]) -> String {
+    let packages = |of: fn(&ProgramNeed) -> &'static str| {
+        let mut names: Vec<&str> = Vec::new();
+        for name in lacking.iter().map(of) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    };
+    let debian = packages(|need| need.debian);
+    if is_assembled {
+        return format!(
+            "add {} to `packages` in {file}, then `kiln lock`",
+            joined(&debian)
+        );
+    }
+    let rhel = packages(|need| need.rhel);
+    format!(
+        "kiln adds nothing to a finished image: make one that has them (dnf or yum install {}; apt-get \
+         install {}) and name it in {file}",
+        rhel.join(" "),
+        debian.join(" ")
+    )
 }

@@ -85,6 +85,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::Fmt(fmt) => verbs::fmt::run(&arguments.common, fmt),
         Verb::Doctor => verbs::doctor::run(&arguments.common),
         Verb::Graph(graph) => verbs::graph::run(&arguments.common, graph),
+        Verb::Matrix(matrix) => verbs::matrix::run(&arguments.common, matrix),
         Verb::Schema(schema) => verbs::schema::run(schema),
         Verb::Completions(completions) => verbs::completions::run(completions),
         Verb::Man(man) => verbs::man::run(man),

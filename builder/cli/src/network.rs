@@ -47,10 +47,12 @@ pub fn archives(common: &Common, project: Option<&Project>) -> (&'static str, Ve
     if let Some(set) = set.filter(|set| !set.is_empty()) {
         return ("kiln.toml", set);
     }
-    let mut bases = project.iter().flat_map(|project| project.bases.values());
+    let chosen = project.and_then(|project| project.bases.get(project.chosen_base.as_ref()?));
+    let all = project.iter().flat_map(|project| project.bases.values());
+    let mut bases = chosen.into_iter().chain(all);
     let suite = bases.find_map(|base| match &base.origin {
         BaseOrigin::Archive(archive) => Some(archive.suite.as_str()),
-        BaseOrigin::Layout { .. } => None,
+        BaseOrigin::Layout { .. } | BaseOrigin::Image { .. } => None,
     });
     let found = suite.map(host::apt_archives).unwrap_or_default();
     ("the host's apt configuration", found)

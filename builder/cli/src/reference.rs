@@ -56,6 +56,7 @@ struct Subject {
 const RECIPE: &str = include_str!("reference/lantern.yaml");
 const ASSEMBLED_BASE: &str = include_str!("reference/debian-12.yaml");
 const LAYOUT_BASE: &str = include_str!("reference/fedora.yaml");
+const REGISTRY_BASE: &str = include_str!("reference/centos-7.yaml");
 const CONFIG: &str = include_str!("reference/kiln.toml");
 
 /// Events are described by hand, in docs/events.md.
@@ -76,13 +77,14 @@ fn subject(file: SchemaFile) -> Option<Subject> {
         SchemaFile::BaseImage => Subject {
             title: "Base image reference",
             place: "base-images/NAME.yaml",
-            introduction: "Exactly one of `layout` and `archive` says where the image comes from. \
+            introduction: "[Base images](../base-images.md) explains how they are chosen. Exactly \
+                           one of `image`, `layout` and `archive` says where the image comes from. \
                            An assembled image is pinned by `kiln lock`, in \
                            `lockfiles/NAME-x86_64.lock`.",
             schema: BaseImage::json_schema(),
             schema_file: "../schema/base-image.json",
             language: Language::Yaml,
-            examples: &[ASSEMBLED_BASE, LAYOUT_BASE],
+            examples: &[ASSEMBLED_BASE, LAYOUT_BASE, REGISTRY_BASE],
         },
         SchemaFile::Config => Subject {
             title: "Settings reference",

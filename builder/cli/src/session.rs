@@ -108,10 +108,14 @@ pub fn store_folder(common: &Common) -> PathBuf {
     without_links(given.unwrap_or_else(|| likely_root(common).join(".kiln/store")))
 }
 
-/// Returns the folder of results.
+/// Returns the folder of results: of a base image that was chosen, one of its own within.
 pub fn output_folder(common: &Common) -> PathBuf {
     let given = path(common.out.as_ref());
-    given.unwrap_or_else(|| likely_root(common).join("out"))
+    let output = given.unwrap_or_else(|| likely_root(common).join("out"));
+    match common.chosen_base() {
+        Some(base) => output.join(base.as_str()),
+        None => output,
+    }
 }
 
 /// Returns the project's folder without links, as far as it is there.
@@ -177,5 +181,6 @@ pub fn root(common: &Common) -> Result<PathBuf, Failure> {
 
 /// Reads the project of the command line; everything that is wrong with it becomes one failure.
 pub fn load(common: &Common) -> Result<Project, Failure> {
-    Project::load(&root(common)?).map_err(|survey| Failure::project(&survey))
+    Project::load_on(&root(common)?, common.chosen_base())
+        .map_err(|survey| Failure::project(&survey))
 }

@@ -19,7 +19,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use kiln_build::{BuildError, Checks, Project, Workshop, seed_inputs};
-use kiln_model::{DiffId, Factor, Level, Observation, RecipeName, Variation};
+use kiln_model::{BaseName, DiffId, Factor, Level, Observation, RecipeName, Variation};
 use kiln_sandbox::{
     APPLIED, Applied, Cancel, InitProgram, Places, ProcessOrder, VariedEnd, VariedError, run_varied,
 };
@@ -162,6 +162,8 @@ struct ChildOrder {
     variation: Variation,
     checks: Checks,
     jobs: NonZeroUsize,
+    /// The base image that was chosen for all recipes.
+    base: Option<BaseName>,
 }
 
 /// Rebuilds under variation; `hear` gets each line that the child writes for people.
@@ -189,6 +191,7 @@ pub fn rebuild_varied(
         variation: order.variation.clone(),
         checks: order.checks,
         jobs: jobs(order.variation.level(Factor::Jobs), order.jobs),
+        base: order.project.chosen_base.clone(),
     };
     write_json(&exchange.join(ORDER), &child)?;
     let mut process = ProcessOrder {

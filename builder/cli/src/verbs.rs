@@ -11,6 +11,7 @@ pub mod fmt;
 pub mod graph;
 pub mod lock;
 pub mod man;
+pub mod matrix;
 pub mod new;
 pub mod plan;
 pub mod schema;
@@ -22,16 +23,12 @@ pub mod verify;
 pub mod verify_file;
 pub mod why;
 
-use kiln_build::{Project, default_recipes};
+use kiln_build::Project;
 use kiln_model::RecipeName;
 
 use crate::arguments::Names;
 
-/// Returns the recipes that were asked for; all but those that only others need when none was.
+/// Returns the recipes that were asked for.
 fn wanted(project: &Project, names: &Names) -> Vec<RecipeName> {
-    if names.names.is_empty() {
-        default_recipes(project)
-    } else {
-        names.names.clone()
-    }
+    names.selection().recipes(project)
 }

@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+#[path = "command/bases.rs"]
+mod bases;
 #[path = "command/drafts.rs"]
 mod drafts;
 #[path = "command/layout.rs"]
 mod layout;
+#[path = "command/matrix.rs"]
+mod matrix;
 #[path = "command/mistakes.rs"]
 mod mistakes;
 #[path = "command/services.rs"]
@@ -286,6 +290,22 @@ fn foreign_text_reaches_no_terminal_as_it_is() {
     assert_eq!(code, 2);
     assert!(stderr.contains("no\u{fffd}[2J\u{fffd}where"), "{stderr:?}");
     assert!(!stderr.contains('\u{1b}'), "{stderr:?}");
+}
+
+#[test]
+fn default_recipes_that_are_not_there_are_shown_in_their_line() {
+    let folder = project(RECIPE);
+    let config = "[build]\ndefault = [\"demo\", \"demi\"]\n";
+    fs_err::write(folder.path().join("kiln.toml"), config).unwrap();
+    let (code, _, stderr) = kiln(folder.path(), &["plan"]);
+    assert_eq!(code, 2);
+    let expected = "error: there is no recipe `demi`\n  --> kiln.toml:2:20\n   |\n\
+         2 | default = [\"demo\", \"demi\"]\n   |                    ^\n\n\
+         hint: did you mean `demo`?\n";
+    assert_eq!(stderr, expected);
+    let (code, _, stderr) = kiln(folder.path(), &["plan", "--all", "demo"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
 }
 
 #[test]

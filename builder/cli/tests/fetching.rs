@@ -302,6 +302,58 @@ fn servers_that_do_not_have_it_are_told_by_what_they_say() {
 }
 
 #[test]
+fn what_nobody_serves_is_locked_by_its_digest_when_asked_to_go_on() {
+    let server = Server::always(with("404 Not Found", "Content-Length: 0", b""));
+    let project = Project::new(&server.base, "");
+    let on = |verb: &str, more: &[&str]| {
+        let output = project.command(verb, &[]).args(more).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text)
+    };
+    let (code, stderr) = on("lock", &[]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("404 (Not Found)"), "{stderr}");
+    assert_eq!(on("lock", &["--keep-going"]), (Some(0), String::new()));
+    let file = project.path("lockfiles/demo-x86_64.lock");
+    let lock = fs_err::read_to_string(&file).unwrap();
+    assert!(lock.contains(&Digest::of(BODY).to_string()), "{lock}");
+    assert!(!lock.contains("sha512") && !lock.contains("size"), "{lock}");
+    assert_eq!(on("check", &[]), (Some(0), String::new()));
+    let (code, stderr) = on("fetch", &[]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(
+        stderr.contains("no location gave `demo-1.0.tar.gz`"),
+        "{stderr}"
+    );
+
+    // Once it is there, the lockfile is completed.
+    let served = Server::always(ok(BODY));
+    let config = format!(
+        "[mirrors]\nsources = [{{prefix = \"{}/\", to = [\"{}/\"]}}]\n",
+        server.base, served.base
+    );
+    project.write("kiln.toml", &config);
+    assert_eq!(on("lock", &["--keep-going"]), (Some(0), String::new()));
+    let lock = fs_err::read_to_string(&file).unwrap();
+    assert!(
+        lock.contains("sha512:") && lock.contains("size = "),
+        "{lock}"
+    );
+}
+
+#[test]
+fn going_on_does_not_lock_what_has_other_bytes() {
+    let server = Server::always(ok(b"something else"));
+    let project = Project::new(&server.base, "");
+    let output = project.command("lock", &[]).arg("--keep-going").output();
+    let output = output.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("do not match"), "{stderr}");
+    assert!(!project.path("lockfiles").exists());
+}
+
+#[test]
 fn redirects_that_lead_nowhere_are_told() {
     let redirect = |target: &str, words: &str| {
         let headers = format!("Location: {target}\r\nContent-Length: 0");

@@ -60,8 +60,8 @@ fn project() -> TempDir {
         sources: vec![LockedSource {
             url: "http://127.0.0.1:9/demo-1.0.tar.gz".parse().unwrap(),
             sha256: Digest::from_hex(hex).unwrap(),
-            sha512: Sha512::of(b""),
-            size: 1,
+            sha512: Some(Sha512::of(b"")),
+            size: Some(1),
             git: None,
         }],
         tools: None,

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::ManifestDigest;
-use crate::name::{BaseName, DistributionPackage};
+use crate::image_reference::ImageReference;
+use crate::name::{Architecture, BaseName, DistTag, DistributionPackage};
 use crate::path::{FilePattern, SandboxPath};
 use crate::recipe::{At, Cause, FormatError, Number, YamlError, document, format, read};
 use crate::text::Line;
@@ -20,6 +21,8 @@ pub const BASE_IMAGE_SCHEMA: u32 = 1;
 pub struct BaseImage {
     /// Its name, the same as its file's.
     pub name: BaseName,
+    /// What the releases of packages that are built on it end with: `.el9`.
+    pub dist: Option<DistTag>,
     /// Where it comes from.
     pub origin: BaseOrigin,
 }
@@ -28,6 +31,13 @@ pub struct BaseImage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BaseOrigin {
+    /// An image that a registry has.
+    Image {
+        /// Which one: its manifest, or an index of the manifests of several architectures.
+        reference: ImageReference,
+        /// The manifests in that index, as far as they are known.
+        manifests: BTreeMap<Architecture, ManifestDigest>,
+    },
     /// An OCI image layout on disk.
     Layout {
         /// The folder, relative to the project's root unless absolute.
@@ -67,6 +77,16 @@ struct BaseImageSchema {
     schema: At<Number>,
     /// The base image's name, the same as its file's: lower-case letters, digits, `-` and `.`.
     name: At<String>,
+    /// What the releases of packages that are built on it end with, so that they are told from those
+    /// of another base: `.el9`. A dot, then letters, digits and dots.
+    dist: Option<At<String>>,
+    /// An image of a registry, as `HOST/NAME@sha256:DIGEST`: the digest of its manifest, or of an
+    /// index of manifests, one for each architecture.
+    image: Option<At<String>>,
+    /// The manifests in the index that `image` names, as far as they are known: architecture ->
+    /// `sha256:DIGEST`.
+    #[serde(default)]
+    manifests: Option<At<BTreeMap<String, At<String>>>>,
     /// An OCI image layout on disk, as `PATH@sha256:DIGEST`: the folder, relative to the project
     /// unless absolute, and the digest of the image manifest in it.
     layout: Option<At<String>>,
@@ -124,27 +144,31 @@ impl BaseImage {
             };
             return Err(shape.name.error(cause));
         }
-        let origin = match (&shape.layout, &shape.archive) {
-            (Some(layout), None) => parse_layout(layout)?,
-            (None, Some(archive)) => BaseOrigin::Archive(parse_archive(&archive.value)?),
-            (Some(layout), Some(_)) => {
-                let cause = Cause::Meaningless {
-                    key: "layout",
-                    beside: "archive",
-                };
-                return Err(layout.error(cause));
-            }
-            (None, None) => {
-                let cause = Cause::MissingKey {
-                    key: "archive".to_owned(),
-                };
-                return Err(shape.name.error(cause));
-            }
-        };
         Ok(Self {
             name: shape.name.parse()?,
-            origin,
+            dist: shape.dist.as_ref().map(At::parse).transpose()?,
+            origin: parse_origin(&shape)?,
         })
+    }
+
+    /// Returns the manifest that the file pins; `None` for an image that kiln assembles, which its
+    /// lockfile pins.
+    ///
+    /// A registry's image may be pinned by an index alone. Then this is the index: no image has its
+    /// digest, and whoever looks into it says which manifests it has.
+    #[must_use]
+    pub fn pinned_manifest(&self, architecture: Architecture) -> Option<ManifestDigest> {
+        match &self.origin {
+            BaseOrigin::Image {
+                reference,
+                manifests,
+            } => {
+                let manifest = manifests.get(&architecture).copied();
+                Some(manifest.unwrap_or(ManifestDigest(reference.digest())))
+            }
+            BaseOrigin::Layout { digest, .. } => Some(*digest),
+            BaseOrigin::Archive(_) => None,
+        }
     }
 
     /// Returns a base image file's content without comments and layout. Written as JSON it is such a
@@ -172,6 +196,51 @@ impl BaseImage {
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(BaseImageSchema).to_value()
     }
+}
+
+/// Reads the one key that says where the image comes from.
+fn parse_origin(shape: &BaseImageSchema) -> Result<BaseOrigin, YamlError> {
+    if let (Some(manifests), None) = (&shape.manifests, &shape.image) {
+        return Err(manifests.error(Cause::Needed {
+            key: "image",
+            beside: "manifests",
+        }));
+    }
+    let beside =
+        |text: &At<String>, key, beside| Err(text.error(Cause::Meaningless { key, beside }));
+    match (&shape.image, &shape.layout, &shape.archive) {
+        (Some(image), None, None) => parse_image(image, shape.manifests.as_ref()),
+        (None, Some(layout), None) => parse_layout(layout),
+        (None, None, Some(archive)) => Ok(BaseOrigin::Archive(parse_archive(&archive.value)?)),
+        (Some(image), Some(_), _) => beside(image, "image", "layout"),
+        (Some(image), None, Some(_)) => beside(image, "image", "archive"),
+        (None, Some(layout), Some(_)) => beside(layout, "layout", "archive"),
+        (None, None, None) => {
+            let cause = Cause::MissingKey {
+                key: "archive".to_owned(),
+            };
+            Err(shape.name.error(cause))
+        }
+    }
+}
+
+fn parse_image(
+    image: &At<String>,
+    manifests: Option<&At<BTreeMap<String, At<String>>>>,
+) -> Result<BaseOrigin, YamlError> {
+    let reference = image.parse()?;
+    let entries = manifests.iter().flat_map(|manifests| &manifests.value);
+    let manifest = |(architecture, digest): (&String, &At<String>)| {
+        let name = At {
+            value: architecture.clone(),
+            place: digest.place,
+        };
+        Ok((name.parse()?, ManifestDigest(digest.parse()?)))
+    };
+    Ok(BaseOrigin::Image {
+        reference,
+        manifests: entries.map(manifest).collect::<Result<_, YamlError>>()?,
+    })
 }
 
 fn parse_layout(text: &At<String>) -> Result<BaseOrigin, YamlError> {
@@ -251,6 +320,52 @@ mod tests {
             BaseOrigin::Layout {
                 path: "images/x".into(),
                 digest
+            }
+        );
+    }
+
+    #[test]
+    fn an_image_of_a_registry_is_read() {
+        let digest = crate::Digest::of(b"index");
+        let manifest = crate::Digest::of(b"manifest");
+        let text = format!(
+            "schema: 1\nname: rocky-9\ndist: .el9\nimage: docker.io/library/rockylinux@{digest}\n\
+             manifests: {{x86_64: \"{manifest}\"}}\n"
+        );
+        let base = BaseImage::parse(text.as_bytes(), "rocky-9").unwrap();
+        assert_eq!(base.dist.unwrap().as_str(), ".el9");
+        let reference = format!("docker.io/library/rockylinux@{digest}");
+        assert_eq!(
+            base.origin,
+            BaseOrigin::Image {
+                reference: reference.parse().unwrap(),
+                manifests: [(Architecture::X86_64, ManifestDigest(manifest))].into(),
+            }
+        );
+        let cause = |text: &str| {
+            let parsed = BaseImage::parse(text.as_bytes(), "rocky-9");
+            parsed.unwrap_err().cause
+        };
+        assert_eq!(
+            cause(&text.replace("x86_64", "sparc")),
+            Cause::Name("sparc".parse::<Architecture>().unwrap_err())
+        );
+        assert_eq!(
+            cause(&text.replace(".el9", "el9")),
+            Cause::Name("el9".parse::<DistTag>().unwrap_err())
+        );
+        assert_eq!(
+            cause(&text.replace("image:", "layout:")),
+            Cause::Needed {
+                key: "image",
+                beside: "manifests"
+            }
+        );
+        assert_eq!(
+            cause(&format!("{text}layout: x@{digest}\n")),
+            Cause::Meaningless {
+                key: "image",
+                beside: "layout"
             }
         );
     }

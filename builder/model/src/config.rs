@@ -6,6 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::name::RecipeName;
 use crate::openpgp::Fingerprint;
 use crate::recipe::{Place, nearest};
 use crate::repository::{RepositoryAddress, RepositoryId};
@@ -17,6 +18,8 @@ use crate::repository::{RepositoryAddress, RepositoryId};
 pub struct Config {
     /// Who builds: author and supplier in SBOMs, vendor and packager in RPMs.
     pub organization: Organization,
+    /// What is built when no recipe is named.
+    pub build: ConfigBuild,
     /// Where files are fetched from.
     pub mirrors: Mirrors,
     /// The way to the network.
@@ -51,6 +54,16 @@ impl Default for Organization {
             url: "https://localhost.invalid/".to_owned(),
         }
     }
+}
+
+/// What is built when no recipe is named.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ConfigBuild {
+    /// Recipes that `kiln build`, and all that goes with it, take when none is named; `--all` takes the
+    /// others too; default: all.
+    #[schemars(with = "Vec<String>")]
+    pub default: Vec<RecipeName>,
 }
 
 /// Where files are fetched from.
@@ -342,11 +355,42 @@ impl Config {
         })
     }
 
+    /// Returns a mistake for each default recipe that `known` does not have, with its place in `text`,
+    /// which is what was parsed.
+    #[must_use]
+    pub fn unknown_defaults(&self, text: &str, known: &[&str]) -> Vec<ConfigError> {
+        let is_known = |name: &RecipeName| known.contains(&name.as_str());
+        if self.build.default.iter().all(is_known) {
+            return Vec::new();
+        }
+        let spans = toml::from_str(text).unwrap_or_else(|_| DefaultSpans::default());
+        let names = spans.build.default.into_iter();
+        let unknown = names.filter(|name| !known.contains(&name.get_ref().as_str()));
+        unknown
+            .map(|name| ConfigError {
+                reason: format!("there is no recipe `{}`", name.get_ref()),
+                place: Place::after(text.get(..name.span().start).unwrap_or_default()),
+                nearest: nearest(name.get_ref(), known.iter().copied()),
+            })
+            .collect()
+    }
+
     /// Returns the JSON Schema (2020-12) of `kiln.toml`.
     #[must_use]
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
     }
+}
+
+/// Where the default recipes stand.
+#[derive(Default, Deserialize)]
+struct DefaultSpans {
+    build: NameSpans,
+}
+
+#[derive(Default, Deserialize)]
+struct NameSpans {
+    default: Vec<toml::Spanned<String>>,
 }
 
 /// Reads serde's words for an unknown key: ``unknown field `a`, expected one of `b`, `c` ``. The TOML
@@ -409,6 +453,30 @@ mod tests {
         }
         let large = Config::parse(&vec![b'\n'; MAX_BYTES + 1]).unwrap_err();
         assert_eq!(large.reason, "expected at most 1048576 bytes, got 1048577");
+    }
+
+    #[test]
+    fn default_recipes_that_are_not_there_have_a_place() {
+        let text = "# ö\n[build]\ndefault = [\"curl\",\n  \"zlip\", \"other\"]\n";
+        let config = Config::parse(text.as_bytes()).unwrap();
+        let found = config.unknown_defaults(text, &["curl", "zlib"]);
+        let found: Vec<_> = found
+            .iter()
+            .map(|e| (e.to_string(), e.place.to_string(), e.nearest.as_deref()))
+            .collect();
+        let expected = [
+            ("there is no recipe `zlip`", "4:3", Some("zlib")),
+            ("there is no recipe `other`", "4:11", None),
+        ]
+        .map(|(reason, place, nearest)| (reason.to_owned(), place.to_owned(), nearest));
+        assert_eq!(found, expected);
+        assert_eq!(
+            config.unknown_defaults(text, &["curl", "zlip", "other"]),
+            []
+        );
+        let error = Config::parse(b"[build]\ndefault = [\"a b\"]\n").unwrap_err();
+        assert!(error.reason.contains("recipe name"), "{error}");
+        assert_eq!(error.place.to_string(), "2:12");
     }
 
     #[test]

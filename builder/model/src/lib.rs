@@ -12,6 +12,7 @@ mod digest;
 mod evr;
 mod git;
 pub mod host_path;
+mod image_reference;
 mod lockfile;
 mod name;
 mod openpgp;
@@ -32,8 +33,9 @@ pub use buildinfo::{
 };
 pub use capability::{CapabilityError, FileCapabilities};
 pub use config::{
-    AddressPrefix, AddressPrefixError, Config, ConfigError, ConfigLimits, ConfigNetwork, Mirrors,
-    Organization, Repository, Require, Signing, SourceMirror, mask_credentials,
+    AddressPrefix, AddressPrefixError, Config, ConfigBuild, ConfigError, ConfigLimits,
+    ConfigNetwork, Mirrors, Organization, Repository, Require, Signing, SourceMirror,
+    mask_credentials,
 };
 pub use dependency::{Dependency, DependencyError, DependencyKind, RichOperator};
 pub use digest::{DiffId, Digest, DigestError, LayerDigest, ManifestDigest, Sha512};
@@ -41,13 +43,14 @@ pub use evr::{Evr, EvrError, compare_rpm_versions};
 pub use git::{
     CommitId, GitError, GitLocation, RepositoryUrl, Rewriting, SubmodulePath, Submodules, TagName,
 };
+pub use image_reference::{ImageReference, ImageReferenceError};
 pub use lockfile::{
     BaseLock, LOCK_FORMAT, Lock, LockError, LockedArchive, LockedGit, LockedPackage, LockedSource,
     LockedSubmodule, LockedTools, RecipeLock,
 };
 pub use name::{
-    AccountName, Architecture, BaseName, DistributionPackage, LibraryName, NameError, PackageName,
-    RecipeName, Release, Version,
+    AccountName, Architecture, BaseName, DistTag, DistributionPackage, LibraryName, NameError,
+    PackageName, RecipeName, Release, Version,
 };
 pub use openpgp::{Fingerprint, FingerprintError};
 pub use path::{FilePattern, PathError, SandboxPath};

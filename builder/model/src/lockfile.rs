@@ -135,10 +135,12 @@ pub struct LockedSource {
     pub url: Location,
     /// sha256, the same as the recipe's where that has one; of a git source that of its export.
     pub sha256: Digest,
-    /// sha512, for SBOM readers.
-    pub sha512: Sha512,
-    /// Bytes.
-    pub size: u64,
+    /// sha512, for SBOM readers; none while nobody could reach the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha512: Option<Sha512>,
+    /// Bytes; none while nobody could reach the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// What was learnt of a git source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<LockedGit>,
@@ -247,8 +249,8 @@ mod tests {
             sources: vec![LockedSource {
                 url: "debian:zlib/zlib_1.2.13.dfsg.orig.tar.bz2".parse().unwrap(),
                 sha256: Digest::of(b"x"),
-                sha512: Sha512::of(b"x"),
-                size: 1,
+                sha512: Some(Sha512::of(b"x")),
+                size: Some(1),
                 git: None,
             }],
             tools: None,

@@ -136,6 +136,24 @@ name!(
     is_version
 );
 
+name!(
+    /// What the releases of packages that are built on one base end with: `.el9`.
+    DistTag,
+    "a dot, then letters, digits and dots: `.el9`",
+    |text| text.starts_with('.')
+        && !text.contains("..")
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
+);
+
+impl Release {
+    /// Returns the release of a package that is built on a base with a dist tag: `1.el9`.
+    #[must_use]
+    pub fn with_dist(&self, dist: &DistTag) -> Self {
+        Self(format!("{self}{dist}"))
+    }
+}
+
 /// A machine architecture, as RPM names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Architecture {
@@ -178,6 +196,20 @@ impl Architecture {
     }
 }
 
+impl FromStr for Architecture {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text {
+            "x86_64" => Ok(Self::X86_64),
+            _ => Err(NameError {
+                expected: "an architecture: `x86_64`",
+                text: text.to_owned(),
+            }),
+        }
+    }
+}
+
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.rpm())
@@ -205,6 +237,16 @@ mod tests {
             &"x".repeat(129),
         ] {
             assert_eq!(bad.parse::<RecipeName>().unwrap_err().text, bad);
+        }
+    }
+
+    #[test]
+    fn a_dist_tag_ends_a_release() {
+        let dist: DistTag = ".el9".parse().unwrap();
+        let release: Release = "1".parse().unwrap();
+        assert_eq!(release.with_dist(&dist).as_str(), "1.el9");
+        for bad in ["el9", ".", ".el9.", ".el-9", ".el 9", "..el9", ".%{x}"] {
+            assert_eq!(bad.parse::<DistTag>().unwrap_err().text, bad);
         }
     }
 

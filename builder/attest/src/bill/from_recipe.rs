@@ -38,7 +38,7 @@ impl Software {
     /// are empty and the concluded licence is the declared one: all are the caller's to fill in.
     ///
     /// # Errors
-    /// When a source is not locked or a patch has no sha512.
+    /// When a source is not locked, or nothing but its digest is known, or a patch has no sha512.
     pub fn from_recipe(
         recipe: &Recipe,
         locked: &[LockedSource],
@@ -85,7 +85,8 @@ fn join_source(
 ) -> Result<Source, SoftwareError> {
     let is_it = |pin: &&LockedSource| pin.sha256 == source.sha256 && pin.url == source.url;
     let pin = locked.iter().find(is_it);
-    let pin = pin.ok_or_else(|| SoftwareError::NotLocked {
+    let known = pin.and_then(|pin| Some((pin, pin.sha512?, pin.size?)));
+    let (pin, sha512, size) = known.ok_or_else(|| SoftwareError::NotLocked {
         recipe: recipe.name.clone(),
         file: source.url.file_name().to_owned(),
         sha256: source.sha256,
@@ -94,8 +95,8 @@ fn join_source(
         url: source.url.clone(),
         mirrors: source.mirrors.clone(),
         sha256: source.sha256,
-        sha512: pin.sha512,
-        size: pin.size,
+        sha512,
+        size,
         released: source.released,
         repacked: source.repacked.clone(),
         git: pin.git.clone(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::graph::Graph;
-use crate::outputs::default_recipes;
+use crate::outputs::{Selection, all_recipes};
 use crate::schedule::tests::FINE;
 use crate::why::tests::Scene;
 
@@ -8,9 +8,9 @@ use crate::why::tests::Scene;
 fn remember_at(scene: &Scene, began: i64) {
     let summary = scene.build();
     scene.with(&FINE, |shop| {
-        let graph = Graph::new(shop.project, &default_recipes(shop.project)).unwrap();
+        let graph = Graph::new(shop.project, &all_recipes(shop.project)).unwrap();
         let plan = Plan::new(shop, graph).unwrap();
-        remember(shop, &[], (&plan, &summary), began).unwrap();
+        remember(shop, Selection::Default, (&plan, &summary), began).unwrap();
     });
 }
 
@@ -20,7 +20,8 @@ fn results(scene: &Scene) -> Option<usize> {
         store: &scene.store,
         output: &scene.root().join("out"),
         program: FileIdentity::at(&scene.root().join("program")),
-        names: &[],
+        selection: Selection::Default,
+        base: None,
     };
     asked.at_rest().map(|rest| rest.results)
 }
@@ -131,11 +132,13 @@ fn other_questions_have_other_answers() {
         store: &scene.store,
         output: &out,
         program: FileIdentity::at(&scene.root().join("program")),
-        names: &names,
+        selection: Selection::Named(&names),
+        base: None,
     };
     assert_eq!(asked.at_rest(), None);
     let asked = Asked {
-        names: &[],
+        selection: Selection::Default,
+        base: None,
         ..asked
     };
     assert!(asked.at_rest().is_some());
@@ -152,4 +155,20 @@ fn other_questions_have_other_answers() {
         ..asked
     };
     assert_eq!(asked.at_rest(), None);
+}
+
+#[test]
+fn what_is_asked_for_by_default_follows_the_settings() {
+    let scene = scene();
+    let names =
+        |selection: Selection<'_>| scene.with(&FINE, |shop| selection.recipes(shop.project));
+    let all = names(Selection::All);
+    assert!(all.len() > 1, "{all:?}");
+    assert_eq!(names(Selection::Default), all);
+    let settings = "[build]\ndefault = [\"c\"]\n";
+    fs_err::write(scene.root().join("kiln.toml"), settings).unwrap();
+    let c = ["c".parse().unwrap()];
+    assert_eq!(names(Selection::Default), c);
+    assert_eq!(names(Selection::Named(&all)), all);
+    assert_eq!(names(Selection::All), all);
 }

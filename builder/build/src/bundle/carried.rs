@@ -77,6 +77,7 @@ impl Carried {
             kiln_version: KILN_VERSION.to_owned(),
             architecture: shop.architecture,
             recipes: recipes.into_iter().collect(),
+            base: project.chosen_base.clone(),
             kiln,
             project: sized(&project_tar),
             licenses: sized(&licenses),
@@ -213,10 +214,15 @@ fn project_tar(
     }
     for name in recipes {
         files.extend(files_below(&project.root, &project.recipe_folder(name))?);
-        files.insert(format!("lockfiles/{name}-{architecture}.lock"));
         let base = &project.bases[&project.recipes[name].recipe.base];
         files.insert(format!("base-images/{}.yaml", base.name));
-        files.insert(format!("lockfiles/{}-{architecture}.lock", base.name));
+        for lock in [
+            project.recipe_lock_path(name, architecture),
+            project.base_lock_path(&base.name, architecture),
+        ] {
+            let lock = lock.strip_prefix(&project.root).unwrap_or(&lock);
+            files.insert(lock.to_string_lossy().into_owned());
+        }
         if let BaseOrigin::Archive(archive) = &base.origin {
             files.extend(archive.keys.iter().map(|key| format!("base-images/{key}")));
         }

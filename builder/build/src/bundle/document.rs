@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Architecture, Digest, ManifestDigest, RecipeName};
+use kiln_model::{Architecture, BaseName, Digest, ManifestDigest, RecipeName};
 use kiln_store::{ArtifactKind, EMPTY_CONFIG, Part, artifact_manifest, media_type};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub struct BundleDocument {
     pub architecture: Architecture,
     /// The recipes in it.
     pub recipes: Vec<RecipeName>,
+    /// The base image that was chosen for all of them; `None` where they are built on their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseName>,
     /// The kiln program.
     pub kiln: Sized,
     /// A tar of recipes, patches, base images, keys, lockfiles and settings, below `project/`.

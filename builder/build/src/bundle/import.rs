@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kiln_image::{UnpackLimits, unpack_source};
-use kiln_model::{Digest, ManifestDigest, RecipeName};
+use kiln_model::{BaseName, Digest, ManifestDigest, RecipeName};
 use kiln_store::{HashThread, Store};
 
 use crate::bundle::BundleError;
@@ -34,6 +34,8 @@ pub struct Imported {
     pub kiln_version: String,
     /// The recipes in it.
     pub recipes: Vec<RecipeName>,
+    /// The base image that was chosen for all of them.
+    pub base: Option<BaseName>,
     /// Sources, layers and packages of distributions in it.
     pub blobs: usize,
     /// Those of them that the store had.
@@ -100,6 +102,7 @@ pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError
         bundle: head.bundle,
         kiln_version: document.kiln_version.clone(),
         recipes: document.recipes.clone(),
+        base: document.base.clone(),
         blobs: document.blobs.len(),
         already: 0,
         new_bytes: 0,

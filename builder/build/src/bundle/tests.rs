@@ -49,6 +49,7 @@ impl Sample {
             kiln_version: "0.1.0".to_owned(),
             architecture: Architecture::X86_64,
             recipes: vec!["a".parse().unwrap()],
+            base: None,
             kiln: sized(&kiln),
             project: sized(&project),
             licenses: sized(&licenses),

@@ -25,6 +25,7 @@ fn request<'a>(root: &'a Path, file_name: &'a str) -> DraftRequest<'a> {
         root,
         name: None,
         version: None,
+        base: None,
         file_name,
         location: None,
         sha256: Digest::of(b"x"),
@@ -326,4 +327,40 @@ fn the_projects_base_images_are_offered() {
         text.contains("base: debian-12 # a guess; others: rocky-9\n"),
         "{text}"
     );
+}
+
+#[test]
+fn the_base_image_of_every_other_recipe_is_no_guess() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["debian-12", "rocky-9"] {
+        let file = folder.path().join(format!("base-images/{name}.yaml"));
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        let text = format!("schema: 1\nname: {name}\nlayout: x@{}\n", Digest::of(b""));
+        fs_err::write(file, text).unwrap();
+    }
+    let bytes = tarball(&[("Makefile", "")]);
+    let drafted = |name: &str, base: Option<&BaseName>| {
+        let file_name = format!("{name}-1.0.tar");
+        let request = DraftRequest {
+            base,
+            ..request(folder.path(), &file_name)
+        };
+        let draft = draft(&request, &mut bytes.as_slice()).unwrap();
+        fs_err::read_to_string(folder.path().join(draft.file)).unwrap()
+    };
+    let rocky = "rocky-9".parse().unwrap();
+    let text = drafted("first", Some(&rocky));
+    assert!(text.contains("base: rocky-9\n"), "{text}");
+    // A draft alone is no recipe yet.
+    let whole = text
+        .replace(&format!("license: {PLACEHOLDER}"), "license: MIT")
+        .replace(
+            &format!("url: {PLACEHOLDER}"),
+            "url: https://example.org/first-1.0.tar",
+        )
+        .replace(&format!("released: {PLACEHOLDER}"), "released: 2020-01-01")
+        .replace(PLACEHOLDER, "something");
+    fs_err::write(folder.path().join("recipes/first/recipe.yaml"), whole).unwrap();
+    let text = drafted("second", None);
+    assert!(text.contains("base: rocky-9\n"), "{text}");
 }

@@ -149,8 +149,8 @@ pub(crate) fn write_project(root: &Path, store: &Store, layout: Layout) {
             sources: vec![LockedSource {
                 url: url.parse().unwrap(),
                 sha256: source,
-                sha512: kiln_model::Sha512::of(b""),
-                size: archive_bytes.len() as u64,
+                sha512: Some(kiln_model::Sha512::of(b"")),
+                size: Some(archive_bytes.len() as u64),
                 git: None,
             }],
             tools: None,

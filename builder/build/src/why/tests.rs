@@ -36,7 +36,7 @@ impl Scene {
 
     pub(crate) fn build(&self) -> Summary {
         self.with(&FINE, |shop| {
-            build_asked(shop, &[], OnFailure::Stop).unwrap()
+            build_asked(shop, Selection::Default, OnFailure::Stop).unwrap()
         })
     }
 
@@ -67,7 +67,7 @@ impl Scene {
 
     fn forecast(&self) -> Forecast {
         self.with(&FINE, |shop| {
-            let graph = Graph::new(shop.project, &default_recipes(shop.project)).unwrap();
+            let graph = Graph::new(shop.project, &all_recipes(shop.project)).unwrap();
             let plan = Plan::new(shop, graph).unwrap();
             plan.forecast(shop).unwrap()
         })
@@ -245,7 +245,9 @@ fn a_failed_run_leaves_what_it_finished_to_compare_with() {
         ..FINE
     };
     let keep_going = OnFailure::KeepGoing;
-    scene.with(&engine, |shop| build_asked(shop, &[], keep_going).unwrap());
+    scene.with(&engine, |shop| {
+        build_asked(shop, Selection::Default, keep_going).unwrap()
+    });
     assert_eq!(
         scene.short("c"),
         ["c for /usr/lib/c: nothing, nothing changed"]

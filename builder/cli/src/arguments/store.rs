@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueHint};
-use clap_complete::ArgValueCandidates;
-use kiln_model::{Digest, RecipeName};
 
-use crate::completion::recipe_candidates;
+use kiln_model::Digest;
+
+use super::Names;
 
 /// What to do with the store.
 #[derive(Debug, Subcommand)]
@@ -107,9 +107,9 @@ pub struct BundleExport {
     /// The file to write
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: OsString,
-    /// Recipes, with all that they are built with; default: all that `kiln build` builds
-    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
-    pub names: Vec<RecipeName>,
+    /// Which recipes; all that they are built with comes along.
+    #[command(flatten)]
+    pub names: Names,
 }
 
 /// What to check.

@@ -11,6 +11,7 @@ fn examples_pass_the_real_parsers() {
     Recipe::parse(RECIPE.as_bytes(), "lantern").unwrap();
     BaseImage::parse(ASSEMBLED_BASE.as_bytes(), "debian-12").unwrap();
     BaseImage::parse(LAYOUT_BASE.as_bytes(), "fedora").unwrap();
+    BaseImage::parse(REGISTRY_BASE.as_bytes(), "centos-7").unwrap();
     Config::parse(CONFIG.as_bytes()).unwrap();
 }
 

@@ -111,7 +111,11 @@ fn open(exchange: &Path, order: &ChildOrder, applied: &Applied) -> Result<Sessio
     ];
     let arguments =
         Arguments::try_parse_from(arguments).map_err(|error| Failure::host(Box::new(error)))?;
-    Session::open(&arguments.common, FirstSignal::Asks)
+    let common = arguments.common.on_base(order.base.as_ref());
+    let mut session = Session::open(&common, FirstSignal::Asks)?;
+    // The caller looks for everything there, whatever the base image.
+    session.output = exchange.join("out");
+    Ok(session)
 }
 
 /// The caller holds the other end of standard input for as long as it wants an answer.

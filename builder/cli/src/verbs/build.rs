@@ -41,8 +41,8 @@ pub fn run(common: &Common, build: &Build) -> Result<u8, Failure> {
     } else {
         OnFailure::Stop
     };
-    let names = &build.names.names;
-    let summary = kiln_build::build_asked(&session.workshop(), names, on_failure)
+    let selection = build.names.selection();
+    let summary = kiln_build::build_asked(&session.workshop(), selection, on_failure)
         .map_err(|error| Failure::build(&session.project, &error))?;
     session.finish_report();
     let table = Table {
@@ -71,7 +71,8 @@ fn at_rest(common: &Common, build: &Build, store: &Store) -> Option<AtRest> {
         store,
         output: &output_folder(common),
         program: host::program(),
-        names: &build.names.names,
+        selection: build.names.selection(),
+        base: common.chosen_base(),
     };
     asked.at_rest()
 }

@@ -6,9 +6,7 @@ use kiln_build::{BundleError, ImportBundle, Imported, export_bundle, import_bund
 use kiln_sandbox::Cancel;
 use kiln_store::Store;
 
-use crate::arguments::{
-    BundleCheck, BundleExport, BundleImport, BundleVerb, Common, Format, Names,
-};
+use crate::arguments::{BundleCheck, BundleExport, BundleImport, BundleVerb, Common, Format};
 use crate::failure::Failure;
 use crate::interrupt::{self, FirstSignal};
 use crate::print::line;
@@ -42,10 +40,7 @@ fn export(common: &Common, arguments: &BundleExport) -> Result<u8, Failure> {
         );
         return Err(Failure::usage(&text, "kiln bundle export FILE [RECIPE]..."));
     }
-    let names = Names {
-        names: arguments.names.clone(),
-    };
-    let wanted = super::wanted(&session.project, &names);
+    let wanted = super::wanted(&session.project, &arguments.names);
     let exported = export_bundle(&session.workshop(), &wanted, Path::new(PROGRAM), &file)
         .map_err(|error| Failure::bundle(Some(&session.project), &error, &file))?;
     session.finish_report();
@@ -77,7 +72,10 @@ fn export(common: &Common, arguments: &BundleExport) -> Result<u8, Failure> {
         "  ./kiln bundle import {shown} --into FOLDER --expect {}",
         exported.bundle
     ));
-    line("  cd FOLDER && make rpms");
+    match common.chosen_base() {
+        Some(base) => line(&format!("  cd FOLDER && KILN_BASE={base} make rpms")),
+        None => line("  cd FOLDER && make rpms"),
+    }
     Ok(0)
 }
 
@@ -139,12 +137,17 @@ fn tell_imported(common: &Common, imported: &Imported) {
         size(imported.new_bytes)
     ));
     line(&format!("bundle     {}", imported.bundle));
+    let base = imported.base.as_ref();
     match &imported.project {
         Some(folder) => line(&format!(
-            "The project is in {0}; `cd {0} && make rpms` builds it.",
-            folder.display()
+            "The project is in {0}; `cd {0} && {1}make rpms` builds it.",
+            folder.display(),
+            base.map_or_else(String::new, |base| format!("KILN_BASE={base} "))
         )),
-        None => line("The store has what is in it; `kiln --offline build` builds it."),
+        None => line(&format!(
+            "The store has what is in it; `kiln --offline build{}` builds it.",
+            base.map_or_else(String::new, |base| format!(" --base {base}"))
+        )),
     }
 }
 
@@ -178,7 +181,13 @@ fn check(common: &Common, arguments: &BundleCheck) -> Result<u8, Failure> {
         })
         .map_err(|error| failed(&error))?
     };
-    let checked = kiln_build::check(&folder, kiln_model::Architecture::X86_64);
+    // What it was exported for, whatever is chosen here.
+    let apart = apart.on_base(imported.base.as_ref());
+    let checked = kiln_build::check(
+        &folder,
+        apart.chosen_base(),
+        kiln_model::Architecture::X86_64,
+    );
     let failures = checked.errors.iter();
     let failures = failures.map(|error| Failure::build(&checked.project, error));
     if let Some(failure) = Failure::joined(failures.collect()) {

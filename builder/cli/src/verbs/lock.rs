@@ -1,6 +1,6 @@
 //! `kiln lock`: pins distribution packages, base images and what is known of sources.
 
-use kiln_build::Renewal;
+use kiln_build::{OnFailure, Renewal};
 
 use crate::arguments::{Common, Lock};
 use crate::failure::Failure;
@@ -20,7 +20,12 @@ pub fn run(common: &Common, lock: &Lock) -> Result<u8, Failure> {
     } else {
         Renewal::WhatChanged
     };
-    kiln_build::lock(&session.workshop(), &names, renewal)
+    let on_failure = if lock.keep_going {
+        OnFailure::KeepGoing
+    } else {
+        OnFailure::Stop
+    };
+    kiln_build::lock(&session.workshop(), &names, renewal, on_failure)
         .map_err(|error| Failure::build(&session.project, &error))?;
     Ok(0)
 }

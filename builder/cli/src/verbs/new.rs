@@ -36,6 +36,7 @@ pub fn run(common: &Common, new: &New) -> Result<u8, Failure> {
         root: &root,
         name: new.name.as_deref(),
         version: new.upstream_version.as_deref(),
+        base: common.chosen_base(),
         file_name: &file_name,
         location: location.as_ref(),
         sha256,

@@ -29,7 +29,8 @@ pub fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
     let names = arguments.what.iter().map(|what| recipe_name(what));
     let names = names.collect::<Result<Vec<RecipeName>, Failure>>()?;
     let mut session = Session::open(common, FirstSignal::Asks)?;
-    let wanted = super::wanted(&session.project, &crate::arguments::Names { names });
+    let all = arguments.all;
+    let wanted = super::wanted(&session.project, &crate::arguments::Names { names, all });
     let (original, listing) = {
         let shop = session.workshop();
         let failure = |error: kiln_build::BuildError| Failure::build(&session.project, &error);

@@ -1,7 +1,13 @@
-//! The base image that `make rpms` left in the repository's store, and stores seeded with it.
+//! The base image that `make rpms` left in the repository's store, another one, and stores seeded with them.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the program under test assembles a base image"
+)]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use kiln_model::{BaseLock, Digest, Lock as _};
 use kiln_store::Store;
@@ -16,16 +22,58 @@ pub struct Base {
 impl Base {
     /// Finds the repository's base image, or says visibly that there is none.
     pub fn find() -> Option<Self> {
-        let repository =
-            fs_err::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap();
-        let lock = repository.join("lockfiles/debian-12-x86_64.lock");
-        let lock = BaseLock::parse(&fs_err::read_to_string(lock).unwrap()).unwrap();
-        let base = Self { repository, lock };
-        if !base.tree().join("seal.json").is_file() || !base.blob(&base.lock.layer.0).is_file() {
+        let base = Self::locked("debian-12");
+        if !base.is_there() {
             eprintln!("skipped: no base image in .kiln/store; run `make rpms` first");
             return None;
         }
         Some(base)
+    }
+
+    /// Finds the repository's other base image, which is assembled in its store if the packages can be had;
+    /// says visibly if they can not.
+    pub fn find_other() -> Option<Self> {
+        let base = Self::locked("debian-13");
+        if base.is_there() {
+            return Some(base);
+        }
+        // A shell's sandbox needs the root file system, and nothing is built for its first step.
+        let arguments = [
+            "shell",
+            "zlib",
+            "--base",
+            "debian-13",
+            "--step",
+            "prep",
+            "--",
+            "true",
+        ];
+        let output = Command::new(env!("CARGO_BIN_EXE_kiln"))
+            .args(arguments)
+            .current_dir(&base.repository)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        if !base.is_there() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            eprintln!("skipped: debian-13 can not be assembled\n{said}");
+            return None;
+        }
+        Some(base)
+    }
+
+    fn locked(name: &str) -> Self {
+        let repository =
+            fs_err::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap();
+        let lock = repository.join(format!("lockfiles/{name}-x86_64.lock"));
+        let lock = BaseLock::parse(&fs_err::read_to_string(lock).unwrap()).unwrap();
+        Self { repository, lock }
+    }
+
+    fn is_there(&self) -> bool {
+        let is_file = |digest: &Digest| self.blob(digest).is_file();
+        let layers = [self.lock.manifest.0, self.lock.layer.0];
+        self.tree().join("seal.json").is_file() && layers.iter().all(is_file)
     }
 
     /// Returns the repository's store.
@@ -68,6 +116,11 @@ impl Base {
     pub fn seed(&self, folder: &Path) {
         fs_err::create_dir_all(folder.parent().unwrap()).unwrap();
         drop(Store::open(folder).unwrap());
+        self.add_to(folder);
+    }
+
+    /// Adds the base image to a store.
+    pub fn add_to(&self, folder: &Path) {
         for digest in self.blobs() {
             link(
                 &self.blob(&digest),

@@ -19,6 +19,7 @@ mod interrupts;
 mod limits;
 mod links;
 mod oddities;
+mod other_base;
 mod packages;
 mod places;
 mod project;

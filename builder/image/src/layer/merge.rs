@@ -279,7 +279,7 @@ impl<'a> PackageFiles<'a> {
         let Some(path) = normal_path(&entry.path) else {
             return Err(self.error(&entry.path, PathProblem::Outside));
         };
-        if path.is_empty() {
+        if path.is_empty() || is_merging_link(entry) {
             return Ok(());
         }
         let mut metadata = NodeMetadata {
@@ -346,6 +346,18 @@ fn normal_path(path: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(merge_usr(&components.join(&b'/')))
+}
+
+/// Whether an entry is one of the links that merge a top folder into `/usr`: packages bring them since
+/// Debian 13, and before that a script made them. Every base has them anyway.
+fn is_merging_link(entry: &Entry) -> bool {
+    let EntryKind::Symlink(target) = &entry.kind else {
+        return false;
+    };
+    let path = entry.path.strip_prefix(b"./").unwrap_or(&entry.path);
+    let is_merged = MERGED.iter().any(|top| top.as_bytes() == path);
+    let target = target.strip_prefix(b"/").unwrap_or(target);
+    is_merged && target.strip_prefix(b"usr/") == Some(path)
 }
 
 /// Puts what lies in one of the merged folders, or is one, into `/usr`.

@@ -444,6 +444,26 @@ fn a_base_gets_what_scripts_would_have_made() {
 }
 
 #[test]
+fn packages_may_bring_the_links_that_merge_usr() {
+    let bring = |links: &[(&str, &str)]| {
+        let own = HandTar::new().file("usr/bin/tool", "x").file("lib/y", "y");
+        let data = links
+            .iter()
+            .fold(own, |tar, (place, target)| tar.symlink(place, target));
+        Case::base(vec![("base-files", data)]).bytes()
+    };
+    let without = bring(&[]).unwrap();
+    let with = bring(&[("bin", "usr/bin"), ("lib", "/usr/lib")]).unwrap();
+    assert_eq!(describe(&with), describe(&without), "they are there anyway");
+    assert!(describe(&with).contains(&"lib -> usr/lib".to_owned()));
+    // One that leads elsewhere is another file system layout.
+    assert!(matches!(
+        bring(&[("bin", "usr/sbin")]),
+        Err(AssembleError::Below { .. })
+    ));
+}
+
+#[test]
 fn an_addition_leaves_the_base_alone() {
     let bytes = Case::addition(vec![("tool", HandTar::new().file("bin/tool", "x"))])
         .bytes()

@@ -8,6 +8,7 @@ use crate::dependency::DependencyError;
 use crate::digest::DigestError;
 use crate::evr::{Evr, EvrError};
 use crate::git::GitError;
+use crate::image_reference::ImageReferenceError;
 use crate::name::NameError;
 use crate::path::PathError;
 use crate::recipe::package::ModeError;
@@ -193,6 +194,9 @@ pub enum Cause {
     /// A digest does not.
     #[error(transparent)]
     Digest(#[from] DigestError),
+    /// The name of a registry's image does not.
+    #[error(transparent)]
+    Image(#[from] ImageReferenceError),
     /// A path or pattern does not.
     #[error(transparent)]
     Path(#[from] PathError),

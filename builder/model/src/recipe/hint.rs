@@ -2,6 +2,7 @@
 
 use super::error::Cause;
 use crate::digest::DigestError;
+use crate::image_reference::ImageReferenceError;
 use crate::name::NameError;
 use crate::path::PathError;
 use crate::source::LocationError;
@@ -138,6 +139,7 @@ impl Cause {
             Self::NoCommit => {
                 "a branch moves: name a tag, which `kiln lock` resolves, or a commit".to_owned()
             }
+            Self::Image(error) => return hint_on_image(error),
             Self::Path(PathError::NotAbsolute(text)) if !text.is_empty() => {
                 format!("write `/{}`, the path on an installed system", text.trim_start_matches("./"))
             }
@@ -170,6 +172,27 @@ fn hint_on_name(error: &NameError) -> Option<String> {
     (error.expected.starts_with("a version") && error.text.contains('-')).then(|| {
         "rpm has no `-` in versions: write `~` before a pre-release (1.0~rc1), otherwise `.` or `+`"
             .to_owned()
+    })
+}
+
+fn hint_on_image(error: &ImageReferenceError) -> Option<String> {
+    Some(match error {
+        ImageReferenceError::NoDigest { .. } => {
+            "`skopeo inspect --format '{{.Digest}}' docker://IMAGE` prints the digest; a tag may mean \
+             another image tomorrow"
+                .to_owned()
+        }
+        ImageReferenceError::Tag { .. } => {
+            "leave the tag out: the digest alone says which image it is".to_owned()
+        }
+        ImageReferenceError::Host { text } if text.contains('/') => {
+            format!("write docker.io/{text}, if that is where it is")
+        }
+        ImageReferenceError::Host { text } => {
+            format!("write docker.io/library/{text}, if that is where it is")
+        }
+        ImageReferenceError::Digest(error) => return Cause::Digest(error.clone()).hint(),
+        ImageReferenceError::Name { .. } => return None,
     })
 }
 
