@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kiln_image::TreeEntryKind;
 use kiln_model::{LibraryName, PackageName, Recipe, RecipeName};
 use kiln_rpm::{
-    Compilation, ElfEvidence, LinkFinding, PackagedPath, PrivateFiles, ProductElf, SpecTextError,
+    Compilation, ElfEvidence, ElfKind, LinkFinding, PackagedPath, PrivateFiles, ProductElf, SpecTextError,
     check_hardening, check_links, find_build_path,
 };
 
@@ -112,6 +112,15 @@ impl Evidence {
         self.files
             .values()
             .any(|file| file.elf.has_debug_information)
+    }
+
+    /// Returns the programs and shared objects without a build-id, which a recipe must have excused.
+    pub(crate) fn without_build_id(&self) -> Vec<PackagedPath> {
+        let carried = self.files.iter().filter(|(_, file)| {
+            let elf = &file.elf;
+            elf.build_id.is_none() && (elf.is_executable() || elf.kind == ElfKind::SharedObject)
+        });
+        carried.filter_map(|(path, _)| path.parse().ok()).collect()
     }
 
     /// Returns whether a file is for one architecture: a program, a library, an object.

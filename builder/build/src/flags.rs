@@ -35,6 +35,7 @@ const COMPILE: &[(Protection, &str)] = &[
 const LINK: &[(Protection, &str)] = &[
     (Protection::Relro, "-Wl,-z,relro"),
     (Protection::BindNow, "-Wl,-z,now"),
+    (Protection::BuildId, "-Wl,--build-id=sha1"),
 ];
 
 /// What takes away a protection that the compiler has by default.
@@ -46,6 +47,7 @@ const WITHOUT: &[(Protection, &str, &str)] = &[
     (Protection::Cet, "-fcf-protection=none", ""),
     (Protection::Relro, "", "-Wl,-z,norelro"),
     (Protection::BindNow, "", "-Wl,-z,lazy"),
+    (Protection::BuildId, "", "-Wl,--build-id=none"),
 ];
 
 /// Returns the flags of a recipe whose source tree is at `source`.
@@ -77,7 +79,6 @@ pub(crate) fn flags(recipe: &Recipe, source: &str) -> Flags {
             link.extend(Some(*linker).filter(|flag| !flag.is_empty()));
         }
     }
-    link.push("-Wl,--build-id=sha1");
     let map = format!("-fmacro-prefix-map={source}=.");
     let c = format!("{} {map}", compile.join(" "));
     let cxx = if is_off(Protection::Fortify) {
@@ -136,7 +137,7 @@ mod tests {
         assert_eq!(flags.cxx, flags.c);
         assert_eq!(
             flags.link,
-            "-no-pie -Wl,-z,norelro -Wl,-z,lazy -Wl,--build-id=sha1"
+            "-no-pie -Wl,-z,norelro -Wl,-z,lazy -Wl,--build-id=none"
         );
     }
 

@@ -153,6 +153,7 @@ pub(crate) fn spec_input(
             }
         },
         debug_files: DebugFiles::default(),
+        without_build_id: evidence.without_build_id(),
         source: SourcePackage::empty(),
     };
     Ok(input)

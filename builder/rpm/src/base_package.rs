@@ -274,6 +274,7 @@ pub fn base_package(input: &BasePackageInput) -> Result<BasePackage, BasePackage
             reason: "no ELF file in it".to_owned(),
         },
         debug_files: DebugFiles::default(),
+        without_build_id: Vec::new(),
         source: SourcePackage {
             made: Some(made),
             ..SourcePackage::empty()

@@ -100,6 +100,9 @@ fn linked(elf: &ElfEvidence) -> Vec<(Protection, String)> {
     if !hardening.binds_now && !elf.is_static() {
         lacks(Protection::BindNow, "symbols are bound lazily");
     }
+    if elf.build_id.is_none() {
+        lacks(Protection::BuildId, "it has no build-id");
+    }
     match hardening.stack {
         StackExecution::Refused => {}
         StackExecution::Requested => lacks(

@@ -235,6 +235,7 @@ fn input(product: RebuildNode) -> SpecInput {
         }),
         debug_information: DebugInformation::Split,
         debug_files: DebugFiles::default(),
+        without_build_id: Vec::new(),
         source: SourcePackage {
             sources: vec![
                 source(

@@ -30,11 +30,14 @@ pub enum Protection {
     Cet,
     /// Format strings that come from elsewhere are errors (`-Werror=format-security`).
     FormatSecurity,
+    /// What ties a program to its debug information (`--build-id`). A file without it is carried as it
+    /// is: nothing is split off or stripped.
+    BuildId,
 }
 
 impl Protection {
     /// Every protection, in the order of [`Protection`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Pie,
         Self::Relro,
         Self::BindNow,
@@ -44,6 +47,7 @@ impl Protection {
         Self::Fortify,
         Self::Cet,
         Self::FormatSecurity,
+        Self::BuildId,
     ];
 
     /// Returns the word that recipes use.
@@ -59,6 +63,7 @@ impl Protection {
             Self::Fortify => "fortify",
             Self::Cet => "cet",
             Self::FormatSecurity => "format-security",
+            Self::BuildId => "build-id",
         }
     }
 }
@@ -75,6 +80,7 @@ impl From<ProtectionSchema> for Protection {
             ProtectionSchema::Fortify => Self::Fortify,
             ProtectionSchema::Cet => Self::Cet,
             ProtectionSchema::FormatSecurity => Self::FormatSecurity,
+            ProtectionSchema::BuildId => Self::BuildId,
         }
     }
 }

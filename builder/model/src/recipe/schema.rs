@@ -349,6 +349,9 @@ pub(crate) enum ProtectionSchema {
     Cet,
     /// Format strings that come from elsewhere are errors: `-Werror=format-security`.
     FormatSecurity,
+    /// A build-id, which ties a program to its debug information: `--build-id`. A file that has none
+    /// (a program that upstream ships as it is) is packaged as it is, and is not stripped.
+    BuildId,
 }
 
 #[cfg(test)]

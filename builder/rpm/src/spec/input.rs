@@ -47,6 +47,8 @@ pub struct SpecInput {
     pub debug_information: DebugInformation,
     /// What kiln itself adds to the debug packages, where they are made.
     pub debug_files: DebugFiles,
+    /// Programs without a build-id: they are carried as they are.
+    pub without_build_id: Vec<PackagedPath>,
     /// What the source package carries.
     pub source: SourcePackage,
 }

@@ -36,10 +36,12 @@ pub(super) fn write(spec: &mut String, input: &SpecInput) -> Result<(), SpecErro
     spec.push_str(CHECK_PERL);
     spec.push_str(EXECUTABLE_LIBRARIES);
     spec.push_str(manual::COMPRESS);
+    write_hidden(spec, input);
     match &input.debug_information {
         DebugInformation::Split => write_split(spec, input),
         DebugInformation::Off { .. } => spec.push_str(STRIP_PROGRAMS),
     }
+    write_shown(spec, input);
     spec.push_str(STRIP_ARCHIVES);
     rebuild::write_last_look(spec, &input.source);
     let _ = write!(
@@ -106,6 +108,25 @@ find "%{buildroot}" -type f -name '*.so*' ! -perm -0111 -exec sh -c '
     if [ "$(head -c 4 "$file")" = "$(printf "\177ELF")" ]; then chmod a+x "$file"; fi
   done' sh {} +
 "#;
+
+/// What splits and strips looks at executable files only.
+fn write_hidden(spec: &mut String, input: &SpecInput) {
+    for (number, path) in input.without_build_id.iter().enumerate() {
+        let path = format!("\"%{{buildroot}}\"{}", text::shell(path.as_str()));
+        let _ = writeln!(
+            spec,
+            "\n# Carried as it is, without a build-id.\n\
+             kiln_mode_{number}=$(stat -c %%a {path})\nchmod a-x {path}"
+        );
+    }
+}
+
+fn write_shown(spec: &mut String, input: &SpecInput) {
+    for (number, path) in input.without_build_id.iter().enumerate() {
+        let path = text::shell(path.as_str());
+        let _ = writeln!(spec, "chmod \"$kiln_mode_{number}\" \"%{{buildroot}}\"{path}");
+    }
+}
 
 fn write_split(spec: &mut String, input: &SpecInput) {
     let (name, version, release) = (&input.name, &input.version, &input.release);

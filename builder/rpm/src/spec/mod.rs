@@ -200,6 +200,9 @@ fn write_macros(spec: &mut String, input: &SpecInput) -> Result<(), SpecError> {
     for (name, value) in macros::FIXED.iter().chain(debug) {
         let _ = writeln!(spec, "%define {name} {value}");
     }
+    if !input.without_build_id.is_empty() {
+        spec.push_str("%define _missing_build_ids_terminate_build 0\n");
+    }
     if let Some(private) = &input.private {
         write_filters(spec, private)?;
     }

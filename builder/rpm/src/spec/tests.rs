@@ -50,6 +50,7 @@ fn input() -> SpecInput {
         private: None,
         debug_information: DebugInformation::Split,
         debug_files: DebugFiles::default(),
+        without_build_id: Vec::new(),
         source: SourcePackage::empty(),
     }
 }

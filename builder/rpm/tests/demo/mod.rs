@@ -410,6 +410,7 @@ pub fn input() -> SpecInput {
         }),
         debug_information: DebugInformation::Split,
         debug_files: DebugFiles::default(),
+        without_build_id: Vec::new(),
         source: SourcePackage::empty(),
     }
 }
