@@ -64,11 +64,7 @@ pub fn check(root: &Path, base: Option<&BaseName>, architecture: Architecture) -
 
 /// Returns what is wrong with the lockfiles that recipes have for another base image than their own. A
 /// recipe without one is not built there, which is nothing wrong.
-fn other_locks(
-    project: &Project,
-    base: &BaseName,
-    architecture: Architecture,
-) -> Vec<BuildError> {
+fn other_locks(project: &Project, base: &BaseName, architecture: Architecture) -> Vec<BuildError> {
     let there = Project::survey_on(&project.root, Some(base)).project;
     let moved = there.recipes.values().filter(|loaded| {
         let name = &loaded.recipe.name;

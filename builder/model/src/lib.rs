@@ -44,8 +44,8 @@ pub use lockfile::{
     LockedTools, RecipeLock,
 };
 pub use name::{
-    AccountName, Architecture, BaseName, DistTag, DistributionPackage, LibraryName, NameError, PackageName,
-    RecipeName, Release, Version,
+    AccountName, Architecture, BaseName, DistTag, DistributionPackage, LibraryName, NameError,
+    PackageName, RecipeName, Release, Version,
 };
 pub use openpgp::{Fingerprint, FingerprintError};
 pub use path::{FilePattern, PathError, SandboxPath};
