@@ -58,7 +58,10 @@ impl FileClash {
             Claimed::Install(to) => {
                 let package = NodePath::top().key("packages");
                 let package = package.with("name", owner.package.as_str());
-                Site::recipe(&owner.recipe, package.key("install").with("to", to.as_str()))
+                Site::recipe(
+                    &owner.recipe,
+                    package.key("install").with("to", to.as_str()),
+                )
             }
         };
         vec![site(&self.first), site(&self.second)]
@@ -81,8 +84,12 @@ pub(crate) fn file_clashes<'a>(recipes: impl Iterator<Item = &'a Recipe>) -> Vec
         }
     }
     let folders = folders(owners.keys());
-    let files = owners.iter().filter(|(path, _)| !folders.contains(path.as_str()));
-    files.filter_map(|(path, owners)| clash(path, owners)).collect()
+    let files = owners
+        .iter()
+        .filter(|(path, _)| !folders.contains(path.as_str()));
+    files
+        .filter_map(|(path, owners)| clash(path, owners))
+        .collect()
 }
 
 /// Returns the first two owners that can not both be right.
@@ -173,8 +180,16 @@ mod tests {
 
     #[test]
     fn a_file_has_one_product() {
-        check("files: [/usr/bin/x]", "files: [/usr/bin/x, /usr/bin/y]", &["/usr/bin/x"]);
-        check("config: [/etc/x.conf]", "ghost: [{path: /etc/x.conf}], requires: [x]", &["/etc/x.conf"]);
+        check(
+            "files: [/usr/bin/x]",
+            "files: [/usr/bin/x, /usr/bin/y]",
+            &["/usr/bin/x"],
+        );
+        check(
+            "config: [/etc/x.conf]",
+            "ghost: [{path: /etc/x.conf}], requires: [x]",
+            &["/etc/x.conf"],
+        );
         let install = "install: [{file: f, to: /usr/lib/x}], requires: [x]";
         check(install, "docs: [/usr/lib/x]", &["/usr/lib/x"]);
         check("files: [/usr/bin/x]", "files: [/usr/bin/y]", &[]);
@@ -183,15 +198,27 @@ mod tests {
     #[test]
     fn a_directory_may_have_many() {
         let files = "files: [/usr/share/x/a], directories: [/usr/share/x]";
-        check(files, "files: [/usr/share/x/b], directories: [/usr/share/x]", &[]);
-        check("files: [/usr/share/x]", "files: [/usr/share/x, /usr/share/x/y]", &[]);
+        check(
+            files,
+            "files: [/usr/share/x/b], directories: [/usr/share/x]",
+            &[],
+        );
+        check(
+            "files: [/usr/share/x]",
+            "files: [/usr/share/x, /usr/share/x/y]",
+            &[],
+        );
         let ghost = "ghost: [{path: /run/x, kind: directory}], requires: [x]";
         check(ghost, ghost, &[]);
     }
 
     #[test]
     fn what_depends_on_a_build_is_left_to_it() {
-        check("files: [\"/usr/share/x/**\"]", "files: [\"/usr/share/x/**\"]", &[]);
+        check(
+            "files: [\"/usr/share/x/**\"]",
+            "files: [\"/usr/share/x/**\"]",
+            &[],
+        );
         check("files: [/usr/bin/x]", "files: [\"/usr/bin/*\"]", &[]);
         let taken_back = "files: [/usr/bin/x, /usr/bin/y, \"!/usr/bin/x\"]";
         check("files: [/usr/bin/x]", taken_back, &[]);
@@ -199,16 +226,31 @@ mod tests {
 
     #[test]
     fn packages_that_exclude_each_other_may_share() {
-        check("files: [/usr/bin/x], conflicts: [b]", "files: [/usr/bin/x]", &[]);
-        check("files: [/usr/bin/x]", "files: [/usr/bin/x], obsoletes: [a < 2]", &[]);
+        check(
+            "files: [/usr/bin/x], conflicts: [b]",
+            "files: [/usr/bin/x]",
+            &[],
+        );
+        check(
+            "files: [/usr/bin/x]",
+            "files: [/usr/bin/x], obsoletes: [a < 2]",
+            &[],
+        );
         let kind = "files: [/usr/bin/x], provides: [kind], conflicts: [kind]";
         check(kind, kind, &[]);
-        check("files: [/usr/bin/x], conflicts: [c]", "files: [/usr/bin/x]", &["/usr/bin/x"]);
+        check(
+            "files: [/usr/bin/x], conflicts: [c]",
+            "files: [/usr/bin/x]",
+            &["/usr/bin/x"],
+        );
     }
 
     #[test]
     fn both_owners_are_named() {
-        let recipes = [recipe("a", "files: [/usr/bin/x]"), recipe("b", "files: [/usr/bin/x]")];
+        let recipes = [
+            recipe("a", "files: [/usr/bin/x]"),
+            recipe("b", "files: [/usr/bin/x]"),
+        ];
         let clashes = file_clashes(recipes.iter());
         assert_eq!(
             clashes[0].to_string(),

@@ -98,11 +98,11 @@ pub use garbage::{KnownProject, forget_project, known_projects, needed_by, note_
 pub use graph::{BundledVersion, Edge, Graph, GraphError, NodeId, Prefix};
 pub use input::{InputKind, MissingInput};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
-pub use needs::Need as ProgramNeed;
 pub use lint::{LostLine, RecipeFinding};
 pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;
 pub use matrix::{LibraryOrigin, LibraryUse, Matrix, RecipeState, SourceState};
+pub use needs::Need as ProgramNeed;
 pub use outputs::{Selection, Summary};
 pub use package::{Packaged, PackagedRpm};
 pub use pipeline::{build, build_asked, fetch};

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::recipe::{Choice, Decision, Distribution, Link, MissingPin, Origin};
-use kiln_model::{BaseName, DistributionPackage, LibraryName, PackageName, Recipe, RecipeName, Version};
+use kiln_model::{
+    BaseName, DistributionPackage, LibraryName, PackageName, Recipe, RecipeName, Version,
+};
 
 use crate::graph::GraphError;
 use crate::project::Project;
@@ -101,7 +103,14 @@ impl RecipeState {
             packages: recipe.packages.iter().map(|p| p.name.clone()).collect(),
             sources: sources(recipe),
             missing: recipe.pins().err().unwrap_or_default().to_vec(),
-            unpinned: bundled.iter().skip(1).filter(lacks).cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+            unpinned: bundled
+                .iter()
+                .skip(1)
+                .filter(lacks)
+                .cloned()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
         }
     }
 }
@@ -120,7 +129,11 @@ fn sources(recipe: &Recipe) -> Vec<SourceState> {
             }
         }
     };
-    recipe.declared.iter().map(|source| state(&source.origin)).collect()
+    recipe
+        .declared
+        .iter()
+        .map(|source| state(&source.origin))
+        .collect()
 }
 
 impl Matrix {
@@ -138,7 +151,8 @@ impl Matrix {
             });
         }
         let mut bundled = BTreeSet::new();
-        let mut libraries: BTreeMap<LibraryName, BTreeMap<RecipeName, Vec<LibraryUse>>> = BTreeMap::new();
+        let mut libraries: BTreeMap<LibraryName, BTreeMap<RecipeName, Vec<LibraryUse>>> =
+            BTreeMap::new();
         for name in &wanted {
             for holder in reached(project, name) {
                 for (library, used) in declared(project, &holder) {
@@ -253,9 +267,24 @@ mod tests {
 
     fn shop() -> (tempfile::TempDir, Project) {
         project(&[
-            ("shop", &format!("{TAGGED}libraries:\n  http: {{choice: bundle}}\n  zlib: {{choice: system, package: {{debian: zlib1g-dev}}}}\n")),
-            ("stall", &format!("{PINNED}libraries:\n  tls: {{choice: bundle, link: static, reason: small}}\n")),
-            ("http", &format!("{PINNED}libraries:\n  tls: {{choice: bundle}}\n  zlib: {{choice: system, package: {{debian: zlib1g-dev}}}}\n  idn: {{choice: system, package: {{debian: libidn-dev}}}}\n")),
+            (
+                "shop",
+                &format!(
+                    "{TAGGED}libraries:\n  http: {{choice: bundle}}\n  zlib: {{choice: system, package: {{debian: zlib1g-dev}}}}\n"
+                ),
+            ),
+            (
+                "stall",
+                &format!(
+                    "{PINNED}libraries:\n  tls: {{choice: bundle, link: static, reason: small}}\n"
+                ),
+            ),
+            (
+                "http",
+                &format!(
+                    "{PINNED}libraries:\n  tls: {{choice: bundle}}\n  zlib: {{choice: system, package: {{debian: zlib1g-dev}}}}\n  idn: {{choice: system, package: {{debian: libidn-dev}}}}\n"
+                ),
+            ),
             ("tls", TAGGED),
         ])
     }
@@ -272,7 +301,11 @@ mod tests {
         assert_eq!(tls.len(), 1);
         assert_eq!(tls[0].through, names(&["http"]));
         let zlib = of("zlib", "shop").unwrap();
-        assert_eq!((zlib.len(), zlib[0].through.len()), (1, 0), "said by the recipe itself");
+        assert_eq!(
+            (zlib.len(), zlib[0].through.len()),
+            (1, 0),
+            "said by the recipe itself"
+        );
         let tls = of("tls", "stall").unwrap();
         assert_eq!((tls[0].link, tls[0].through.len()), (Link::Static, 0));
         assert_eq!(tls[0].decision.reason.as_ref().unwrap().as_str(), "small");
@@ -292,7 +325,10 @@ mod tests {
         };
         assert_eq!((shop.missing.len(), &shop.unpinned), (1, &names(&["tls"])));
         assert_eq!(shop.sources[0].revision.as_deref(), Some("v1"));
-        assert_eq!((stall.missing.len(), &stall.unpinned), (0, &names(&["tls"])));
+        assert_eq!(
+            (stall.missing.len(), &stall.unpinned),
+            (0, &names(&["tls"]))
+        );
         assert!(!http.is_pinned());
     }
 

@@ -371,9 +371,7 @@ impl Project {
         let names = folders
             .filter(|entry| entry.is_dir())
             .filter_map(|entry| entry.file_name()?.to_str()?.parse().ok());
-        names
-            .filter(|name| self.bases.contains_key(name))
-            .collect()
+        names.filter(|name| self.bases.contains_key(name)).collect()
     }
 
     /// Reads the lockfile of an assembled base image; `None` when there is none.

@@ -8,8 +8,8 @@ use kiln_build::{
     Project, ProjectError, RecipeFinding, SignError,
 };
 use kiln_image::UnpackError;
-use kiln_model::{BaseName, StepEnd};
 use kiln_model::recipe::nearest;
+use kiln_model::{BaseName, StepEnd};
 
 mod service;
 

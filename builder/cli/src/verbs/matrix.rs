@@ -53,8 +53,10 @@ fn origin(library: &str, used: &LibraryUse) -> String {
         }
         LibraryOrigin::Bundle { recipe, version } => format!("bundle {version} of {recipe}"),
         LibraryOrigin::System { package } => {
-            let names: BTreeSet<(&Distribution, &str)> =
-                package.iter().map(|(distribution, name)| (distribution, name.as_str())).collect();
+            let names: BTreeSet<(&Distribution, &str)> = package
+                .iter()
+                .map(|(distribution, name)| (distribution, name.as_str()))
+                .collect();
             let mut names: Vec<&str> = names.into_iter().map(|(_, name)| name).collect();
             names.dedup();
             format!("system {}", names.join(" / "))

@@ -29,7 +29,8 @@ fn shop() -> TempDir {
     write(&folder, "http", &library("http", zlib));
     let tls = library("tls-3", "").replace("people}", "people, library: tls}");
     let (before, _) = tls.split_once("sources:").unwrap();
-    let tagged = "sources:\n  - {git: \"https://example.org/tls.git\", tag: v3}\nsteps: {use: make}\n";
+    let tagged =
+        "sources:\n  - {git: \"https://example.org/tls.git\", tag: v3}\nsteps: {use: make}\n";
     write(&folder, "tls-3", &format!("{before}{tagged}"));
     folder
 }
@@ -88,7 +89,11 @@ fn pages_have_tables() {
 | tls | bundle 1.0 of tls-3, static; bundle 1.0 of tls-3 (through http) | - |
 | zlib | system zlib1g-dev / zlib-devel (through http) | - |
 ";
-    check(&shop(), &["matrix", "--as", "markdown", "tls-3", "demo"], expected);
+    check(
+        &shop(),
+        &["matrix", "--as", "markdown", "tls-3", "demo"],
+        expected,
+    );
 }
 
 #[test]
@@ -112,19 +117,27 @@ fn programs_read_one_document() {
     assert_eq!(zlib["package"]["rhel"], "zlib-devel");
     assert_eq!(zlib["through"][0], "http");
     assert_eq!(document["recipes"][0]["pinned"], false);
-    assert_eq!(document["bundled"][1]["missing"][0], "the commit of tag v3 in https://example.org/tls.git");
+    assert_eq!(
+        document["bundled"][1]["missing"][0],
+        "the commit of tag v3 in https://example.org/tls.git"
+    );
 }
 
 #[test]
 fn a_recipe_that_is_not_there_is_named() {
     let (code, _, stderr) = kiln(shop().path(), &["matrix", "htpt"]);
-    assert_eq!((code, stderr.as_str()), (2, "error: no recipe `htpt`\n\nhint: did you mean `http`?\n"));
+    assert_eq!(
+        (code, stderr.as_str()),
+        (2, "error: no recipe `htpt`\n\nhint: did you mean `http`?\n")
+    );
 }
 
 #[test]
 fn one_product_has_one_version_of_a_library() {
     let folder = shop();
-    let old = library("tls-1", "").replace("people}", "people, library: tls}").replacen("\"1.0\"", "\"0.9\"", 1);
+    let old = library("tls-1", "")
+        .replace("people}", "people, library: tls}")
+        .replacen("\"1.0\"", "\"0.9\"", 1);
     write(&folder, "tls-1", &old);
     let zlib = "libraries:\n  tls: {choice: bundle, recipe: tls-1}\n";
     write(&folder, "http", &library("http", zlib));
@@ -153,7 +166,9 @@ hint: both would lie below one prefix and be loaded into one process: let one re
 #[test]
 fn one_file_has_one_product() {
     let folder = project(RECIPE);
-    let other = RECIPE.replace("demo", "other").replace("/usr/bin/other", "/usr/bin/demo");
+    let other = RECIPE
+        .replace("demo", "other")
+        .replace("/usr/bin/other", "/usr/bin/demo");
     write(&folder, "other", &other);
     let expected = "\
 error: `/usr/bin/demo` belongs to two products: to package `demo` of recipe `demo`, and to package `other` of recipe \

@@ -33,9 +33,10 @@ pub(super) fn json(matrix: &Matrix) -> String {
 }
 
 fn recipe(recipe: &RecipeState) -> Value {
-    let sources = recipe.sources.iter().map(|source| {
-        json!({"address": source.address, "revision": source.revision})
-    });
+    let sources = recipe
+        .sources
+        .iter()
+        .map(|source| json!({"address": source.address, "revision": source.revision}));
     json!({
         "name": recipe.name.as_str(),
         "version": recipe.version.as_str(),

@@ -18,7 +18,11 @@ pub(super) fn markdown(matrix: &Matrix) -> String {
 /// Returns a table; every row has as many cells as there are titles.
 fn table(title: &str, titles: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let mut text = format!("## {title}\n\n{}|{}\n", line(titles), "---|".repeat(titles.len()));
+    let mut text = format!(
+        "## {title}\n\n{}|{}\n",
+        line(titles),
+        "---|".repeat(titles.len())
+    );
     for row in rows {
         // The only character that ends a cell.
         let row: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
@@ -67,15 +71,23 @@ fn sources(recipe: &RecipeState) -> String {
 
 fn libraries(matrix: &Matrix) -> String {
     let columns = matrix.recipes.iter().map(|recipe| recipe.name.to_string());
-    let titles: Vec<String> = std::iter::once("library".to_owned()).chain(columns).collect();
+    let titles: Vec<String> = std::iter::once("library".to_owned())
+        .chain(columns)
+        .collect();
     let rows = matrix.libraries.iter().map(|(library, by_recipe)| {
-        let cells = matrix.recipes.iter().map(|recipe| match by_recipe.get(&recipe.name) {
-            None => "-".to_owned(),
-            Some(uses) => {
-                let uses: Vec<String> = uses.iter().map(|used| cell(library.as_str(), used)).collect();
-                uses.join("; ")
-            }
-        });
+        let cells = matrix
+            .recipes
+            .iter()
+            .map(|recipe| match by_recipe.get(&recipe.name) {
+                None => "-".to_owned(),
+                Some(uses) => {
+                    let uses: Vec<String> = uses
+                        .iter()
+                        .map(|used| cell(library.as_str(), used))
+                        .collect();
+                    uses.join("; ")
+                }
+            });
         std::iter::once(library.to_string()).chain(cells).collect()
     });
     table("Libraries", &titles, rows)

@@ -38,7 +38,10 @@ pub(super) fn text(matrix: &Matrix) -> String {
 }
 
 fn recipe(recipe: &RecipeState) -> String {
-    let mut lines = vec![format!("{} {}, in {}", recipe.name, recipe.version, recipe.base)];
+    let mut lines = vec![format!(
+        "{} {}, in {}",
+        recipe.name, recipe.version, recipe.base
+    )];
     if !recipe.packages.is_empty() {
         lines.push(format!("  packages  {}", joined(&recipe.packages)));
     }
