@@ -95,7 +95,7 @@ pub use graph::{Edge, Graph, GraphError, NodeId, Prefix};
 pub use input::{InputKind, MissingInput};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
 pub use lint::{LostLine, RecipeFinding};
-pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
+pub use lock::{Kept, LockNote, Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;
 pub use outputs::{Summary, default_recipes};
 pub use package::{Packaged, PackagedRpm};

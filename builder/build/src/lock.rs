@@ -3,27 +3,32 @@
 //! Locking never edits a recipe, and rewrites a lockfile only when its bytes differ. What a lockfile
 //! was made for stands in it as digests, so that a changed recipe, request or base is noticed.
 
+mod sources;
+
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kiln_image::{
     LockBase, LockBaseError, LockTools, base_request, lock_base, lock_tools, tools_request,
 };
-use kiln_model::recipe::{Choice, DeclaredSource, Distribution, NodePath};
+use kiln_model::recipe::{Choice, Distribution, NodePath};
 use kiln_model::{
     Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, DistributionPackage,
-    LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe, RecipeLock, RecipeName,
+    LOCK_FORMAT, Lock, LockError, LockedTools, Recipe, RecipeLock, RecipeName,
 };
+use kiln_store::FetchError;
 
 use crate::error::BuildError;
 use crate::graph::Graph;
-use crate::plan::source_request;
 use crate::project::{LoadedRecipe, Project, ProjectError};
 use crate::publish::{Publication, publish};
 use crate::site::Site;
-use crate::told::{Told, TreeTold};
-use crate::unpinned::Unpinned;
+use crate::told::TreeTold;
 use crate::workshop::{Event, Workshop};
+
+pub use self::sources::{Kept, LockNote};
+use self::sources::{SourceLocker, in_one_line};
 
 /// What `kiln lock` chooses anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,30 +39,55 @@ pub enum Renewal {
     Everything,
 }
 
-/// Locks `names` and everything that they bundle, with their base images.
+/// Locks `names`, or all recipes, and everything that they bundle, with their base images.
+///
+/// Where all recipes are locked, one that stays unpinned because its sources can not be reached is told
+/// and keeps nobody else from being locked.
 ///
 /// # Errors
 /// Whatever can not be fetched, verified, resolved or written.
 pub fn lock(shop: &Workshop<'_>, names: &[RecipeName], renewal: Renewal) -> Result<(), BuildError> {
-    let graph = Graph::new(shop.project, names)?;
+    let wanted: Vec<RecipeName> = match names {
+        [] => shop.project.recipes.keys().cloned().collect(),
+        names => names.to_vec(),
+    };
+    let graph = Graph::new(shop.project, &wanted)?;
     let mut recipes: Vec<&RecipeName> = graph.order.iter().map(|node| &node.recipe).collect();
     recipes.sort();
     recipes.dedup();
     let mut bench = Bench {
         shop,
+        sources: SourceLocker {
+            shop,
+            renewal,
+            silent: RefCell::default(),
+        },
         bases: BTreeMap::new(),
     };
     for name in &recipes {
         bench.lock_base_of(&shop.project.recipes[*name], renewal)?;
     }
     for name in recipes {
-        bench.lock_recipe(&shop.project.recipes[name])?;
+        let loaded = &shop.project.recipes[name];
+        match bench.lock_recipe(loaded) {
+            Err(BuildError::Fetch(error))
+                if names.is_empty()
+                    && loaded.recipe.pins().is_err()
+                    && !matches!(error, FetchError::Cancelled | FetchError::Store(_)) =>
+            {
+                let reason = in_one_line(&error);
+                let note = &LockNote::StillUnpinned { reason };
+                shop.report.tell(&Event::LockNote { recipe: name, note });
+            }
+            locked => locked?,
+        }
     }
     Ok(())
 }
 
 struct Bench<'a> {
     shop: &'a Workshop<'a>,
+    sources: SourceLocker<'a>,
     bases: BTreeMap<BaseName, BaseLock>,
 }
 
@@ -134,7 +164,7 @@ impl Bench<'_> {
             architecture: shop.architecture,
             base: recipe.base.clone(),
             base_manifest,
-            sources: self.sources(loaded, earlier.as_ref())?,
+            sources: self.sources.lock(recipe, earlier.as_ref())?,
             tools,
         };
         write(shop, &path, &lock)
@@ -176,45 +206,6 @@ impl Bench<'_> {
         .map_err(|error| locking(name, error))?;
         told.finish();
         Ok(tools)
-    }
-
-    fn sources(
-        &self,
-        loaded: &LoadedRecipe,
-        earlier: Option<&RecipeLock>,
-    ) -> Result<Vec<LockedSource>, BuildError> {
-        let recipe = &loaded.recipe;
-        let kept = |source: &DeclaredSource| {
-            let mut sources = earlier?.sources.iter();
-            sources.find(|l| source.difference(l).is_none()).cloned()
-        };
-        let declared = recipe.declared.iter();
-        if let Some(sources) = declared.map(kept).collect::<Option<Vec<_>>>() {
-            return Ok(sources);
-        }
-        if let Err(missing) = recipe.pins() {
-            return Err(BuildError::Unpinned(Box::new(Unpinned {
-                path: vec![recipe.name.clone()],
-                missing: missing.to_vec(),
-            })));
-        }
-        let sources = &recipe.planned().sources;
-        let requests: Vec<_> = sources.iter().map(source_request).collect();
-        let infos = self
-            .shop
-            .fetcher
-            .fetch_all(&requests, &Told(self.shop.report))?;
-        let locked = sources
-            .iter()
-            .zip(infos)
-            .map(|(source, info)| LockedSource {
-                url: source.url.clone(),
-                sha256: info.digest,
-                sha512: info.sha512,
-                size: info.size,
-                git: None,
-            });
-        Ok(locked.collect())
     }
 }
 

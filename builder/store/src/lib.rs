@@ -12,6 +12,7 @@ mod collect;
 mod error;
 mod examine;
 mod fetch;
+mod git;
 mod hash_thread;
 mod identity;
 mod image_index;
@@ -43,6 +44,9 @@ pub use fetch::{
     FetchOrigin, FetchProgress, FetchRequest, FetchSettings, Fetcher, MissingBlob, NetrcFile,
     Network, ProxyAddress, ProxySettings, Received, Silent, TrustedRoots, Upstream, shown_address,
     trusted_bundle,
+};
+pub use git::{
+    GitContentError, GitExport, GitRequest, GitWanted, RewrittenSubmodule, SubmoduleError,
 };
 pub use hash_thread::HashThread;
 pub use identity::{FileIdentity, ObservedFile, observe_file};

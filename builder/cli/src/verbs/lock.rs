@@ -10,17 +10,12 @@ use crate::session::Session;
 /// Writes lockfiles; one that already fits is left alone.
 pub fn run(common: &Common, lock: &Lock) -> Result<u8, Failure> {
     let session = Session::open(common, FirstSignal::Ends)?;
-    let names = if lock.names.is_empty() {
-        session.project.recipes.keys().cloned().collect()
-    } else {
-        lock.names.clone()
-    };
     let renewal = if lock.update {
         Renewal::Everything
     } else {
         Renewal::WhatChanged
     };
-    kiln_build::lock(&session.workshop(), &names, renewal)
+    kiln_build::lock(&session.workshop(), &lock.names, renewal)
         .map_err(|error| Failure::build(&session.project, &error))?;
     Ok(0)
 }
