@@ -149,6 +149,19 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_it_panic_or_go_on_for_ever() {
+        let text =
+            "[submodule \"a \\\"b\"] # x\n\tpath = \"m\\n\" ; y\n url = a\\\n b\n[core]\nx\n";
+        for (at, _) in text.char_indices() {
+            let _ = parse(&text[..at]);
+            for other in ["", "\"", "\\", "\n", "[", "]", "=", "#", "\u{fffd}"] {
+                let rest = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
+                let _ = parse(&format!("{}{other}{}", &text[..at], &text[rest..]));
+            }
+        }
+    }
+
+    #[test]
     fn lines_that_are_not_of_the_format_are_named() {
         for (text, line) in [
             ("[submodule \"x\n", 1),

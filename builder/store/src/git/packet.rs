@@ -178,6 +178,13 @@ mod tests {
         assert_eq!(packets[0].text().as_deref(), Some("command=ls-refs"));
         assert_eq!(packets[1..], [Packet::Delimiter, Packet::Flush]);
         assert_eq!(all(b"0004").unwrap(), [Packet::Data(Vec::new())]);
+        for at in 0..request.len() {
+            for byte in [0, b' ', b'0', b'f', b'g', 0xff] {
+                let mut changed = request.clone();
+                changed[at] = byte;
+                let _ = all(&changed);
+            }
+        }
         // Not whole.
         assert_eq!(all(b"0014comm").unwrap(), []);
         assert_eq!(all(b"00").unwrap(), []);
