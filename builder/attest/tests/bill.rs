@@ -11,7 +11,10 @@ use kiln_attest::{
     BillError, BillOfMaterials, BundledLibrary, Contents, DistributionError, DistributionRelease,
     Library, Organization, PartyError, Purl, Software, SoftwareError, sbom_formats,
 };
-use kiln_model::{Digest, LockedArchive, LockedSource, Recipe, Sha512};
+use kiln_model::{
+    Architecture, Digest, LOCK_FORMAT, LockedArchive, LockedGit, LockedSource, LockedSubmodule,
+    ManifestDigest, Recipe, RecipeLock, Sha512, SourceDateEpoch,
+};
 use proptest::prelude::*;
 
 fn render(contents: Contents) -> Vec<Vec<u8>> {
@@ -243,6 +246,65 @@ packages:
   - name: demo
     files: [/usr/bin/demo]
 "#;
+
+#[test]
+fn a_git_source_is_named_by_its_commit() {
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let address = "https://example.org/team/demo.git";
+    let from = RECIPE.find("  - url:").unwrap()..RECIPE.find("patches:").unwrap();
+    let mut text = RECIPE.to_owned();
+    text.replace_range(from, &format!("  - git: {address}\n    tag: v1.10\n"));
+    let location = format!("git+{address}@{commit}");
+    let locked = LockedSource {
+        url: known(&location),
+        sha256: Digest::of(b"export"),
+        sha512: Some(Sha512::of(b"export")),
+        size: Some(6),
+        git: Some(LockedGit {
+            tag: Some(known("v1.10")),
+            committed: SourceDateEpoch::from_seconds(1_525_176_000),
+            submodules: true,
+            pins: vec![LockedSubmodule {
+                path: known("modules/common"),
+                url: known("https://example.org/team/common.git"),
+                commit: known(commit),
+            }],
+        }),
+    };
+    let lock = RecipeLock {
+        format: LOCK_FORMAT,
+        recipe: known("demo"),
+        architecture: Architecture::X86_64,
+        base: known("debian-12"),
+        base_manifest: ManifestDigest(Digest::of(b"manifest")),
+        sources: vec![locked],
+        tools: None,
+    };
+    let recipe = Recipe::parse(text.as_bytes(), "demo").unwrap();
+    let recipe = recipe.pinned_by(Some(&lock));
+    let patches = BTreeMap::from([("patches/x.patch".to_owned(), Sha512::of(b"x"))]);
+    let software = Software::from_recipe(&recipe, &lock.sources, &patches).unwrap();
+    let source = &software.sources[0];
+    assert_eq!(source.file_name(), "demo-0123456789ab.tar");
+    let purl = Purl::upstream(&software.purl, &software.version, Some(source)).unwrap();
+    let purl = purl.to_string();
+    assert!(
+        purl.contains("vcs_url=git") && !purl.contains("checksum"),
+        "{purl}"
+    );
+    let mut contents = zlib();
+    contents.product.software = software;
+    for document in render(contents) {
+        let document = String::from_utf8(document).unwrap();
+        for part in [
+            location.as_str(),
+            &format!("modules/common git+https://example.org/team/common.git@{commit}"),
+            "2018-05-01T12:00:00Z",
+        ] {
+            assert!(document.contains(part), "{part}: {document}");
+        }
+    }
+}
 
 #[test]
 fn a_recipe_and_its_lock_make_a_piece_of_software() {

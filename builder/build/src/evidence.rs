@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kiln_image::TreeEntryKind;
 use kiln_model::{LibraryName, PackageName, Recipe, RecipeName};
 use kiln_rpm::{
-    Compilation, ElfEvidence, ElfKind, LinkFinding, PackagedPath, PrivateFiles, ProductElf, SpecTextError,
-    check_hardening, check_links, find_build_path,
+    Compilation, ElfEvidence, ElfKind, LinkFinding, PackagedPath, PrivateFiles, ProductElf,
+    SpecTextError, check_hardening, check_links, find_build_path,
 };
 
 use crate::bundled_code::{CompiledFile, bundled_code, check_bundled_code};

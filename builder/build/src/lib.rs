@@ -100,7 +100,7 @@ pub use graph::{BundledVersion, Edge, Graph, GraphError, NodeId, Prefix};
 pub use input::{InputKind, MissingInput};
 pub use key::{BuildKey, KeyInputs, KeyKind, canonical_json};
 pub use lint::{LostLine, RecipeFinding};
-pub use lock::{Renewal, checked_base_lock, checked_lock, lock};
+pub use lock::{Kept, LockNote, Renewal, checked_base_lock, checked_lock, lock};
 pub use log::LogEnd;
 pub use matrix::{LibraryOrigin, LibraryUse, Matrix, RecipeState, SourceState};
 pub use needs::Need as ProgramNeed;

@@ -3,31 +3,34 @@
 //! Locking never edits a recipe, and rewrites a lockfile only when its bytes differ. What a lockfile
 //! was made for stands in it as digests, so that a changed recipe, request or base is noticed.
 
+mod sources;
+
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kiln_image::{
     LockBase, LockBaseError, LockTools, base_request, lock_base, lock_tools, tools_request,
 };
-use kiln_model::recipe::{Choice, DeclaredSource, Distribution, NodePath};
+use kiln_model::recipe::{Choice, Distribution, NodePath};
 use kiln_model::{
-    Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, Digest,
-    DistributionPackage, LOCK_FORMAT, Lock, LockError, LockedSource, LockedTools, Recipe,
-    RecipeLock, RecipeName,
+    Architecture, ArchiveBase, BaseImage, BaseLock, BaseName, BaseOrigin, DistributionPackage,
+    LOCK_FORMAT, Lock, LockError, LockedTools, Recipe, RecipeLock, RecipeName,
 };
-use kiln_store::{Attempt, AttemptError, FetchError};
+use kiln_store::FetchError;
 
 use crate::error::BuildError;
 use crate::graph::Graph;
-use crate::plan::source_request;
 use crate::project::{LoadedRecipe, Project, ProjectError};
 use crate::publish::{Publication, publish};
 use crate::rootfs::pulled_image;
 use crate::site::Site;
-use crate::told::{Told, TreeTold};
-use crate::unpinned::Unpinned;
+use crate::told::TreeTold;
 use crate::work::OnFailure;
 use crate::workshop::{Event, Workshop};
+
+pub use self::sources::{Kept, LockNote};
+use self::sources::{SourceLocker, in_one_line};
 
 /// What `kiln lock` chooses anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +41,11 @@ pub enum Renewal {
     Everything,
 }
 
-/// Locks `names` and everything that they bundle, with their base images. With
-/// [`OnFailure::KeepGoing`], a source that can not be reached is locked by its digest alone.
+/// Locks `names`, or all recipes, and everything that they bundle, with their base images.
+///
+/// Where all recipes are locked, one that stays unpinned because its sources can not be reached is told
+/// and keeps nobody else from being locked. With [`OnFailure::KeepGoing`], a source whose digest is known
+/// and that can not be reached is locked by its digest alone.
 ///
 /// # Errors
 /// Whatever can not be fetched, verified, resolved or written.
@@ -49,25 +55,48 @@ pub fn lock(
     renewal: Renewal,
     on_failure: OnFailure,
 ) -> Result<(), BuildError> {
-    let graph = Graph::new(shop.project, names)?;
+    let wanted: Vec<RecipeName> = match names {
+        [] => shop.project.recipes.keys().cloned().collect(),
+        names => names.to_vec(),
+    };
+    let graph = Graph::new(shop.project, &wanted)?;
     let mut recipes: Vec<&RecipeName> = graph.order.iter().map(|node| &node.recipe).collect();
     recipes.sort();
     recipes.dedup();
     let mut bench = Bench {
         shop,
+        sources: SourceLocker {
+            shop,
+            renewal,
+            on_failure,
+            silent: RefCell::default(),
+        },
         bases: BTreeMap::new(),
     };
     for name in &recipes {
         bench.lock_base_of(&shop.project.recipes[*name], renewal)?;
     }
     for name in recipes {
-        bench.lock_recipe(&shop.project.recipes[name], on_failure)?;
+        let loaded = &shop.project.recipes[name];
+        match bench.lock_recipe(loaded) {
+            Err(BuildError::Fetch(error))
+                if names.is_empty()
+                    && loaded.recipe.pins().is_err()
+                    && !matches!(error, FetchError::Cancelled | FetchError::Store(_)) =>
+            {
+                let reason = in_one_line(&error);
+                let note = &LockNote::StillUnpinned { reason };
+                shop.report.tell(&Event::LockNote { recipe: name, note });
+            }
+            locked => locked?,
+        }
     }
     Ok(())
 }
 
 struct Bench<'a> {
     shop: &'a Workshop<'a>,
+    sources: SourceLocker<'a>,
     bases: BTreeMap<BaseName, BaseLock>,
 }
 
@@ -119,7 +148,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn lock_recipe(&self, loaded: &LoadedRecipe, on_failure: OnFailure) -> Result<(), BuildError> {
+    fn lock_recipe(&self, loaded: &LoadedRecipe) -> Result<(), BuildError> {
         let shop = self.shop;
         let recipe = &loaded.recipe;
         let path = shop
@@ -148,7 +177,7 @@ impl Bench<'_> {
             architecture: shop.architecture,
             base: recipe.base.clone(),
             base_manifest,
-            sources: self.sources(loaded, earlier.as_ref(), on_failure)?,
+            sources: self.sources.lock(recipe, earlier.as_ref())?,
             tools,
         };
         write(shop, &path, &lock)
@@ -191,82 +220,6 @@ impl Bench<'_> {
         told.finish();
         Ok(tools)
     }
-
-    fn sources(
-        &self,
-        loaded: &LoadedRecipe,
-        earlier: Option<&RecipeLock>,
-        on_failure: OnFailure,
-    ) -> Result<Vec<LockedSource>, BuildError> {
-        let recipe = &loaded.recipe;
-        let kept = |source: &DeclaredSource| {
-            let mut sources = earlier?.sources.iter();
-            let same = sources.find(|l| source.difference(l).is_none());
-            same.filter(|locked| locked.size.is_some()).cloned()
-        };
-        let declared = recipe.declared.iter();
-        if let Some(sources) = declared.map(kept).collect::<Option<Vec<_>>>() {
-            return Ok(sources);
-        }
-        if let Err(missing) = recipe.pins() {
-            return Err(BuildError::Unpinned(Box::new(Unpinned {
-                path: vec![recipe.name.clone()],
-                missing: missing.to_vec(),
-            })));
-        }
-        let sources = &recipe.planned().sources;
-        let requests: Vec<_> = sources.iter().map(source_request).collect();
-        let fetcher = self.shop.fetcher;
-        let unreached = match fetcher.fetch_all(&requests, &Told(self.shop.report)) {
-            Ok(_) => BTreeSet::new(),
-            Err(error) => match (on_failure, unreached(&error)) {
-                (OnFailure::KeepGoing, Some(digests)) => digests,
-                _ => return Err(error.into()),
-            },
-        };
-        let locked = sources.iter().map(|source| {
-            let info = match unreached.contains(&source.sha256) {
-                true => None,
-                false => Some(self.shop.store.blob_info(&source.sha256)?),
-            };
-            Ok(LockedSource {
-                url: source.url.clone(),
-                sha256: source.sha256,
-                sha512: info.as_ref().map(|info| info.sha512),
-                size: info.as_ref().map(|info| info.size),
-                git: None,
-            })
-        });
-        locked.collect()
-    }
-}
-
-/// Returns the digests of what no location served; `None` when anything else went wrong, wrong bytes among
-/// it.
-fn unreached(error: &FetchError) -> Option<BTreeSet<Digest>> {
-    let FetchError::Failed { failures } = error else {
-        return None;
-    };
-    let is_unreached = |attempt: &Attempt| {
-        use AttemptError::{
-            Address, Answer, Broken, Connect, Idle, NoArchive, NotMirrored, Proxy, Status,
-        };
-        matches!(
-            attempt.reason,
-            Address { .. }
-                | Answer { .. }
-                | Broken { .. }
-                | Connect { .. }
-                | Idle { .. }
-                | NoArchive
-                | NotMirrored
-                | Proxy { .. }
-                | Status { .. }
-        )
-    };
-    let mut attempts = failures.iter().flat_map(|failure| &failure.attempts);
-    let all = attempts.all(is_unreached);
-    all.then(|| failures.iter().map(|failure| failure.expected).collect())
 }
 
 /// Passes on what can be locked anew: a lock that is missing, stale or damaged. One of a newer kiln

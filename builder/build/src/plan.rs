@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kiln_model::{BaseImage, BaseLock, BaseName, DiffId, Digest, Recipe, ReleasedLock};
+use kiln_model::{BaseImage, BaseLock, BaseName, DiffId, Digest, Location, Recipe, ReleasedLock};
 use kiln_store::{FetchLocation, FetchRequest};
 
 use crate::compile::{BuildInputs, Built, cached};
@@ -177,7 +177,10 @@ impl Plan {
 /// Asks for one source, of whatever size: upstream's address first, then its mirrors.
 pub(crate) fn source_request(source: &kiln_model::recipe::Source) -> FetchRequest {
     let locations = std::iter::once(&source.url).chain(&source.mirrors);
-    let locations = locations.cloned().map(FetchLocation::Location);
+    let locations = locations.map(|location| match location {
+        Location::Git(location) => FetchLocation::Git(location.clone(), source.submodules),
+        location => FetchLocation::Location(location.clone()),
+    });
     FetchRequest {
         name: source.url.file_name().to_owned(),
         locations: locations.collect(),

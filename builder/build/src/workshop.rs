@@ -11,6 +11,7 @@ use kiln_store::{Fetcher, FileIdentity, Store, StoredThing};
 
 use crate::error::BuildError;
 use crate::graph::NodeId;
+use crate::lock::LockNote;
 use crate::log::Listener;
 use crate::project::Project;
 use crate::script::StepName;
@@ -261,6 +262,13 @@ pub enum Event<'a> {
     LockUnchanged {
         /// The file.
         file: &'a Path,
+    },
+    /// Something about what a recipe's lockfile now holds, or does not.
+    LockNote {
+        /// The recipe.
+        recipe: &'a RecipeName,
+        /// What.
+        note: &'a LockNote,
     },
     /// Another kiln makes the same just now: this one waits, and takes what comes of it.
     Waiting {

@@ -152,7 +152,10 @@ pub fn at_rest_lines(
 
 fn nothing_to_do(results: usize, elapsed: Duration) -> Line {
     let elapsed = seconds(elapsed);
-    let text = format!("Nothing to do: all {results} results are up to date ({elapsed}).");
+    let text = match results {
+        0 => format!("Nothing to do: nothing of it can be built yet ({elapsed})."),
+        _ => format!("Nothing to do: all {results} results are up to date ({elapsed})."),
+    };
     Line::plain(&text)
 }
 

@@ -327,9 +327,11 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// Returns the recipes' names of a workshop that a probe may run on: the first one is as good as any.
+/// Returns the recipes' names of a workshop that a probe may run on: the first one that can be built is as
+/// good as any.
 fn any_recipe<'a>(shop: &'a Workshop<'_>, recipes: &'a [RecipeName]) -> Option<&'a RecipeName> {
-    recipes
-        .first()
-        .or_else(|| shop.project.recipes.keys().next())
+    recipes.first().or_else(|| {
+        let mut all = shop.project.recipes.keys();
+        all.find(|name| shop.project.unpinned(name).is_none())
+    })
 }

@@ -19,14 +19,19 @@ mod stop;
 mod transfer;
 mod unknown;
 
+pub(crate) use address::{Address, Mirrors};
 pub use client::trusted_bundle;
 pub use error::{Attempt, AttemptError, BodyKind, FailedFetch, FetchError, MissingBlob, Received};
 pub use fetcher::Fetcher;
+pub(crate) use fetcher::run_apart;
 pub use request::{FetchLocation, FetchOrigin, FetchProgress, FetchRequest, Silent};
 pub use settings::{
     FetchLimits, FetchSettings, NetrcFile, Network, ProxyAddress, ProxySettings, TrustedRoots,
     Upstream,
 };
+
+pub(crate) use stop::Stop;
+pub(crate) use transfer::{Body, Line, Question, TransferError};
 
 /// Returns an address as it may be shown: without user name and password.
 ///

@@ -12,6 +12,7 @@ mod collect;
 mod error;
 mod examine;
 mod fetch;
+mod git;
 mod hash;
 mod hash_thread;
 mod identity;
@@ -44,6 +45,9 @@ pub use fetch::{
     FetchOrigin, FetchProgress, FetchRequest, FetchSettings, Fetcher, MissingBlob, NetrcFile,
     Network, ProxyAddress, ProxySettings, Received, Silent, TrustedRoots, Upstream, shown_address,
     trusted_bundle,
+};
+pub use git::{
+    GitContentError, GitExport, GitRequest, GitWanted, RewrittenSubmodule, SubmoduleError,
 };
 pub use hash::Sha256Stream;
 pub use hash_thread::HashThread;

@@ -1,1 +1,3 @@
-//! Where tests that belong to no single crate live: see `tests/tidy.rs`.
+//! What tests of several crates need, and the tidy test (`tests/tidy.rs`), which belongs to none.
+
+pub mod git;

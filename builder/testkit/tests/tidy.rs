@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use kiln_model::Recipe;
 use walkdir::WalkDir;
 
 /// Longest file, in lines without tests.
@@ -171,9 +172,14 @@ fn there_is_one_clippy_configuration() {
 fn every_recipe_and_assembled_base_is_locked() {
     let lockfiles = root().join("lockfiles");
     let own = files("recipe.yaml").into_iter();
-    for (file, _) in own.filter(|(file, _)| file.starts_with("recipes/")) {
+    for (file, recipe) in own.filter(|(file, _)| file.starts_with("recipes/")) {
         let name = file.split('/').nth(1).unwrap();
         let lock = lockfiles.join(format!("{name}-x86_64.lock"));
+        let recipe = Recipe::parse(recipe.as_bytes(), name);
+        // What is unpinned has no lock until its sources can be reached.
+        if recipe.is_ok_and(|recipe| recipe.needs_lock_for_sources()) && !lock.exists() {
+            continue;
+        }
         let text = fs_err::read_to_string(&lock).unwrap();
         assert!(text.starts_with("# @generated"), "{}", lock.display());
     }

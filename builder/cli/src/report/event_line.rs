@@ -112,6 +112,15 @@ pub enum EventLine {
         /// Whether it had to be written.
         is_written: bool,
     },
+    /// Something about what a recipe's lockfile now holds, or does not.
+    LockNote {
+        /// The recipe.
+        recipe: String,
+        /// `tag-moved`, `tag-unknown`, `taken-as-it-came`, `rewritten` or `still-unpinned`.
+        kind: String,
+        /// What, in words.
+        message: String,
+    },
     /// `kiln verify` begins to build again.
     Rebuilding {
         /// Number of the rebuild, from 1.

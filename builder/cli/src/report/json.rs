@@ -129,6 +129,11 @@ fn event_line(event: &Event<'_>) -> Option<EventLine> {
         Event::Planned { work } => EventLine::Planned {
             work: work.iter().map(WorkId::from).collect(),
         },
+        Event::LockNote { recipe, note } => EventLine::LockNote {
+            recipe: recipe.to_string(),
+            kind: note.kind().to_owned(),
+            message: note.to_string(),
+        },
         Event::Locked { file } | Event::LockUnchanged { file } => EventLine::Locked {
             file: file.display().to_string(),
             is_written: matches!(event, Event::Locked { .. }),

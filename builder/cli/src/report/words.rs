@@ -45,6 +45,7 @@ pub fn line(event: &Event<'_>) -> Option<Line> {
             (Style::Good, "assembled", text)
         }
         Event::Locked { file } => (Style::Good, "locked", file.display().to_string()),
+        Event::LockNote { recipe, note } => (Style::Odd, "note", format!("{recipe}: {note}")),
         Event::LockUnchanged { file } => (Style::Dim, "unchanged", file.display().to_string()),
         Event::StepStarted { work, step } => {
             return Some(start(Style::Plain, &step.to_string()).with(Style::Plain, &work.name()));

@@ -48,6 +48,63 @@ fn rpms(summary: &mut Summary, name: &str) {
 }
 
 #[test]
+fn unpinned_recipes_have_a_row_that_says_what_they_lack() {
+    let name = |text: &str| text.parse().unwrap();
+    let missing = kiln_model::recipe::MissingPin::Commit {
+        repository: "https://example.org/astaire.git".parse().unwrap(),
+        tag: "release-129".parse().unwrap(),
+    };
+    let mut summary = Summary {
+        rows: vec![row(build("zlib"), Outcome::Built, 9)],
+        unpinned: vec![
+            kiln_build::Unpinned {
+                path: vec![name("astaire")],
+                missing: vec![missing.clone()],
+            },
+            kiln_build::Unpinned {
+                path: vec![name("outer"), name("astaire")],
+                missing: vec![missing],
+            },
+        ],
+        written: 1,
+        ..Summary::default()
+    };
+    let lacks = "the commit of tag release-129 in https://example.org/astaire.git";
+    let rows = [
+        format!("unpinned   astaire: lacks {lacks}"),
+        format!("unpinned   outer: bundles astaire, which lacks {lacks}"),
+    ];
+    check(
+        &summary,
+        None,
+        &[
+            "",
+            "built             9.0 s             zlib",
+            &rows[0],
+            &rows[1],
+            "",
+            "1 built, 2 unpinned; 1 file written (2 min 5 s).",
+            "No RPMs: what was asked for yields libraries for others only.",
+        ],
+    );
+    // They are told when there is nothing to do, too.
+    summary.rows[0].outcome = Outcome::Cached;
+    summary.written = 0;
+    check(
+        &summary,
+        Some(40),
+        &[
+            "",
+            &format!("{}…", &rows[0][..38]),
+            &format!("{}…", &rows[1][..38]),
+            "",
+            "Nothing to do: all 1 results are up to date (2 min 5 s).",
+            "No RPMs: what was asked for yields libraries for others only.",
+        ],
+    );
+}
+
+#[test]
 fn every_state_has_its_row_and_all_are_counted() {
     let openssl = library("openssl", "/usr/lib/curl");
     let by = openssl.clone();

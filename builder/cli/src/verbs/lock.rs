@@ -10,11 +10,6 @@ use crate::session::Session;
 /// Writes lockfiles; one that already fits is left alone.
 pub fn run(common: &Common, lock: &Lock) -> Result<u8, Failure> {
     let session = Session::open(common, FirstSignal::Ends)?;
-    let names = if lock.names.is_empty() {
-        session.project.recipes.keys().cloned().collect()
-    } else {
-        lock.names.clone()
-    };
     let renewal = if lock.update {
         Renewal::Everything
     } else {
@@ -25,7 +20,7 @@ pub fn run(common: &Common, lock: &Lock) -> Result<u8, Failure> {
     } else {
         OnFailure::Stop
     };
-    kiln_build::lock(&session.workshop(), &names, renewal, on_failure)
+    kiln_build::lock(&session.workshop(), &lock.names, renewal, on_failure)
         .map_err(|error| Failure::build(&session.project, &error))?;
     Ok(0)
 }

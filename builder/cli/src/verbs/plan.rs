@@ -70,8 +70,10 @@ fn lines(forecast: &Forecast, unpinned: &[Unpinned]) -> Vec<String> {
     lines.push(total(forecast));
     if !unpinned.is_empty() {
         let number = count(unpinned.len(), "recipe");
-        let what = "lack pins; `kiln lock` finds them where the sources can be reached.";
-        lines.push(format!("{number} can not be built yet: they {what}"));
+        lines.push(format!(
+            "{number} can not be built yet for want of pins; `kiln lock` finds them where the sources \
+             can be reached."
+        ));
     }
     lines
 }
@@ -109,6 +111,9 @@ fn total(forecast: &Forecast) -> String {
     let done = |pieces: &[&Foreseen]| pieces.iter().filter(|p| p.reason.is_some()).count();
     let (to_build, to_package) = (done(&builds), done(&packages));
     let cached = forecast.pieces.len() - to_build - to_package;
+    if forecast.pieces.is_empty() {
+        return "Nothing to build.".to_owned();
+    }
     if to_build + to_package == 0 {
         return format!(
             "Nothing to build: {} there already.",

@@ -15,6 +15,7 @@ mod corpus;
 mod escapes;
 mod failures;
 mod full;
+mod git_sources;
 mod interrupts;
 mod limits;
 mod links;

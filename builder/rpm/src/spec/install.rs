@@ -124,7 +124,10 @@ fn write_hidden(spec: &mut String, input: &SpecInput) {
 fn write_shown(spec: &mut String, input: &SpecInput) {
     for (number, path) in input.without_build_id.iter().enumerate() {
         let path = text::shell(path.as_str());
-        let _ = writeln!(spec, "chmod \"$kiln_mode_{number}\" \"%{{buildroot}}\"{path}");
+        let _ = writeln!(
+            spec,
+            "chmod \"$kiln_mode_{number}\" \"%{{buildroot}}\"{path}"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use kiln_model::{AddressPrefix, Location, SourceMirror};
+use kiln_model::{AddressPrefix, Location, RepositoryUrl, SourceMirror};
 use reqwest::Url;
 
 use crate::fetch::error::{AttemptError, FetchError};
@@ -258,11 +258,8 @@ impl Mirrors {
     fn of_location(&self, location: &FetchLocation) -> Vec<Candidate> {
         let (path, name) = match location {
             FetchLocation::Location(Location::Web(text)) => return self.of_web(text),
-            FetchLocation::Location(Location::Git(location)) => {
-                return vec![candidate(
-                    Err("a commit is no file".to_owned()),
-                    &location.to_string(),
-                )];
+            FetchLocation::Location(Location::Git(location)) | FetchLocation::Git(location, _) => {
+                return self.of_repository(location.repository());
             }
             FetchLocation::Location(pool) => {
                 (pool.pool_path().unwrap_or_default(), pool.to_string())
@@ -279,6 +276,11 @@ impl Mirrors {
             .iter()
             .map(|archive| candidate(archive.join(&path), &name))
             .collect()
+    }
+
+    /// Returns every address of a repository, in order.
+    pub(crate) fn of_repository(&self, repository: &RepositoryUrl) -> Vec<Candidate> {
+        self.of_web(repository.as_str())
     }
 
     fn of_web(&self, text: &str) -> Vec<Candidate> {

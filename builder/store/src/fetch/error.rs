@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kiln_model::Digest;
+use kiln_model::{CommitId, Digest, TagName};
 
 use crate::error::StoreError;
+use crate::git::{GitContentError, SubmoduleError};
 
 /// Says why not everything that was asked for is in the store.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,44 @@ pub enum FetchError {
         path: String,
         /// What was tried.
         attempts: Vec<Attempt>,
+    },
+    /// A commit or tag is wanted, and the network may not be used.
+    #[error("{what} has to be fetched, but the network is switched off")]
+    OfflineGit {
+        /// What, and of which repository.
+        what: String,
+    },
+    /// No place gave a commit or tag.
+    #[error("no place gave {what}{}{}", describe_attempts(.attempts), hint_on(.attempts))]
+    Git {
+        /// What, and of which repository.
+        what: String,
+        /// Every place that was tried.
+        attempts: Vec<Attempt>,
+    },
+    /// A commit holds what no export may.
+    #[error("{what} can not be exported: {content}")]
+    GitContent {
+        /// Which, and of which repository.
+        what: String,
+        /// Where in it, and what is wrong.
+        content: GitContentError,
+    },
+    /// A submodule can not be had.
+    #[error(transparent)]
+    Submodule(Box<SubmoduleError>),
+    /// The export of a commit has not the bytes that it had when it was locked.
+    #[error(
+        "the export of {what} is not the one that was locked\n  expected  {expected}\n  actual    \
+         {actual}\n\nhint: the commit is the same; if a newer kiln exports otherwise, lock again"
+    )]
+    Export {
+        /// Which, and of which repository.
+        what: String,
+        /// The digest of the one that was locked.
+        expected: Digest,
+        /// The digest of this one.
+        actual: Digest,
     },
     /// The bytes of a pinned digest have another size than was stated with it.
     #[error(
@@ -303,6 +342,43 @@ pub enum AttemptError {
         /// What the bytes look like.
         kind: BodyKind,
     },
+    /// What answers is no git server.
+    #[error("no git server answers there, or one that knows only the old \"dumb\" protocol")]
+    NotGit,
+    /// The answer is not one that git's protocol has.
+    #[error("the git server's answer can not be read: {reason}")]
+    GitProtocol {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The server gives an error for an answer.
+    #[error("the git server refuses: {message}")]
+    GitRefused {
+        /// What it says.
+        message: String,
+    },
+    /// The repository has no such tag.
+    #[error("it has no tag `{tag}`")]
+    NoTag {
+        /// The tag.
+        tag: TagName,
+    },
+    /// The repository does not have a commit, or none of its branches and tags leads to it.
+    #[error(
+        "it does not give commit {commit}, nor does one of its {refs} branches and tags lead to it"
+    )]
+    NoCommit {
+        /// The commit.
+        commit: CommitId,
+        /// Branches and tags that it has.
+        refs: usize,
+    },
+    /// The objects that came are not what was asked for.
+    #[error("the objects that came can not be used: {reason}")]
+    Pack {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The bytes are not the pinned ones.
     #[error("the bytes do not match{kind}\n    expected  {expected}\n    actual    {actual}")]
     Mismatch {
@@ -353,6 +429,14 @@ impl AttemptError {
                 "the proxy wants to know who asks: HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT \
                  (docs/fetching.md)",
             ),
+            Self::NoCommit { .. } => Some(
+                "somebody may have rewritten its history (a forced push): ask upstream where the commit \
+                 went, or choose another one",
+            ),
+            Self::NoTag { .. } => {
+                Some("`git ls-remote --tags ADDRESS` shows the tags that there are")
+            }
+            Self::NotGit => Some("open the address in a browser: is it a repository's?"),
             _ => None,
         }
     }
@@ -416,6 +500,13 @@ fn describe_failures(failures: &[FailedFetch]) -> String {
         texts.push(text);
     }
     texts.join("\n")
+}
+
+fn hint_on(attempts: &[Attempt]) -> String {
+    let mut hints = attempts.iter().filter_map(|attempt| attempt.reason.hint());
+    hints
+        .next()
+        .map_or_else(String::new, |hint| format!("\n\nhint: {hint}"))
 }
 
 fn describe_attempts(attempts: &[Attempt]) -> String {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use kiln_model::Digest;
+use kiln_model::{Digest, GitLocation, Submodules};
 use tokio::runtime::Runtime;
 
 use crate::blob::BlobInfo;
@@ -152,12 +152,15 @@ impl Fetcher {
                     read_netrc(line, netrc)?;
                     let bytes = missing.iter().map(|(file, _)| file.size).sum();
                     progress.planned(missing.len(), bytes);
-                    let jobs = missing
-                        .iter()
-                        .map(|(file, _)| self.job(line, mirrors, file));
+                    let all = missing.iter().map(|(file, _)| *file);
+                    let (commits, files): (Vec<&Wanted>, Vec<&Wanted>) =
+                        all.partition(|file| file.commit().is_some());
+                    let jobs = files.iter().map(|file| self.job(line, mirrors, file));
                     let jobs = fetch_jobs(jobs.collect(), line, &self.stop, progress);
-                    let fetched = run_apart(|| runtime.block_on(jobs))?;
-                    found.extend(fetched);
+                    let fetched = run_apart(|| runtime.block_on(jobs));
+                    let exported = self.export_all(&commits, progress);
+                    found.extend(fetched?);
+                    found.extend(exported?);
                 }
             }
         }
@@ -247,6 +250,54 @@ impl Fetcher {
         }
     }
 
+    /// Returns what an online fetcher works with; `None` for one that is offline.
+    pub(crate) fn online(&self) -> Result<Option<(&Arc<Line>, &Mirrors, &Runtime)>, FetchError> {
+        let Connection::Online {
+            line,
+            mirrors,
+            netrc,
+            runtime,
+        } = &self.connection
+        else {
+            return Ok(None);
+        };
+        read_netrc(line, netrc)?;
+        let runtime = runtime.as_ref().expect("only dropping takes it");
+        Ok(Some((line, mirrors, runtime)))
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) const fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// Makes the exports of commits anew, one after another; one that fails does not stop the others.
+    fn export_all(
+        &self,
+        commits: &[&Wanted],
+        progress: &dyn FetchProgress,
+    ) -> Result<Vec<(Digest, BlobInfo)>, FetchError> {
+        let mut found = Vec::new();
+        let mut failed = None;
+        for wanted in commits {
+            let Some((location, submodules)) = wanted.commit() else {
+                continue;
+            };
+            match self.export_again(location, submodules, &wanted.sha256, progress) {
+                Ok(info) => found.push((wanted.sha256, info)),
+                Err(error @ (FetchError::Cancelled | FetchError::Store(_))) => return Err(error),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(found),
+        }
+    }
+
     fn job(&self, line: &Arc<Line>, mirrors: &Mirrors, file: &Wanted) -> Job {
         Job {
             line: Arc::clone(line),
@@ -274,7 +325,7 @@ fn read_netrc(line: &Line, file: &NetrcFile) -> Result<(), FetchError> {
 }
 
 /// Runs `work` on a thread of its own: the caller's may be one on which nothing may wait.
-fn run_apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn run_apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| match scope.spawn(work).join() {
         Ok(outcome) => outcome,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -295,6 +346,16 @@ struct Wanted {
     /// The first size that a request states.
     size: Option<u64>,
     locations: Vec<FetchLocation>,
+}
+
+impl Wanted {
+    /// Returns the commit that it is the export of, if it is one.
+    fn commit(&self) -> Option<(&GitLocation, Submodules)> {
+        self.locations.iter().find_map(|location| match location {
+            FetchLocation::Git(location, submodules) => Some((location, *submodules)),
+            FetchLocation::Location(_) | FetchLocation::ArchivePath(_) => None,
+        })
+    }
 }
 
 fn group(requests: &[FetchRequest]) -> BTreeMap<Digest, Wanted> {

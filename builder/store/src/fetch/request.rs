@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kiln_model::{Digest, Location};
+use kiln_model::{Digest, GitLocation, Location, Submodules};
 
 use crate::blob::BlobInfo;
 use crate::fetch::error::AttemptError;
@@ -12,6 +12,8 @@ use crate::fetch::error::AttemptError;
 pub enum FetchLocation {
     /// A recipe's address. `debian:` ones are tried at every archive.
     Location(Location),
+    /// A commit, exported with or without its submodules.
+    Git(GitLocation, Submodules),
     /// A path below an archive's root, tried at every archive: `pool/main/z/zlib/zlib1g_….deb`.
     ArchivePath(String),
 }
@@ -20,6 +22,7 @@ impl fmt::Display for FetchLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Location(location) => location.fmt(f),
+            Self::Git(location, _) => location.fmt(f),
             Self::ArchivePath(path) => write!(f, "archive path {path}"),
         }
     }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_ENCODING, IF_RANGE, LOCATION, RANGE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE};
 use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout};
 
@@ -96,6 +96,17 @@ impl From<StoreError> for TransferError {
     }
 }
 
+/// What an address is asked for, besides everything that lies there.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Question<'a> {
+    /// Only what follows a beginning that is there.
+    pub(crate) rest: Option<&'a Rest>,
+    /// Headers of a protocol over HTTP, names in lower case.
+    pub(crate) headers: &'a [(&'static str, &'a str)],
+    /// Is posted.
+    pub(crate) body: Option<&'a [u8]>,
+}
+
 /// What every try needs.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -120,7 +131,11 @@ impl Line {
     ) -> Result<BodyKind, TransferError> {
         let shown = address.to_string();
         let rest = sink.rest(&shown);
-        let response = self.ask(address, rest.as_ref()).await?;
+        let question = Question {
+            rest: rest.as_ref(),
+            ..Question::default()
+        };
+        let (_, response) = self.ask(address, &question).await?;
         let start = check_headers(&response, rest.as_ref())?;
         sink.begin(start, Origin::new(&shown, validator(response.headers())))?;
         advanced(start);
@@ -145,21 +160,58 @@ impl Line {
         Ok(body.kind)
     }
 
+    /// Asks for an answer that is read piece by piece; says where it came from in the end.
+    ///
+    /// # Errors
+    /// As any try's; what is posted is not redirected.
+    pub(crate) async fn answer(
+        &self,
+        address: &Address,
+        question: &Question<'_>,
+    ) -> Result<(Address, Body), AttemptError> {
+        let (reached, response) = self.ask(address, question).await?;
+        match check_headers(&response, None) {
+            Ok(_) => {}
+            Err(TransferError::Attempt(error) | TransferError::NotTheRest(error)) => {
+                return Err(error);
+            }
+            Err(TransferError::Store(_)) => unreachable!("headers are not stored"),
+        }
+        let body = Body {
+            announced: response.content_length(),
+            response,
+            received: 0,
+            kind: BodyKind::Other,
+            pace: Pace::start(&self.limits),
+        };
+        Ok((reached, body))
+    }
+
     /// Asks, and follows redirects. Credentials go no further than to the place they are for.
-    async fn ask(&self, address: &Address, rest: Option<&Rest>) -> Result<Response, AttemptError> {
+    async fn ask(
+        &self,
+        address: &Address,
+        question: &Question<'_>,
+    ) -> Result<(Address, Response), AttemptError> {
         let mut login = self.login(address)?;
         let mut address = address.clone();
         for _ in 0..=self.limits.redirects {
-            let response = self.ask_once(&address, login, rest).await?;
+            let response = self.ask_once(&address, login, question).await?;
             let status = response.status();
             let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
             if !is_redirect {
-                return Ok(response);
+                return Ok((address, response));
             }
             let Some(target) = response.headers().get(LOCATION) else {
-                return Ok(response);
+                return Ok((address, response));
             };
             let next = address.redirected(&String::from_utf8_lossy(target.as_bytes()))?;
+            if question.body.is_some() {
+                return Err(AttemptError::Redirect {
+                    target: next.to_string(),
+                    reason: "what is posted stays where it was sent",
+                });
+            }
             if !next.has_origin_of(&address) {
                 login = None;
             }
@@ -186,16 +238,23 @@ impl Line {
         &self,
         address: &Address,
         login: Option<&Login>,
-        rest: Option<&Rest>,
+        question: &Question<'_>,
     ) -> Result<Response, AttemptError> {
         if address.is_encrypted() && self.roots == Roots::NotFound {
             return Err(AttemptError::NoRoots);
         }
-        let mut request = self.client.get(address.url().clone());
+        let url = address.url().clone();
+        let mut request = match question.body {
+            Some(body) => self.client.post(url).body(body.to_vec()),
+            None => self.client.get(url),
+        };
+        for (name, value) in question.headers {
+            request = request.header(*name, *value);
+        }
         if let Some(login) = login {
             request = request.basic_auth(&login.name, login.password.as_ref());
         }
-        if let Some(rest) = rest {
+        if let Some(rest) = question.rest {
             request = request.header(RANGE, format!("bytes={}-", rest.offset));
             if let Some(validator) = &rest.validator {
                 request = request.header(IF_RANGE, validator);
@@ -263,7 +322,8 @@ fn check_headers(response: &Response, rest: Option<&Rest>) -> Result<u64, Transf
 }
 
 /// A body that is being read.
-struct Body {
+#[derive(Debug)]
+pub(crate) struct Body {
     response: Response,
     /// Bytes that the whole file has, as the server announced.
     announced: Option<u64>,
@@ -288,6 +348,19 @@ impl Body {
             self.pace.count(bytes.len() as u64)?;
         }
         Ok(bytes)
+    }
+
+    /// Returns the next bytes of an answer; `None` at its end.
+    pub(crate) async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, AttemptError> {
+        let bytes = self.next().await?.map(|bytes| bytes.to_vec());
+        self.received += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    /// Returns what the server calls it.
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        let value = self.response.headers().get(CONTENT_TYPE)?;
+        value.to_str().ok()
     }
 
     /// Refuses a body that is, or says it is, longer than allowed. The first bytes have come then,
@@ -332,6 +405,7 @@ impl Body {
 /// Watches that bytes come at all, and fast enough.
 ///
 /// Only waiting counts, not the time that the store takes: a slow disk is not the mirror's fault.
+#[derive(Debug)]
 struct Pace {
     idle: Duration,
     window: Duration,

@@ -73,7 +73,7 @@ fn a_tag_is_pinned_by_the_lock() {
     let place = missing
         .node_path()
         .find(&text(&format!("  - git: {REPOSITORY}\n    tag: v1.10\n")));
-    assert_eq!(place.unwrap().to_string(), "12:5");
+    assert_eq!(place.unwrap().to_string(), "12:10");
     let pinned = tagged
         .clone()
         .pinned_by(Some(&lock(vec![locked(COMMIT, Some("v1.10"))])));
