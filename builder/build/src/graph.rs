@@ -405,9 +405,10 @@ mod tests {
         let recipe = &mut project.recipes.get_mut(&name).unwrap().recipe;
         recipe.identity.library = library.parse().unwrap();
         recipe.version = "0.9".parse().unwrap();
+        let old: LibraryName = name.as_str().parse().unwrap();
         for loaded in project.recipes.values_mut() {
-            if let Some(bundled) = loaded.recipe.libraries.remove(name.as_str()) {
-                let libraries = &mut loaded.recipe.libraries;
+            let libraries = &mut loaded.recipe.libraries;
+            if let Some(bundled) = libraries.remove(&old) {
                 libraries.insert(library.parse().unwrap(), bundled);
             }
         }

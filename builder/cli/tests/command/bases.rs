@@ -91,8 +91,9 @@ impl Scene {
             sources: vec![LockedSource {
                 url: "https://127.0.0.1:9/demo-1.0.tar".parse().unwrap(),
                 sha256: digest,
-                sha512: Sha512::of(&source),
-                size: source.len() as u64,
+                sha512: Some(Sha512::of(&source)),
+                size: Some(source.len() as u64),
+                git: None,
             }],
             tools: None,
         };
