@@ -35,12 +35,15 @@ pub fn check(root: &Path, base: Option<&BaseName>, architecture: Architecture) -
     let mut all: Vec<BuildError> = errors.into_iter().map(BuildError::from).collect();
     all.extend(problems.into_iter().map(BuildError::from));
     let mut locks = Vec::new();
+    // Without the base image that was chosen there is nothing that a lockfile could fit.
+    let is_chosen = base.is_none_or(|base| project.bases.contains_key(base));
     for loaded in project.recipes.values() {
         let found = all_findings(loaded).into_iter();
         let found = found.chain(rebuild_findings(&loaded.recipe));
         all.extend(found.map(|f| BuildError::Finding(Box::new(f))));
         all.extend(loaded.wrong_patches());
-        if project.bases.contains_key(&loaded.recipe.base)
+        if is_chosen
+            && project.bases.contains_key(&loaded.recipe.base)
             && all_bundled_are_there(&project, &loaded.recipe.name)
         {
             let checked = checked_lock(&project, loaded, architecture).err();
@@ -70,11 +73,7 @@ fn is_for_want_of_pins(project: &Project, loaded: &LoadedRecipe, error: &BuildEr
 
 /// Returns what is wrong with the lockfiles that recipes have for another base image than their own. A
 /// recipe without one is not built there, which is nothing wrong.
-fn other_locks(
-    project: &Project,
-    base: &BaseName,
-    architecture: Architecture,
-) -> Vec<BuildError> {
+fn other_locks(project: &Project, base: &BaseName, architecture: Architecture) -> Vec<BuildError> {
     let there = Project::survey_on(&project.root, Some(base)).project;
     let moved = there.recipes.values().filter(|loaded| {
         let name = &loaded.recipe.name;

@@ -33,7 +33,11 @@ pub struct Need {
 impl fmt::Display for Need {
     /// Writes `` `cc` or `gcc` (the autotools steps call it) ``.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<String> = self.programs.iter().map(|name| format!("`{name}`")).collect();
+        let names: Vec<String> = self
+            .programs
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
         write!(f, "{} ({})", names.join(" or "), self.caller)
     }
 }
@@ -57,7 +61,11 @@ const COMPILER: &[&str] = &["cc", "gcc"];
 const AUTOTOOLS: &[Need] = &[
     need(COMPILER, "the steps of autotools", ("gcc", "gcc")),
     need(&["make"], "the steps of autotools", ("make", "make")),
-    need(&["find"], "the steps of autotools", ("findutils", "findutils")),
+    need(
+        &["find"],
+        "the steps of autotools",
+        ("findutils", "findutils"),
+    ),
 ];
 const CMAKE: &[Need] = &[
     need(&["cmake"], "the steps of cmake", ("cmake", "cmake")),
@@ -66,7 +74,11 @@ const CMAKE: &[Need] = &[
 ];
 const MESON: &[Need] = &[
     need(&["meson"], "the steps of meson", ("meson", "meson")),
-    need(&["ninja"], "the steps of meson", ("ninja-build", "ninja-build")),
+    need(
+        &["ninja"],
+        "the steps of meson",
+        ("ninja-build", "ninja-build"),
+    ),
     need(COMPILER, "the steps of meson", ("gcc", "gcc")),
 ];
 const MAKE: &[Need] = &[need(&["make"], "the steps of make", ("make", "make"))];
@@ -159,7 +171,11 @@ fn check(
 }
 
 fn lacking(needs: &[Need], trees: &[PathBuf]) -> Vec<Need> {
-    let is_there = |need: &Need| need.programs.iter().any(|program| has_program(trees, program));
+    let is_there = |need: &Need| {
+        need.programs
+            .iter()
+            .any(|program| has_program(trees, program))
+    };
     needs
         .iter()
         .filter(|need| !is_there(need))
@@ -290,11 +306,17 @@ mod tests {
         assert_eq!(shown(MAKE), [""; 0]);
         assert_eq!(
             shown(MESON),
-            ["`meson` (the steps of meson)", "`ninja` (the steps of meson)"]
+            [
+                "`meson` (the steps of meson)",
+                "`ninja` (the steps of meson)"
+            ]
         );
         let bare = self::tree(&[]);
         let lacking = lacking(&[COMPILERS], &[bare.path().to_owned()]);
-        assert_eq!(lacking[0].to_string(), "`cc` or `gcc` (the steps of autotools)");
+        assert_eq!(
+            lacking[0].to_string(),
+            "`cc` or `gcc` (the steps of autotools)"
+        );
     }
 
     const COMPILERS: Need = AUTOTOOLS[0];

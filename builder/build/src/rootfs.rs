@@ -10,8 +10,8 @@ use kiln_image::{
     prepare_tools, stored_image_tree,
 };
 use kiln_model::{
-    BaseImage, BaseLock, BaseName, BaseOrigin, DiffId, DistributionPackage, LockedPackage, LockedTools,
-    ManifestDigest, RecipeLock,
+    BaseImage, BaseLock, BaseName, BaseOrigin, DiffId, DistributionPackage, LockedPackage,
+    LockedTools, ManifestDigest, RecipeLock,
 };
 
 use crate::error::BuildError;

@@ -110,7 +110,10 @@ pub(crate) fn node_label(node: &NodeId) -> String {
 fn kept_name(shop: &Workshop<'_>, node: &NodeId) -> String {
     let label = node_label(node);
     match shop.project.moved.contains(&node.recipe) {
-        true => format!("{label}@@{}", shop.project.recipes[&node.recipe].recipe.base),
+        true => format!(
+            "{label}@@{}",
+            shop.project.recipes[&node.recipe].recipe.base
+        ),
         false => label,
     }
 }

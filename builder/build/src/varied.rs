@@ -6,9 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use kiln_image::image_layers;
-use kiln_model::{
-    Architecture, DiffId, Digest, Mount, MountAccess, RecipeName, StepEnd, StepUser,
-};
+use kiln_model::{Architecture, DiffId, Digest, Mount, MountAccess, RecipeName, StepEnd, StepUser};
 use kiln_rpm::ElfEvidence;
 use kiln_store::Store;
 use walkdir::WalkDir;

@@ -425,7 +425,8 @@ fn of_lacking(file: &str, is_assembled: bool, lacking: &[ProgramNeed]) -> String
     let debian = packages(|need| need.debian);
     if is_assembled {
         return format!(
-            "add {} to `packages` in {file}, then `kiln lock`",
+            "add {} to `packages` in {file}, then `kiln lock`; what only this recipe's steps call can \
+             stand in its `tools`",
             joined(&debian)
         );
     }

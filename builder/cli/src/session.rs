@@ -181,5 +181,6 @@ pub fn root(common: &Common) -> Result<PathBuf, Failure> {
 
 /// Reads the project of the command line; everything that is wrong with it becomes one failure.
 pub fn load(common: &Common) -> Result<Project, Failure> {
-    Project::load_on(&root(common)?, common.chosen_base()).map_err(|survey| Failure::project(&survey))
+    Project::load_on(&root(common)?, common.chosen_base())
+        .map_err(|survey| Failure::project(&survey))
 }

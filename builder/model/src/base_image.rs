@@ -206,7 +206,8 @@ fn parse_origin(shape: &BaseImageSchema) -> Result<BaseOrigin, YamlError> {
             beside: "manifests",
         }));
     }
-    let beside = |text: &At<String>, key, beside| Err(text.error(Cause::Meaningless { key, beside }));
+    let beside =
+        |text: &At<String>, key, beside| Err(text.error(Cause::Meaningless { key, beside }));
     match (&shape.image, &shape.layout, &shape.archive) {
         (Some(image), None, None) => parse_image(image, shape.manifests.as_ref()),
         (None, Some(layout), None) => parse_layout(layout),

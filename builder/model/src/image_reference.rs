@@ -107,7 +107,9 @@ fn is_name(text: &str) -> bool {
             && words.last().is_some_and(|word| !word.is_empty());
         has_ends
             && words.iter().all(|word| word.chars().all(is_word))
-            && !["..", "._", "_.", "___"].iter().any(|bad| part.contains(bad))
+            && !["..", "._", "_.", "___"]
+                .iter()
+                .any(|bad| part.contains(bad))
     };
     text.split('/').all(is_part)
 }
@@ -116,11 +118,11 @@ impl FromStr for ImageReference {
     type Err = ImageReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ImageReferenceError> {
-        let (place, digest) = text
-            .split_once('@')
-            .ok_or_else(|| ImageReferenceError::NoDigest {
-                text: text.to_owned(),
-            })?;
+        let (place, digest) =
+            text.split_once('@')
+                .ok_or_else(|| ImageReferenceError::NoDigest {
+                    text: text.to_owned(),
+                })?;
         let digest = digest.parse()?;
         let (host, name) = place
             .split_once('/')
@@ -175,7 +177,10 @@ mod tests {
             "127.0.0.1:80/x",
         ] {
             let reference = parse(good).unwrap();
-            assert_eq!(reference.to_string(), format!("{good}@{}", Digest::of(b"x")));
+            assert_eq!(
+                reference.to_string(),
+                format!("{good}@{}", Digest::of(b"x"))
+            );
         }
     }
 
@@ -194,7 +199,10 @@ mod tests {
             ("docker.io/a.", name("a.")),
             ("docker.io/a b", name("a b")),
             ("docker.io/", name("")),
-            ("docker.io/centos:7", ImageReferenceError::Tag { tag: "7".into() }),
+            (
+                "docker.io/centos:7",
+                ImageReferenceError::Tag { tag: "7".into() },
+            ),
         ] {
             assert_eq!(parse(place), Err(expected), "{place}");
         }
@@ -202,6 +210,9 @@ mod tests {
         let error = text.parse::<ImageReference>().unwrap_err();
         assert_eq!(error, ImageReferenceError::NoDigest { text: text.into() });
         let error = "docker.io/a@sha256:12".parse::<ImageReference>();
-        assert!(matches!(error, Err(ImageReferenceError::Digest(_))), "{error:?}");
+        assert!(
+            matches!(error, Err(ImageReferenceError::Digest(_))),
+            "{error:?}"
+        );
     }
 }

@@ -49,8 +49,8 @@ pub use lockfile::{
     LockedSubmodule, LockedTools, RecipeLock,
 };
 pub use name::{
-    AccountName, Architecture, BaseName, DistTag, DistributionPackage, LibraryName, NameError, PackageName,
-    RecipeName, Release, Version,
+    AccountName, Architecture, BaseName, DistTag, DistributionPackage, LibraryName, NameError,
+    PackageName, RecipeName, Release, Version,
 };
 pub use openpgp::{Fingerprint, FingerprintError};
 pub use path::{FilePattern, PathError, SandboxPath};

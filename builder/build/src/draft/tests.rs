@@ -354,7 +354,10 @@ fn the_base_image_of_every_other_recipe_is_no_guess() {
     // A draft alone is no recipe yet.
     let whole = text
         .replace(&format!("license: {PLACEHOLDER}"), "license: MIT")
-        .replace(&format!("url: {PLACEHOLDER}"), "url: https://example.org/first-1.0.tar")
+        .replace(
+            &format!("url: {PLACEHOLDER}"),
+            "url: https://example.org/first-1.0.tar",
+        )
         .replace(&format!("released: {PLACEHOLDER}"), "released: 2020-01-01")
         .replace(PLACEHOLDER, "something");
     fs_err::write(folder.path().join("recipes/first/recipe.yaml"), whole).unwrap();

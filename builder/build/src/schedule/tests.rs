@@ -93,13 +93,15 @@ impl Engine for Pretender {
     }
 }
 
-/// Returns a tar archive with one file.
-fn archive(name: &str) -> Vec<u8> {
+/// Returns a tar archive with some files, all of which could be programs.
+fn archive(names: &[&str]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(1);
-    header.set_mode(0o644);
-    archive.append_data(&mut header, name, &b"x"[..]).unwrap();
+    for name in names {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1);
+        header.set_mode(0o755);
+        archive.append_data(&mut header, name, &b"x"[..]).unwrap();
+    }
     archive.into_inner().unwrap()
 }
 
@@ -112,13 +114,15 @@ pub(crate) enum Layout {
 
 /// Writes a project of libraries: `b` bundles `a`; `c` and `d` stand alone.
 pub(crate) fn write_project(root: &Path, store: &Store, layout: Layout) {
-    let archive_bytes = archive("x-1/file");
+    let archive_bytes = archive(&["x-1/file"]);
     let source = store.write_blob(&archive_bytes).unwrap();
     let url = "https://example.org/x-1.tar";
     let (place, manifest) = match layout {
         Layout::Nowhere => ("nowhere", ManifestDigest(Digest::of(b"no image"))),
         Layout::InStore => {
-            let layer = store.write_blob(&archive("file")).unwrap();
+            let layer = store
+                .write_blob(&archive(&["usr/bin/sh", "usr/bin/make"]))
+                .unwrap();
             let layers = [kiln_model::DiffId(layer)];
             let image = kiln_image::write_image(store, &layers, Architecture::X86_64);
             ("store", image.unwrap())

@@ -11,11 +11,8 @@ use crate::session::root;
 
 /// Checks files, the graph, recipes and lockfiles; what is wrong are findings, all of them are told.
 pub fn run(common: &Common) -> Result<u8, Failure> {
-    let Checked { project, errors } = kiln_build::check(
-        &root(common)?,
-        common.chosen_base(),
-        Architecture::X86_64,
-    );
+    let Checked { project, errors } =
+        kiln_build::check(&root(common)?, common.chosen_base(), Architecture::X86_64);
     let failures = errors.iter().map(|error| Failure::build(&project, error));
     if let Some(failure) = Failure::joined(failures.collect()) {
         return Err(failure.into_findings());

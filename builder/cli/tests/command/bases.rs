@@ -26,7 +26,9 @@ fn programs(entries: &[&str]) -> Vec<u8> {
         header.set_mode(0o755);
         header.set_size(0);
         match entry.split_once(" -> ") {
-            None => archive.append_data(&mut header, entry, [].as_slice()).unwrap(),
+            None => archive
+                .append_data(&mut header, entry, [].as_slice())
+                .unwrap(),
             Some((place, target)) => {
                 header.set_entry_type(tar::EntryType::Symlink);
                 archive.append_link(&mut header, place, target).unwrap();
@@ -122,7 +124,9 @@ impl Scene {
     fn left_nothing(&self) -> bool {
         let out = self.root().join("out");
         let all = walkdir::WalkDir::new(out).sort_by_file_name();
-        all.into_iter().flatten().all(|entry| entry.file_type().is_dir())
+        all.into_iter()
+            .flatten()
+            .all(|entry| entry.file_type().is_dir())
     }
 }
 
@@ -199,7 +203,11 @@ fn what_a_base_lacks_is_told_before_the_first_step() {
              hint: kiln adds nothing to a finished image: make one that has them (dnf or yum install {rhel}; \
              apt-get install {debian}) and name it in base-images/other.yaml\n"
         );
-        assert_eq!((code, stderr.as_str()), (2, expected.as_str()), "{entries:?}");
+        assert_eq!(
+            (code, stderr.as_str()),
+            (2, expected.as_str()),
+            "{entries:?}"
+        );
         assert!(scene.left_nothing());
     };
     lacking(
@@ -209,7 +217,13 @@ fn what_a_base_lacks_is_told_before_the_first_step() {
         "rpm",
     );
     lacking(
-        &["bin -> usr/bin", "usr/bin/bash", "usr/bin/sh -> bash", "usr/bin/rpmbuild", "usr/bin/make -> gone"],
+        &[
+            "bin -> usr/bin",
+            "usr/bin/bash",
+            "usr/bin/sh -> bash",
+            "usr/bin/rpmbuild",
+            "usr/bin/make -> gone",
+        ],
         "  `make` (the steps of make)\n  `find` (packaging)\n",
         "make findutils",
         "make findutils",

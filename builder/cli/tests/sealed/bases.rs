@@ -38,7 +38,16 @@ impl Base {
             return Some(base);
         }
         // A shell's sandbox needs the root file system, and nothing is built for its first step.
-        let arguments = ["shell", "zlib", "--base", "debian-13", "--step", "prep", "--", "true"];
+        let arguments = [
+            "shell",
+            "zlib",
+            "--base",
+            "debian-13",
+            "--step",
+            "prep",
+            "--",
+            "true",
+        ];
         let output = Command::new(env!("CARGO_BIN_EXE_kiln"))
             .args(arguments)
             .current_dir(&base.repository)

@@ -38,7 +38,10 @@ fn described(folder: &Path, dist: &str) -> BTreeMap<String, Vec<String>> {
         lines.extend(relations.requires.iter().map(|r| format!("requires {r}")));
         lines.retain(|line| !line.contains("build-id"));
         let line = |line: String| line.replace(dist, "");
-        (name.replace(dist, ""), lines.into_iter().map(line).collect())
+        (
+            name.replace(dist, ""),
+            lines.into_iter().map(line).collect(),
+        )
     };
     rpms.map(describe).collect()
 }
@@ -56,23 +59,36 @@ fn slow_a_small_recipe_is_built_on_debian_13() {
 
     let lacking = project.kiln(&["build", "demo", "--base", "debian-13"]);
     assert_eq!(lacking.code, Some(2), "{}", lacking.stderr);
-    assert!(lacking.stderr.contains("kiln lock --base debian-13"), "{}", lacking.stderr);
+    assert!(
+        lacking.stderr.contains("kiln lock --base debian-13"),
+        "{}",
+        lacking.stderr
+    );
     project.done(&["lock", "--base", "debian-13"]);
     let mut new = files(&project.root.join("lockfiles"));
     new.retain(|name, _| !locks.contains_key(name));
     let new: Vec<String> = new.into_keys().collect();
-    assert_eq!(new, ["debian-13/demo-x86_64.lock", "debian-13/sums-x86_64.lock"]);
+    assert_eq!(
+        new,
+        ["debian-13/demo-x86_64.lock", "debian-13/sums-x86_64.lock"]
+    );
     project.done(&["check"]);
 
     project.done(&["build", "demo", "--base", "debian-13"]);
     let mut after = outputs(&project.root.join("out"));
     after.retain(|name, _| !name.starts_with("debian-13/"));
-    assert_eq!(after, before, "the recipe's own base has its results as they were");
+    assert_eq!(
+        after, before,
+        "the recipe's own base has its results as they were"
+    );
     let out = project.root.join("out/debian-13");
     drop(outputs(&out));
     let rpms = |out: &str, dist: &str| described(&project.root.join(out).join("rpms/x86_64"), dist);
     let (one, two) = (rpms("out", ".none"), rpms("out/debian-13", ".deb13"));
-    assert_eq!(one.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
+    assert_eq!(
+        one.keys().collect::<Vec<_>>(),
+        two.keys().collect::<Vec<_>>()
+    );
     for (name, lines) in &one {
         // A compiler may need other symbols of its C library, and no other difference is expected.
         let shown = |lines: &[String]| -> Vec<String> {
@@ -87,9 +103,16 @@ fn slow_a_small_recipe_is_built_on_debian_13() {
     assert!(base[0].starts_with("kiln-base-debian-13-13."), "{base:?}");
 
     // Neither makes the other do anything again.
-    for arguments in [&["build", "demo"][..], &["build", "demo", "--base", "debian-13"]] {
+    for arguments in [
+        &["build", "demo"][..],
+        &["build", "demo", "--base", "debian-13"],
+    ] {
         let again = project.done(arguments);
-        assert!(again.stdout.starts_with("Nothing to do"), "{arguments:?}: {}", again.stdout);
+        assert!(
+            again.stdout.starts_with("Nothing to do"),
+            "{arguments:?}: {}",
+            again.stdout
+        );
     }
     let ended = project.done(&["why", "demo", "--base", "debian-13"]);
     assert!(!ended.stdout.contains("base image"), "{}", ended.stdout);
@@ -110,12 +133,27 @@ fn slow_a_bundle_for_another_base_is_complete() {
     let server = Server::start();
     let project = project(&server, [&own, &other]);
     project.done(&["lock", "--base", "debian-13"]);
-    let exported = project.done(&["bundle", "export", "demo.tar", "demo", "--base", "debian-13"]);
-    assert!(exported.stdout.contains("KILN_BASE=debian-13 make rpms"), "{}", exported.stdout);
+    let exported = project.done(&[
+        "bundle",
+        "export",
+        "demo.tar",
+        "demo",
+        "--base",
+        "debian-13",
+    ]);
+    assert!(
+        exported.stdout.contains("KILN_BASE=debian-13 make rpms"),
+        "{}",
+        exported.stdout
+    );
     // It says by itself for which base it is.
     project.done(&["bundle", "check", "demo.tar"]);
     let imported = project.done(&["bundle", "import", "demo.tar", "--into", "there"]);
-    assert!(imported.stdout.contains("KILN_BASE=debian-13 make rpms"), "{}", imported.stdout);
+    assert!(
+        imported.stdout.contains("KILN_BASE=debian-13 make rpms"),
+        "{}",
+        imported.stdout
+    );
     let there = files(&project.root.join("there")).into_keys();
     let there: Vec<String> = there.filter(|name| !name.starts_with(".kiln/")).collect();
     assert_eq!(there, CARRIED);

@@ -447,7 +447,9 @@ fn a_base_gets_what_scripts_would_have_made() {
 fn packages_may_bring_the_links_that_merge_usr() {
     let bring = |links: &[(&str, &str)]| {
         let own = HandTar::new().file("usr/bin/tool", "x").file("lib/y", "y");
-        let data = links.iter().fold(own, |tar, (place, target)| tar.symlink(place, target));
+        let data = links
+            .iter()
+            .fold(own, |tar, (place, target)| tar.symlink(place, target));
         Case::base(vec![("base-files", data)]).bytes()
     };
     let without = bring(&[]).unwrap();
