@@ -13,8 +13,10 @@ use kiln_model::{BaseName, NameError, RecipeName};
 use crate::completion::{base_candidates, recipe_candidates};
 use crate::style::When;
 
+mod picture;
 mod store;
 
+pub use picture::{Graph, GraphFormat, Matrix, MatrixFormat};
 pub use store::{BundleCheck, BundleExport, BundleImport, BundleVerb, Gc, StoreVerb};
 
 /// Builds RPMs from hash-pinned sources, sealed and reproducible.
@@ -541,50 +543,6 @@ pub struct Fmt {
     /// Write nothing: exit 1 and show the difference where a file is not laid out
     #[arg(long)]
     pub check: bool,
-}
-
-/// What to draw, and how.
-#[derive(Debug, Args)]
-pub struct Graph {
-    /// Recipes, drawn with everything that they bundle; default: all
-    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
-    pub names: Vec<RecipeName>,
-    /// How the picture is written
-    #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t = GraphFormat::Dot)]
-    pub drawn_as: GraphFormat,
-}
-
-/// A format of pictures.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum GraphFormat {
-    /// For Graphviz: `kiln graph | dot -Tpdf > recipes.pdf`
-    Dot,
-    /// For Markdown pages on code hosts
-    Mermaid,
-    /// A picture, for browsers
-    Svg,
-}
-
-/// What to show side by side, and how.
-#[derive(Debug, Args)]
-pub struct Matrix {
-    /// Recipes; default: all that no other recipe bundles, and all that yield packages
-    #[arg(value_name = "RECIPE", add = ArgValueCandidates::new(recipe_candidates))]
-    pub names: Vec<RecipeName>,
-    /// How it is written
-    #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t = MatrixFormat::Text)]
-    pub written_as: MatrixFormat,
-}
-
-/// A format of the matrix.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum MatrixFormat {
-    /// Lists, for people
-    Text,
-    /// Tables, for pages
-    Markdown,
-    /// One JSON document, for programs
-    Json,
 }
 
 /// Which schema.

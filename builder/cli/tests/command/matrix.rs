@@ -23,7 +23,8 @@ fn shop() -> TempDir {
     let libraries = "libraries:\n  \
         http: {choice: bundle, link: shared, reason: ours is patched}\n  \
         tls: {choice: bundle, recipe: tls-3, link: static}\n";
-    let folder = project(&format!("{RECIPE}{libraries}"));
+    let recipe = RECIPE.replace("[/usr/bin/demo]", "[/usr/bin/demo, /usr/lib/demo/**]");
+    let folder = project(&format!("{recipe}{libraries}"));
     let zlib = "libraries:\n  zlib: {choice: system, package: {debian: zlib1g-dev, rhel: zlib-devel}}\n  \
         tls: {choice: bundle, recipe: tls-3}\n";
     write(&folder, "http", &library("http", zlib));
