@@ -109,6 +109,15 @@ impl Scene {
     }
 }
 
+/// Returns the one event of a kind.
+fn event(stdout: &str, kind: &str) -> serde_json::Value {
+    let events = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let mut found = events.filter(|event: &serde_json::Value| event["event"] == kind);
+    found.next().unwrap()
+}
+
 #[test]
 fn an_unpinned_recipe_is_checked_planned_and_left_out() {
     let scene = Scene::new();
@@ -122,7 +131,7 @@ fn an_unpinned_recipe_is_checked_planned_and_left_out() {
     let (stdout, _) = scene.done(&["plan", "demo"]);
     assert!(stdout.contains(lacks), "{stdout}");
     let (stdout, _) = scene.done(&["plan", "--format", "json"]);
-    let plan: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let plan = event(&stdout, "plan");
     assert_eq!(plan["unpinned"][0]["recipe"], "demo");
     assert_eq!(
         plan["unpinned"][0]["missing"][0],
@@ -159,7 +168,7 @@ fn an_unpinned_recipe_is_checked_planned_and_left_out() {
         "error: recipe `outer` bundles demo, which is unpinned: it lacks the commit of tag v1.0";
     assert!(stderr.starts_with(expected), "{stderr}");
     let (stdout, _) = scene.done(&["build", "--format", "json"]);
-    let summary: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let summary = event(&stdout, "summary");
     let names: Vec<&str> = summary["unpinned"]
         .as_array()
         .unwrap()

@@ -83,7 +83,7 @@ fn unpinned_recipes_have_a_row_that_says_what_they_lack() {
             &rows[0],
             &rows[1],
             "",
-            "1 built, 2 unpinned; 1 file written (2 min 5 s).",
+            "1 built, 2 unpinned; 1 file written (2 min 05 s).",
             "No RPMs: what was asked for yields libraries for others only.",
         ],
     );
@@ -98,7 +98,7 @@ fn unpinned_recipes_have_a_row_that_says_what_they_lack() {
             &format!("{}…", &rows[0][..38]),
             &format!("{}…", &rows[1][..38]),
             "",
-            "Nothing to do: all 1 results are up to date (2 min 5 s).",
+            "Nothing to do: all 1 results are up to date (2 min 05 s).",
             "No RPMs: what was asked for yields libraries for others only.",
         ],
     );

@@ -1,6 +1,8 @@
 //! A product whose source is a commit of a real git server, with a submodule: locked, built to packages that
 //! say where they come from, and built again from them.
 
+use std::path::Path;
+
 use kiln_model::{Lock as _, RecipeLock};
 use kiln_rpm::RpmFile;
 use kiln_testkit::git::{GitServer, Repository, Versions};
@@ -24,6 +26,35 @@ fn take_over(repository: &Repository, tarball: &[u8], without: &str) {
             repository.write(&name, &text);
         }
     }
+}
+
+/// Asserts that SBOMs, provenance and the source package say what was built.
+fn check_documents(out: &Path, (address, submodule): (&str, &str), commit: &str) {
+    for (name, parts) in [
+        ("sbom/demo.cdx.json", vec![address, submodule]),
+        ("sbom/demo.spdx.json", vec![address, submodule]),
+        ("provenance/demo.provenance.json", vec![address]),
+    ] {
+        let text = fs_err::read_to_string(out.join(name)).unwrap();
+        for part in parts {
+            assert!(text.contains(part), "{part} is not in {name}: {text}");
+        }
+    }
+    let text = fs_err::read_to_string(out.join("provenance/demo.provenance.json")).unwrap();
+    let spaceless: String = text.split_whitespace().collect();
+    assert!(
+        spaceless.contains(&format!("\"gitCommit\":\"{commit}\"")),
+        "{text}"
+    );
+    let source_rpm = files(&out.join("srpms")).into_values().next().unwrap();
+    let source_rpm = RpmFile::parse(&fs_err::read(source_rpm).unwrap()).unwrap();
+    let carried = format!("demo-{}.tar", &commit[..12]);
+    assert!(
+        source_rpm
+            .files()
+            .iter()
+            .any(|file| file.path.ends_with(&carried))
+    );
 }
 
 #[test]
@@ -74,34 +105,7 @@ fn slow_sealed_a_commit_with_a_submodule_becomes_packages() {
     let out = project.root.join("out");
     let address = format!("git+{}@{commit}", git.url("demo"));
     let submodule = format!("parts git+{}@{pin}", git.url("parts"));
-    for (name, parts) in [
-        ("sbom/demo.cdx.json", vec![&address, &submodule]),
-        ("sbom/demo.spdx.json", vec![&address, &submodule]),
-        ("provenance/demo.provenance.json", vec![&address]),
-    ] {
-        let text = fs_err::read_to_string(out.join(name)).unwrap();
-        for part in parts {
-            assert!(
-                text.contains(part.as_str()),
-                "{part} is not in {name}: {text}"
-            );
-        }
-    }
-    let text = fs_err::read_to_string(out.join("provenance/demo.provenance.json")).unwrap();
-    assert!(
-        text.contains(&format!("\"gitCommit\":\"{commit}\""))
-            || text.contains(&format!("\"gitCommit\": \"{commit}\"")),
-        "{text}"
-    );
-    let source_rpm = files(&out.join("srpms")).into_values().next().unwrap();
-    let source_rpm = RpmFile::parse(&fs_err::read(source_rpm).unwrap()).unwrap();
-    let carried = format!("demo-{}.tar", &commit[..12]);
-    assert!(
-        source_rpm
-            .files()
-            .iter()
-            .any(|file| file.path.ends_with(&carried))
-    );
+    check_documents(&out, (&address, &submodule), &commit);
     // In an empty store, the export is made again, and all that follows is the same.
     let first = outputs(&out);
     fs_err::remove_dir_all(project.store()).unwrap();

@@ -15,10 +15,6 @@ fn repositories_are_named_by_http_addresses() {
         text: text.into(),
         https: https.map(str::to_owned),
     };
-    let address = |text: &str, reason: &'static str| GitError::Address {
-        text: text.into(),
-        reason,
-    };
     let check = |text: &str, expected: GitError| {
         assert_eq!(text.parse::<RepositoryUrl>(), Err(expected), "{text}");
     };
@@ -45,6 +41,17 @@ fn repositories_are_named_by_http_addresses() {
     ] {
         check(text, scheme(text, https));
     }
+}
+
+#[test]
+fn addresses_are_plain() {
+    let address = |text: &str, reason: &'static str| GitError::Address {
+        text: text.into(),
+        reason,
+    };
+    let check = |text: &str, expected: GitError| {
+        assert_eq!(text.parse::<RepositoryUrl>(), Err(expected), "{text}");
+    };
     check("https://me:secret@example.org/x.git", GitError::Credentials);
     for (text, reason) in [
         ("https://example.org", "it needs a host and a path"),

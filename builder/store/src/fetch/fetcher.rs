@@ -33,6 +33,9 @@ pub struct Fetcher {
     connection: Connection,
 }
 
+/// The way to servers: client, places, and what answers are waited for on.
+pub(crate) type Way<'a> = (&'a Arc<Line>, &'a Mirrors, &'a Runtime);
+
 #[derive(Debug)]
 enum Connection {
     /// Where it could be asked, for messages.
@@ -251,7 +254,7 @@ impl Fetcher {
     }
 
     /// Returns what an online fetcher works with; `None` for one that is offline.
-    pub(crate) fn online(&self) -> Result<Option<(&Arc<Line>, &Mirrors, &Runtime)>, FetchError> {
+    pub(crate) fn online(&self) -> Result<Option<Way<'_>>, FetchError> {
         let Connection::Online {
             line,
             mirrors,
