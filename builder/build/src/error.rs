@@ -275,7 +275,7 @@ pub enum BuildError {
         /// The base image.
         base: kiln_model::BaseName,
         /// Where it would be.
-        image: kiln_model::ImageReference,
+        image: Box<kiln_model::ImageReference>,
         /// The manifest that was looked for.
         manifest: kiln_model::ManifestDigest,
     },

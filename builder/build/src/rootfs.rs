@@ -87,7 +87,7 @@ fn not_pulled(base: &BaseImage, manifest: ManifestDigest) -> BuildError {
     };
     BuildError::NotPulled {
         base: base.name.clone(),
-        image: reference.clone(),
+        image: Box::new(reference.clone()),
         manifest,
     }
 }

@@ -8,14 +8,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
 use kiln_build::{Selection, StepName};
 use kiln_compare::{Isolation, VariationPlan};
-use kiln_model::{BaseName, NameError, RecipeName};
+use kiln_model::RecipeName;
 
 use crate::completion::{base_candidates, recipe_candidates};
 use crate::style::When;
 
+mod base;
 mod picture;
 mod store;
 
+pub use base::ChosenBase;
 pub use picture::{Graph, GraphFormat, Matrix, MatrixFormat};
 pub use store::{BundleCheck, BundleExport, BundleImport, BundleVerb, Gc, StoreVerb};
 
@@ -81,7 +83,7 @@ pub struct Common {
         value_name = "NAME",
         env = "KILN_BASE",
         hide_env_values = true,
-        value_parser = base_or_none,
+        value_parser = base::base_or_none,
         add = ArgValueCandidates::new(base_candidates)
     )]
     pub base: Option<ChosenBase>,
@@ -138,32 +140,6 @@ pub enum Format {
     Human,
     /// One JSON object a line for programs; text for people goes to standard error
     Json,
-}
-
-/// The base image of `--base`; none for an empty text, as an unset variable often is.
-#[derive(Debug, Clone)]
-pub struct ChosenBase(Option<BaseName>);
-
-fn base_or_none(text: &str) -> Result<ChosenBase, NameError> {
-    match text {
-        "" => Ok(ChosenBase(None)),
-        name => name.parse().map(|name| ChosenBase(Some(name))),
-    }
-}
-
-impl Common {
-    /// Returns the base image that was chosen for all recipes.
-    pub fn chosen_base(&self) -> Option<&BaseName> {
-        self.base.as_ref()?.0.as_ref()
-    }
-
-    /// Returns the same options with another choice.
-    pub fn on_base(&self, base: Option<&BaseName>) -> Self {
-        Self {
-            base: base.cloned().map(|base| ChosenBase(Some(base))),
-            ..self.clone()
-        }
-    }
 }
 
 /// Returns a path option as a path; an empty one, as an unset variable often is, is none.

@@ -1,6 +1,10 @@
 //! The command as people meet it: exit codes and the exact text of errors, in a cleared environment.
 
-#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that can not go on has failed, and one that is skipped says so"
+)]
 
 #[path = "command/bases.rs"]
 mod bases;
