@@ -434,7 +434,7 @@ fn of_lacking(file: &str, is_assembled: bool, lacking: &[ProgramNeed]) -> String
     }
     let rhel = packages(|need| need.rhel);
     format!(
-        "kiln adds nothing to a finished image: make one that has them (dnf or yum install {}; apt-get \
+        "nothing is added to a finished image: make one that has them (dnf or yum install {}; apt-get \
          install {}) and name it in {file}",
         rhel.join(" "),
         debian.join(" ")

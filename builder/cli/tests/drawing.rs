@@ -29,7 +29,7 @@ fn project() -> TempDir {
         "0".repeat(64)
     );
     write(folder.path(), "base-images/box.yaml", &image);
-    let package = "packages:\n  - {name: NAME, files: [/usr/bin/x]}\n";
+    let package = "packages:\n  - {name: NAME, files: [/usr/bin/NAME]}\n";
     let libraries = "libraries:\n  tls: {choice: bundle, link: static}\n  json: {choice: bundle, \
                      link: header-only}\n  zlib: {choice: system, package: {debian: zlib1g-dev}}\n";
     for (name, more) in [

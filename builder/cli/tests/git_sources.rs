@@ -150,10 +150,13 @@ fn an_unpinned_recipe_is_checked_planned_and_left_out() {
                     SERVER/demo.git\n  --> recipes/demo/recipe.yaml:11:10\n";
     assert!(stderr.starts_with(expected), "{stderr}");
     assert!(stderr.contains("hint: run `kiln lock demo`"), "{stderr}");
-    let consumer = RECIPE.replace("name: demo", "name: outer").replace(
-        "steps:",
-        "libraries:\n  demo: {choice: bundle, link: static}\nsteps:",
-    );
+    let consumer = RECIPE
+        .replace("name: demo", "name: outer")
+        .replace("bin/demo", "bin/outer")
+        .replace(
+            "steps:",
+            "libraries:\n  demo: {choice: bundle, link: static}\nsteps:",
+        );
     let consumer = consumer.replace(
         "  - git: ADDRESS\n    tag: v1.0\n",
         &format!(
@@ -238,6 +241,7 @@ fn a_source_that_can_not_be_reached_keeps_nobody_else_from_being_locked() {
     let missing = RECIPE
         .replace("name: demo", "name: absent")
         .replace("demo.git", "absent.git")
+        .replace("bin/demo", "bin/absent")
         .replace("ADDRESS", &scene.server.url("absent"));
     scene.write_recipe("absent", &missing);
     let (_, stderr) = scene.done(&["lock"]);

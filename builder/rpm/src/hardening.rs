@@ -180,6 +180,7 @@ mod tests {
     ) -> Vec<(Protection, String)> {
         let mut elf = ElfEvidence::plain(kind);
         elf.hardening = hardening;
+        elf.build_id = Some("0123456789abcdef".to_owned());
         elf.needed = vec!["libc.so.6".to_owned()];
         let compilation = Compilation {
             producers: producers
@@ -225,6 +226,16 @@ mod tests {
             check(ElfKind::Relocatable, FULL, &["GNU C17"], &["printf"]),
             []
         );
+    }
+
+    #[test]
+    fn a_program_without_a_build_id_is_found() {
+        let mut elf = ElfEvidence::plain(ElfKind::PositionIndependentExecutable);
+        elf.hardening = FULL;
+        let file = "/usr/bin/x".parse().unwrap();
+        let findings = check_hardening(&file, &elf, &Compilation::default());
+        let lacks: Vec<_> = findings.iter().map(|finding| finding.lacks).collect();
+        assert_eq!(lacks, [Protection::BuildId]);
     }
 
     #[test]

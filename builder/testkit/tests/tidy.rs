@@ -173,7 +173,7 @@ fn every_recipe_and_assembled_base_is_locked() {
     let lockfiles = root().join("lockfiles");
     let own = files("recipe.yaml").into_iter();
     for (file, recipe) in own.filter(|(file, _)| file.starts_with("recipes/")) {
-        let name = file.split('/').nth(1).unwrap();
+        let name = file.rsplit('/').nth(1).unwrap();
         let lock = lockfiles.join(format!("{name}-x86_64.lock"));
         let recipe = Recipe::parse(recipe.as_bytes(), name);
         // What is unpinned has no lock until its sources can be reached.

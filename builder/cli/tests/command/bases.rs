@@ -200,7 +200,7 @@ fn what_a_base_lacks_is_told_before_the_first_step() {
         let (code, _, stderr) = kiln(scene.root(), &["--quiet", "build", "--base", "other"]);
         let expected = format!(
             "error: demo: base image `other` lacks programs that it is built with\n{lines}\n\
-             hint: kiln adds nothing to a finished image: make one that has them (dnf or yum install {rhel}; \
+             hint: nothing is added to a finished image: make one that has them (dnf or yum install {rhel}; \
              apt-get install {debian}) and name it in base-images/other.yaml\n"
         );
         assert_eq!(
