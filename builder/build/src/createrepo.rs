@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kiln_model::{
-    BaseLock, BaseName, Digest, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep, StepUser,
+    BaseLock, BaseName, BaseOrigin, Digest, Mount, MountAccess, STEP_RUNNER_VERSION, SealedStep,
+    StepUser,
 };
 use kiln_store::{ArtifactKind, NewResult, media_type};
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,8 @@ pub(crate) struct Metadata {
 
 impl RepositoryCall {
     /// Chooses the base image: the first one by name, of those that recipes with packages are built on,
-    /// that has createrepo_c. What was built before does not count. `locks` are base images' lockfiles
+    /// that has createrepo_c; images of registries, which may be there or not, come last. What was built
+    /// before does not count. `locks` are base images' lockfiles
     /// that were read already.
     pub(crate) fn new(
         shop: &Workshop<'_>,
@@ -72,11 +74,14 @@ impl RepositoryCall {
         let recipes = shop.project.recipes.values().map(|loaded| &loaded.recipe);
         let products = recipes.filter(|recipe| !recipe.packages.is_empty());
         let bases: BTreeSet<&BaseName> = products.map(|recipe| &recipe.base).collect();
-        for name in &bases {
-            let Some(base) = shop.project.bases.get(*name) else {
-                continue;
-            };
-            let lock = match locks.get(*name) {
+        let known = bases
+            .iter()
+            .filter_map(|name| shop.project.bases.get(*name));
+        let mut known: Vec<_> = known.collect();
+        known.sort_by_key(|base| matches!(base.origin, BaseOrigin::Image { .. }));
+        for base in known {
+            let name = &base.name;
+            let lock = match locks.get(name) {
                 Some(lock) => Some(Arc::clone(lock)),
                 None => match checked_base_lock(shop.project, base, shop.architecture) {
                     Ok(lock) => lock.map(Arc::new),
@@ -85,7 +90,11 @@ impl RepositoryCall {
                     Err(error) => return Err(error),
                 },
             };
-            let rootfs = Rootfs::of_base(shop, base, lock)?;
+            let rootfs = match Rootfs::of_base(shop, base, lock) {
+                // Nothing can have been built on it.
+                Err(BuildError::NotPulled { .. }) => continue,
+                rootfs => rootfs?,
+            };
             if has_program(shop, &rootfs)? {
                 return Ok(Self { packages, rootfs });
             }

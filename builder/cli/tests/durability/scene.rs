@@ -59,10 +59,15 @@ const FOLDERS: [&str; 10] = [
     "blobs",
 ];
 
+/// Folders of the store with records.
+const RECORDS: [&str; 3] = ["actions", "refs", "outputs"];
+
 pub struct Scene<'a> {
     pub project: Project<'a>,
     /// What the store has before each run: the base image, unpacked and packaged.
     seed: BTreeSet<PathBuf>,
+    /// The records among it, which runs may write anew.
+    seed_records: BTreeMap<PathBuf, Vec<u8>>,
     /// The sources' digests.
     pub sources: Vec<Digest>,
     /// What comes out when nobody disturbs.
@@ -171,6 +176,7 @@ impl<'a> Scene<'a> {
         let mut scene = Self {
             project,
             seed: BTreeSet::new(),
+            seed_records: BTreeMap::new(),
             sources: sources.to_vec(),
             reference: BTreeMap::new(),
         };
@@ -179,6 +185,12 @@ impl<'a> Scene<'a> {
             fs_err::remove_file(scene.blob(source)).unwrap();
         }
         scene.seed = scene.listing();
+        let records = scene.seed.iter().filter(|path| {
+            let folder = path.parent().unwrap();
+            RECORDS.iter().any(|record| folder.ends_with(record))
+        });
+        let read = |path: &PathBuf| (path.clone(), fs_err::read(path).unwrap());
+        scene.seed_records = records.map(read).collect();
         scene.project.done(&["build"]);
         scene.reference = outputs(&scene.out());
         scene
@@ -235,6 +247,11 @@ impl<'a> Scene<'a> {
                 fs_err::remove_file(path).unwrap();
             }
         }
+        for (path, bytes) in &self.seed_records {
+            if fs_err::read(path).ok().as_ref() != Some(bytes) {
+                fs_err::write(path, bytes).unwrap();
+            }
+        }
         if self.out().exists() {
             fs_err::remove_dir_all(self.out()).unwrap();
         }
@@ -249,7 +266,7 @@ impl<'a> Scene<'a> {
                 assert_eq!(actual.to_hex(), name(&path), "a blob has its bytes");
             }
         }
-        for folder in ["actions", "refs", "outputs"] {
+        for folder in RECORDS {
             for path in children(&store.join(folder)) {
                 self.check_record(&path);
             }
