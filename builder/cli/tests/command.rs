@@ -295,8 +295,8 @@ fn default_recipes_that_are_not_there_are_shown_in_their_line() {
     fs_err::write(folder.path().join("kiln.toml"), config).unwrap();
     let (code, _, stderr) = kiln(folder.path(), &["plan"]);
     assert_eq!(code, 2);
-    let expected = "error: there is no recipe `demi`\n  --> kiln.toml:2:20\n   |\n\
-         2 | default = [\"demo\", \"demi\"]\n   |                    ^\n\n\
+    let expected = "error: there is no recipe `demi`\n  --> kiln.toml:2:20\n  |\n\
+         2 | default = [\"demo\", \"demi\"]\n  |                    ^\n\n\
          hint: did you mean `demo`?\n";
     assert_eq!(stderr, expected);
     let (code, _, stderr) = kiln(folder.path(), &["plan", "--all", "demo"]);
