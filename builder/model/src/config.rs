@@ -476,7 +476,7 @@ mod tests {
         );
         let error = Config::parse(b"[build]\ndefault = [\"a b\"]\n").unwrap_err();
         assert!(error.reason.contains("recipe name"), "{error}");
-        assert_eq!(error.place.to_string(), "2:12");
+        assert_eq!(error.place.to_string(), "2:11");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::forecast::Forecast;
-use crate::outputs::Summary;
+use crate::outputs::{Selection, Summary};
 use crate::pipeline::build_asked;
 use crate::schedule::tests::{FINE, Layout, Pretender, SILENT, with_shop, write_project};
 use crate::work::{OnFailure, Outcome};
