@@ -25,7 +25,7 @@ kiln = $(BUILT_KILN)
 needs_kiln = $(BUILT_KILN)
 endif
 
-.PHONY: help clearwater rpms rpms-all fetch bundle sbom lock plan check test test-slow test-srpm test-judges test-verify test-durability bench verify doctor schema clean $(BUILT_KILN)
+.PHONY: help clearwater rpms rpms-all fetch bundle sbom lock plan check test test-slow test-smoke test-example test-srpm test-judges test-verify test-durability bench verify doctor schema clean $(BUILT_KILN)
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,14 @@ test: ## the tests that need neither root nor minutes
 test-slow: rpms ## the tests that build real software or need root
 	@scripts/install-test-tools
 	@scripts/run-tests slow $(TEST_ARGS)
+
+test-smoke: rpms ## the shorter half of test-slow: sealed builds of small recipes
+	@scripts/install-test-tools
+	@scripts/run-tests smoke $(TEST_ARGS)
+
+test-example: rpms ## build recipes/examples from a git server, install what comes of it, and use it (root, minutes)
+	@scripts/install-test-tools
+	@scripts/run-tests example $(TEST_ARGS)
 
 test-srpm: rpms ## rebuild source RPMs with plain rpmbuild, tests included, and compare (minutes)
 	@KILN_SOURCE_RPMS="$${KILN_SOURCE_RPMS:-curl memcached}" $(CARGO) test --locked -p kiln-cli --test source_rpm -- \

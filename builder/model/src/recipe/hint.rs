@@ -128,6 +128,28 @@ impl Cause {
                  write `LicenseRef-NAME`"
                     .to_owned()
             }
+            Self::Image(error) => return hint_on_image(error),
+            Self::Path(PathError::NotAbsolute(text)) if !text.is_empty() => {
+                format!("write `/{}`, the path on an installed system", text.trim_start_matches("./"))
+            }
+            Self::Service(error) => return error.hint(),
+            Self::OtherName { .. } => {
+                "rename the folder or file, or change the name in it".to_owned()
+            }
+            Self::Meaningless { key, .. } => format!("remove `{key}`, or what rules it out"),
+            Self::Needed { key, .. } => format!("add `{key}`; docs/recipe.md shows how"),
+            Self::Twice { .. } => "keep one of the two".to_owned(),
+            Self::FileReference { .. } => {
+                "name a file below that folder, without `..` and without a leading `/`".to_owned()
+            }
+            Self::BundlePrefix { .. } => "for example /usr/lib/NAME, the default".to_owned(),
+            _ => return self.hint_on_source(),
+        })
+    }
+
+    /// Of sources and their addresses.
+    fn hint_on_source(&self) -> Option<String> {
+        Some(match self {
             Self::Location(LocationError::Credentials) => {
                 "credentials never stand in a recipe".to_owned()
             }
@@ -139,26 +161,11 @@ impl Cause {
             Self::NoCommit => {
                 "a branch moves: name a tag, which `kiln lock` resolves, or a commit".to_owned()
             }
-            Self::Image(error) => return hint_on_image(error),
-            Self::Path(PathError::NotAbsolute(text)) if !text.is_empty() => {
-                format!("write `/{}`, the path on an installed system", text.trim_start_matches("./"))
-            }
-            Self::Service(error) => return error.hint(),
-            Self::OtherName { .. } => {
-                "rename the folder or file, or change the name in it".to_owned()
-            }
             Self::SourceFolder { .. } => {
                 "the folder is the file name without its archive ending; letters, digits, `.`, `_`, \
                  `+`, `~`, `-`, each folder once"
                     .to_owned()
             }
-            Self::Meaningless { key, .. } => format!("remove `{key}`, or what rules it out"),
-            Self::Needed { key, .. } => format!("add `{key}`; docs/recipe.md shows how"),
-            Self::Twice { .. } => "keep one of the two".to_owned(),
-            Self::FileReference { .. } => {
-                "name a file below that folder, without `..` and without a leading `/`".to_owned()
-            }
-            Self::BundlePrefix { .. } => "for example /usr/lib/NAME, the default".to_owned(),
             _ => return None,
         })
     }
