@@ -370,7 +370,7 @@ fn slow_a_layout_that_has_not_the_pinned_image_is_refused() {
     project.fails(
         &["lock"],
         2,
-        "error: recipe `demo` needs distribution packages (perl), but its base image `box` comes from an OCI layout, to which kiln can not add any\n  \
+        "error: recipe `demo` needs distribution packages (perl), but its base image `box` is a finished image, to which kiln can not add any\n  \
          --> recipes/demo/recipe.yaml:10:7\n   |\n10 | base: box\n   |       ^\n\n\
          hint: use a base image that is assembled from an `archive`, or do without them\n",
     );

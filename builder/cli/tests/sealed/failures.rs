@@ -18,6 +18,16 @@ fn plain() -> String {
         .replace("- name: demo", "- name: plain")
         .replace("- name: libdemo", "- name: libplain")
         .replace("=libdemo", "=libplain")
+        // Their packages own the same files.
+        .replace("- name: plain\n", "- name: plain\n    conflicts: [demo]\n")
+        .replace(
+            "- name: libplain\n",
+            "- name: libplain\n    conflicts: [libdemo]\n",
+        )
+        .replace(
+            "- name: libplain-devel\n",
+            "- name: libplain-devel\n    conflicts: [libdemo-devel]\n",
+        )
 }
 
 /// A library like sums, under another name, that dies while it is built.

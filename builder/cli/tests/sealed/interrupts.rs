@@ -254,6 +254,17 @@ fn slow_of_two_kilns_on_one_store_the_death_of_one_is_nothing_to_the_other() {
     let other = other.replace("libdemo-devel", "libother-devel");
     let other = other.replace("name: libdemo\n", "name: libother\n");
     let other = other.replace("=libdemo", "=libother");
+    // Their packages own the same files.
+    let other = other
+        .replace("- name: other\n", "- name: other\n    conflicts: [demo]\n")
+        .replace(
+            "- name: libother\n",
+            "- name: libother\n    conflicts: [libdemo]\n",
+        )
+        .replace(
+            "- name: libother-devel\n",
+            "- name: libother-devel\n    conflicts: [libdemo-devel]\n",
+        );
     let other = other.replace("/usr/lib/demo/", "/usr/lib/other/");
     let other = changed(&other, "  use: make\n", BUILD_WITH_SUMS);
     project.write_like_demo("other", &other);

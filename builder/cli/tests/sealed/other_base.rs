@@ -15,8 +15,12 @@ fn project<'a>(server: &'a Server, bases: [&Base; 2]) -> Project<'a> {
     let recipe = changed(&demo_with_sums(), "  use: make\n", BUILD_WITH_SUMS);
     let project = Project::new(own, server, &recipe);
     project.write_sums();
-    let lock = "lockfiles/debian-13-x86_64.lock";
-    project.write(lock, &fs_err::read(own.repository.join(lock)).unwrap());
+    for file in [
+        "base-images/debian-13.yaml",
+        "lockfiles/debian-13-x86_64.lock",
+    ] {
+        project.write(file, &fs_err::read(own.repository.join(file)).unwrap());
+    }
     other.add_to(&project.store());
     project.done(&["lock"]);
     project

@@ -134,7 +134,10 @@ impl<'a> Project<'a> {
         let images = base.repository.join("base-images");
         for entry in WalkDir::new(&images).sort_by_file_name() {
             let entry = entry.unwrap();
-            if entry.file_type().is_file() {
+            // Others would have to be locked, too.
+            let is_other = entry.path().extension().is_some_and(|e| e == "yaml")
+                && entry.file_name() != "debian-12.yaml";
+            if entry.file_type().is_file() && !is_other {
                 let path = entry.path().strip_prefix(&base.repository).unwrap();
                 project.write(
                     &path.to_string_lossy(),
