@@ -496,6 +496,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_bundled_by_a_billion_ways_is_looked_at_once() {
+        // Each of thirty layers bundles both recipes of the next.
+        let layer = |depth: usize| [format!("l{depth}"), format!("r{depth}")];
+        let layers: Vec<_> = (0..31).map(layer).collect();
+        let both: Vec<Vec<&str>> = layers
+            .iter()
+            .map(|both| both.iter().map(String::as_str).collect())
+            .collect();
+        let none: &[&str] = &[];
+        let lines: Vec<(&str, &[&str])> = (0..31)
+            .flat_map(|depth| {
+                let below = both.get(depth + 1).map_or(none, Vec::as_slice);
+                [(both[depth][0], below), (both[depth][1], below)]
+            })
+            .collect();
+        let project = project(&lines);
+        let top = "l0".parse().unwrap();
+        assert_eq!(project.unpinned(&top), None);
+        let graph = Graph::new(&project, &[top]).unwrap();
+        assert_eq!(graph.order.len(), 61);
+        assert_eq!(Graph::problems(&project), []);
+    }
+
+    #[test]
     fn all_problems_are_found_at_once() {
         let lines: [(&str, &[&str]); 6] = [
             ("a", &["a"]),

@@ -453,13 +453,7 @@ impl Selection<'_> {
 /// Returns the recipes that yield packages, and the libraries that no recipe bundles, without unpinned
 /// ones.
 pub(crate) fn all_recipes(project: &Project) -> Vec<RecipeName> {
-    let recipes = || project.recipes.values().map(|loaded| &loaded.recipe);
-    let bundled: BTreeSet<&RecipeName> = recipes()
-        .flat_map(|recipe| recipe.bundled().map(|(_, from, _)| from))
-        .collect();
-    recipes()
-        .filter(|recipe| !recipe.packages.is_empty() || !bundled.contains(&recipe.name))
-        .filter(|recipe| !is_left_out(project, &recipe.name))
-        .map(|recipe| recipe.name.clone())
-        .collect()
+    let mut names = project.products();
+    names.retain(|name| !is_left_out(project, name));
+    names
 }

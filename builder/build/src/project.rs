@@ -225,6 +225,20 @@ impl Project {
         Path::new("base-images").join(format!("{name}.yaml"))
     }
 
+    /// Returns the recipes that yield packages, and the libraries that no recipe bundles; unpinned ones are
+    /// among them.
+    #[must_use]
+    pub fn products(&self) -> Vec<RecipeName> {
+        let recipes = || self.recipes.values().map(|loaded| &loaded.recipe);
+        let bundled: BTreeSet<&RecipeName> = recipes()
+            .flat_map(|recipe| recipe.bundled().map(|(_, from, _)| from))
+            .collect();
+        recipes()
+            .filter(|recipe| !recipe.packages.is_empty() || !bundled.contains(&recipe.name))
+            .map(|recipe| recipe.name.clone())
+            .collect()
+    }
+
     /// Returns the product that a node is built for, unless that is the node's own recipe.
     #[must_use]
     pub fn product_of(&self, node: &NodeId) -> Option<&RecipeName> {

@@ -3,6 +3,7 @@
 //! Everything but building works on it. What builds by default leaves it out and says so; what names it
 //! is refused, with what is missing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use kiln_model::RecipeName;
@@ -101,17 +102,18 @@ impl Project {
     /// the project is somebody else's complaint.
     #[must_use]
     pub fn unpinned(&self, name: &RecipeName) -> Option<Unpinned> {
-        self.unpinned_below(name, &mut Vec::new())
+        self.unpinned_below(name, &mut Vec::new(), &mut BTreeSet::new())
     }
 
     fn unpinned_below<'a>(
         &'a self,
         name: &'a RecipeName,
         path: &mut Vec<&'a RecipeName>,
+        seen: &mut BTreeSet<&'a RecipeName>,
     ) -> Option<Unpinned> {
         let recipe = &self.recipes.get(name)?.recipe;
-        // Recipes that bundle each other are refused elsewhere.
-        if path.contains(&name) {
+        // By each of many ways it is the same; recipes that bundle each other are refused elsewhere.
+        if !seen.insert(name) {
             return None;
         }
         path.push(name);
@@ -122,7 +124,7 @@ impl Project {
             }),
             Ok(_) => recipe
                 .bundled()
-                .find_map(|(_, from, _)| self.unpinned_below(from, path)),
+                .find_map(|(_, from, _)| self.unpinned_below(from, path, seen)),
         };
         path.pop();
         found
@@ -132,18 +134,22 @@ impl Project {
 /// Returns whether what builds by default leaves a recipe out. A lockfile that can not be read is no
 /// reason: whoever builds is to be told of it.
 pub(crate) fn is_left_out(project: &Project, name: &RecipeName) -> bool {
-    project.unpinned(name).is_some_and(|unpinned| {
-        let lock = project.recipe_lock(unpinned.culprit(), SOURCES_OF);
-        lock.is_ok()
-    })
+    why_left_out(project, name).is_some()
+}
+
+fn why_left_out(project: &Project, name: &RecipeName) -> Option<Unpinned> {
+    let unpinned = project.unpinned(name)?;
+    let lock = project.recipe_lock(unpinned.culprit(), SOURCES_OF);
+    lock.is_ok().then_some(unpinned)
 }
 
 /// Returns all recipes that are left out, by name: products, and libraries that are unpinned themselves.
 #[must_use]
 pub fn left_out(project: &Project) -> Vec<Unpinned> {
     let names = project.recipes.keys();
-    let all = names.filter(|name| is_left_out(project, name));
-    all.filter_map(|name| project.unpinned(name)).collect()
+    names
+        .filter_map(|name| why_left_out(project, name))
+        .collect()
 }
 
 /// Refuses a graph with an unpinned recipe in it, and names the product that needs it.

@@ -6,8 +6,7 @@ mod text;
 
 use std::collections::BTreeSet;
 
-use kiln_build::{LibraryOrigin, LibraryUse, Matrix, Project, RecipeState, SourceState};
-use kiln_model::RecipeName;
+use kiln_build::{LibraryOrigin, LibraryUse, Matrix, RecipeState, SourceState};
 use kiln_model::recipe::{Distribution, Link};
 
 use crate::arguments::{Common, Matrix as Wanted, MatrixFormat};
@@ -19,7 +18,7 @@ use crate::session::load;
 pub fn run(common: &Common, wanted: &Wanted) -> Result<u8, Failure> {
     let project = load(common)?;
     let names = match wanted.names.is_empty() {
-        true => products(&project),
+        true => project.products(),
         false => wanted.names.clone(),
     };
     let matrix =
@@ -31,18 +30,6 @@ pub fn run(common: &Common, wanted: &Wanted) -> Result<u8, Failure> {
     };
     line(text.trim_end());
     Ok(0)
-}
-
-/// Returns all recipes but those that only others need; what can not be built yet is among them.
-fn products(project: &Project) -> Vec<RecipeName> {
-    let recipes = || project.recipes.values().map(|loaded| &loaded.recipe);
-    let bundled: BTreeSet<&RecipeName> = recipes()
-        .flat_map(|recipe| recipe.bundled().map(|(_, from, _)| from))
-        .collect();
-    recipes()
-        .filter(|recipe| !recipe.packages.is_empty() || !bundled.contains(&recipe.name))
-        .map(|recipe| recipe.name.clone())
-        .collect()
 }
 
 /// Returns where a use of a library comes from: `bundle 7.88.1`, `system zlib1g-dev / zlib-devel`.

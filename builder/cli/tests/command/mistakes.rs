@@ -438,3 +438,15 @@ fn a_signing_request_without_end_is_refused() {
     assert!(stderr.contains("/dev/zero: expected at most "), "{stderr}");
     assert!(!folder.path().join("r").exists());
 }
+
+#[test]
+fn a_name_is_taken_once_in_all_groups() {
+    let folder = project(RECIPE);
+    write(&folder, "recipes/group/demo/recipe.yaml", RECIPE);
+    let (code, stdout, stderr) = kiln(folder.path(), &["check"]);
+    let all = stdout + &stderr;
+    assert_eq!(code, 1, "{all}");
+    let expected = "error: recipe demo is there twice: in `recipes/demo` and in `recipes/group/demo`\n\n\
+                    hint: rename one of the two";
+    assert!(all.contains(expected), "{all}");
+}

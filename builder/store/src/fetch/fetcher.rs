@@ -190,19 +190,11 @@ impl Fetcher {
         path: &str,
         limit: u64,
     ) -> Result<Vec<u8>, FetchError> {
-        let Connection::Online {
-            line,
-            mirrors,
-            netrc,
-            runtime,
-        } = &self.connection
-        else {
+        let Some((line, mirrors, runtime)) = self.online()? else {
             return Err(FetchError::OfflineIndex {
                 path: path.to_owned(),
             });
         };
-        let runtime = runtime.as_ref().expect("only dropping takes it");
-        read_netrc(line, netrc)?;
         let candidates = mirrors.candidates(&[location]);
         let index = fetch_index(line, &self.stop, (path, limit), candidates);
         run_apart(|| runtime.block_on(index))
