@@ -27,7 +27,7 @@ pub(crate) struct Handover {
     pub engine: u32,
     /// Namespace links of the engine (`net` -> `net:[4026531840]`): init's must differ.
     pub namespaces: BTreeMap<String, String>,
-    /// `cgroup.procs` files that init joins before it leaves the host's cgroup namespace.
+    /// Files by which init joins its control groups before it leaves the host's cgroup namespace.
     #[serde(with = "host_path::list")]
     pub cgroups: Vec<PathBuf>,
     /// The run.
