@@ -9,8 +9,9 @@
 //! anything else, an extension, a link, a name that is none of those, padding that is not zero, or anything
 //! after the end is refused. So nothing in a bundle can be read in two ways.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, SeekFrom};
 
+use fs_err::os::unix::fs::FileExt as _;
 use kiln_model::Digest;
 
 /// Bytes of a block.
@@ -138,11 +139,6 @@ impl Member {
     }
 }
 
-/// Writes zeros: after a member, or two blocks at the end.
-pub(crate) fn write_zeros(out: &mut dyn Write, count: u64) -> io::Result<()> {
-    io::copy(&mut io::repeat(0).take(count), out).map(drop)
-}
-
 /// Bytes at the archive's end.
 pub(crate) const END: u64 = 2 * BLOCK as u64;
 
@@ -193,7 +189,7 @@ impl<R: Read> ArchiveReader<R> {
         }
         let count = self.read_some(&mut buffer[..most])?;
         if count == 0 {
-            return Err(self.truncated(&self.name()));
+            return Err(self.cut_off());
         }
         self.left -= count as u64;
         Ok(count)
@@ -213,6 +209,11 @@ impl<R: Read> ArchiveReader<R> {
             filled += self.read_content(&mut bytes[filled..])?;
         }
         Ok(bytes)
+    }
+
+    /// Returns the error for a member that ends too early.
+    fn cut_off(&self) -> ArchiveError {
+        self.truncated(&self.name())
     }
 
     fn name(&self) -> String {
@@ -283,6 +284,69 @@ impl<R: Read> ArchiveReader<R> {
         ArchiveError::Truncated {
             offset: self.offset,
             within: within.to_owned(),
+        }
+    }
+}
+
+impl ArchiveReader<fs_err::File> {
+    /// Passes over the member's content, and returns where in the file it begins. All of it must be there.
+    pub(crate) fn skip_content(&mut self) -> Result<u64, ArchiveError> {
+        let start = self.offset;
+        let read_error = |source| ArchiveError::Read {
+            offset: start,
+            source,
+        };
+        let length = self.stream.metadata().map_err(read_error)?.len();
+        let end = start.saturating_add(self.left);
+        if length < end {
+            self.offset = length;
+            return Err(self.cut_off());
+        }
+        self.stream.seek(SeekFrom::Start(end)).map_err(read_error)?;
+        (self.offset, self.left) = (end, 0);
+        Ok(start)
+    }
+
+    /// Returns the file.
+    pub(crate) fn into_file(self) -> fs_err::File {
+        self.stream
+    }
+}
+
+/// A member's content in an archive that others read at the same time.
+pub(crate) struct Section<'a> {
+    pub(crate) file: &'a fs_err::File,
+    pub(crate) member: &'a Member,
+    /// Where the content begins.
+    pub(crate) start: u64,
+    /// Bytes of it that were read.
+    pub(crate) read: u64,
+}
+
+impl Section<'_> {
+    /// Reads some of the content; 0 at its end.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+        let left = self.member.size - self.read;
+        let most = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let offset = self.start + self.read;
+        loop {
+            match self.file.read_at(&mut buffer[..most], offset) {
+                // It was there when its header was read.
+                Ok(0) if most > 0 => {
+                    return Err(ArchiveError::Truncated {
+                        offset,
+                        within: format!("`{}`", self.member.name),
+                    });
+                }
+                Ok(count) => {
+                    self.read += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(ArchiveError::Read { offset, source }),
+            }
         }
     }
 }

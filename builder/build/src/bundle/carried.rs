@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kiln_image::{UnpackLimits, scan_source};
 use kiln_model::{BaseOrigin, Digest, RecipeName};
-use kiln_store::{EMPTY_CONFIG, Store};
+use kiln_store::{EMPTY_CONFIG, Sha256Stream, Store};
 use walkdir::WalkDir;
 
 use crate::bundle::BundleError;
@@ -15,6 +15,7 @@ use crate::bundle::document::{BUNDLE_FORMAT, BundleDocument, LAYOUT_TEXT, Needed
 use crate::error::BuildError;
 use crate::graph::Graph;
 use crate::project::{LoadedRecipe, Project};
+use crate::side_by_side::by_turns;
 use crate::varied::{image_config, inputs};
 use crate::workshop::{KILN_VERSION, Workshop};
 
@@ -29,6 +30,8 @@ pub(crate) const PROJECT: &str = "project";
 pub(crate) enum Content {
     Bytes(Vec<u8>),
     Stored(Digest),
+    /// The kiln that goes along.
+    Program(PathBuf, Digest),
 }
 
 /// Everything that goes into a bundle, in its order.
@@ -70,8 +73,14 @@ impl Carried {
             blobs.remove(&image.digest);
         }
         let project_tar = project_tar(shop, &recipes)?;
-        let licenses = licenses_tar(store, project, &recipes)?;
-        let kiln = store_program(store, program)?;
+        let (licenses, kiln) = std::thread::scope(|scope| {
+            let kiln = scope.spawn(|| hash_program(program));
+            let licenses = licenses_tar(store, project, &recipes);
+            match kiln.join() {
+                Ok(kiln) => Ok::<_, BundleError>((licenses?, kiln?)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })?;
         let document = BundleDocument {
             format: BUNDLE_FORMAT,
             kiln_version: KILN_VERSION.to_owned(),
@@ -85,7 +94,7 @@ impl Carried {
             blobs,
         };
         Ok(Self {
-            members: members(&document, [project_tar, licenses]),
+            members: members(&document, [project_tar, licenses], program),
             document,
         })
     }
@@ -99,7 +108,12 @@ fn sized(bytes: &[u8]) -> Sized {
 }
 
 /// Returns all members in the order of the archive.
-fn members(document: &BundleDocument, texts: [Vec<u8>; 2]) -> Vec<(Member, Content)> {
+fn members(
+    document: &BundleDocument,
+    texts: [Vec<u8>; 2],
+    program: &Path,
+) -> Vec<(Member, Content)> {
+    let kiln = document.kiln.digest;
     let text = |name: &str, bytes: Vec<u8>| {
         let member = Member::plain(name, bytes.len() as u64);
         (member, Content::Bytes(bytes))
@@ -113,7 +127,7 @@ fn members(document: &BundleDocument, texts: [Vec<u8>; 2]) -> Vec<(Member, Conte
         text(INDEX, document.index()),
         (
             Member::plain(PROGRAM, document.kiln.size),
-            Content::Stored(document.kiln.digest),
+            Content::Program(program.to_owned(), kiln),
         ),
         blob(document.manifest()),
         blob(document.encode()),
@@ -124,20 +138,34 @@ fn members(document: &BundleDocument, texts: [Vec<u8>; 2]) -> Vec<(Member, Conte
         .map(|bytes| (Digest::of(&bytes), bytes))
         .collect();
     for (digest, size) in document.contents() {
-        let content = made
-            .remove(&digest)
-            .map_or(Content::Stored(digest), Content::Bytes);
+        let content = match made.remove(&digest) {
+            Some(bytes) => Content::Bytes(bytes),
+            None if digest == kiln => Content::Program(program.to_owned(), kiln),
+            None => Content::Stored(digest),
+        };
         members.push((Member::blob(&digest, size), content));
     }
     members
 }
 
-/// Puts the program into the store, from where it is read as everything else is.
-fn store_program(store: &Store, program: &Path) -> Result<Sized, BundleError> {
+/// Bytes of the program that are read at once.
+const PIECE: usize = 1 << 20;
+
+fn hash_program(program: &Path) -> Result<Sized, BundleError> {
     let mut file = fs_err::File::open(program).map_err(BuildError::from)?;
-    let mut writer = store.plain_blob_writer().map_err(BuildError::from)?;
-    let size = std::io::copy(&mut file, &mut writer).map_err(BuildError::from)?;
-    let digest = writer.finish().map_err(BuildError::from)?;
+    let mut hash = Sha256Stream::default();
+    let mut piece = vec![0; PIECE];
+    let mut size = 0;
+    loop {
+        match file.read(&mut piece).map_err(BuildError::from)? {
+            0 => break,
+            count => {
+                hash.update(&piece[..count]);
+                size += count as u64;
+            }
+        }
+    }
+    let digest = hash.finish();
     Ok(Sized { digest, size })
 }
 
@@ -310,8 +338,10 @@ fn licenses_tar(
     recipes: &BTreeSet<RecipeName>,
 ) -> Result<Vec<u8>, BundleError> {
     let mut tar = PlainTar::new();
-    for name in recipes {
-        for (file, text) in license_texts(store, &project.recipes[name])? {
+    let names: Vec<&RecipeName> = recipes.iter().collect();
+    let texts = by_turns(&names, |name| license_texts(store, &project.recipes[name]));
+    for (name, texts) in names.into_iter().zip(texts) {
+        for (file, text) in texts? {
             tar.add(&format!("licenses/{name}/{file}"), &text, 0o644)?;
         }
     }

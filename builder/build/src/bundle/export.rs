@@ -1,26 +1,32 @@
 //! `kiln bundle export`: one file with everything, written in one go, or taken up where it ended.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kiln_model::{Digest, ManifestDigest, RecipeName};
 use kiln_store::{HashThread, Store, start_writing};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::bundle::BundleError;
-use crate::bundle::archive::{END, LAYOUT, Member, write_zeros};
+use crate::bundle::archive::{END, LAYOUT, Member};
 use crate::bundle::carried::{Carried, Content};
 use crate::bundle::document::LAYOUT_TEXT;
 use crate::compile::fetch_missing;
 use crate::error::BuildError;
 use crate::pipeline::fetch;
 use crate::publish::refused;
+use crate::side_by_side::by_turns;
 use crate::workshop::Workshop;
 
 /// Bytes that are read and written at once.
 const PIECE: usize = 1 << 20;
+
+/// Bytes of a header, and what members are padded to.
+const BLOCK: u64 = 512;
 
 /// Bytes after which the disk is asked to start writing.
 const START_AFTER: u64 = 64 << 20;
@@ -60,20 +66,14 @@ pub fn export_bundle(
     }
     let carried = Carried::new(shop, names, program)?;
     let partial = partial_path(file);
-    let mut out = open_partial(&partial)?;
-    let mut writer = Writer {
+    let writer = Writer {
         shop,
-        out: &mut out,
+        out: &open_partial(&partial)?,
         path: &partial,
-        at: 0,
-        started: 0,
+        found: 0,
+        is_stopped: AtomicBool::new(false),
     };
-    let kept = writer.find_end(&carried.members)?;
-    let resumed = writer.at;
-    for (member, content) in &carried.members[kept..] {
-        writer.write(member, content)?;
-    }
-    let bytes = writer.finish()?;
+    let (bytes, resumed) = writer.write_all(&carried.members)?;
     fs_err::rename(&partial, file).map_err(refused(file))?;
     sync_folder(file)?;
     Ok(Exported {
@@ -151,12 +151,12 @@ fn check_partial(opened: File, path: &Path) -> Result<File, BundleError> {
             "another kiln was writing it just now; try again",
         ));
     }
-    let mut start = [0; 512];
+    let mut start = [0; BLOCK as usize];
     let length = usize::try_from(found.len())
         .unwrap_or(start.len())
         .min(start.len());
-    std::os::unix::fs::FileExt::read_exact_at(&opened, &mut start[..length], 0)
-        .map_err(refused(path))?;
+    let read = opened.read_exact_at(&mut start[..length], 0);
+    read.map_err(refused(path))?;
     let is_ours =
         found.is_file() && found.nlink() == 1 && layout_header()[..length] == start[..length];
     if is_ours {
@@ -184,117 +184,202 @@ fn sync_folder(file: &Path) -> Result<(), BundleError> {
     Ok(synced.map_err(refused(file))?)
 }
 
+/// A member and where in the file its header is.
+struct Placed<'a> {
+    member: &'a Member,
+    content: &'a Content,
+    at: u64,
+}
+
+impl Placed<'_> {
+    fn end(&self) -> u64 {
+        self.at + self.member.extent()
+    }
+}
+
 struct Writer<'a> {
     shop: &'a Workshop<'a>,
-    out: &'a mut File,
+    out: &'a File,
     path: &'a Path,
-    /// Bytes that are right.
-    at: u64,
-    /// Bytes that the disk was asked to start with.
-    started: u64,
+    /// Bytes that were there at first.
+    found: u64,
+    /// Whether something failed, and the rest need not be written.
+    is_stopped: AtomicBool,
 }
 
 impl Writer<'_> {
-    /// Verifies what an earlier export wrote, cuts off what is incomplete or other, and returns how many
-    /// members are there.
-    fn find_end(&mut self, members: &[(Member, Content)]) -> Result<usize, BundleError> {
-        let size = self.out.metadata().map_err(refused(self.path))?.len();
-        let mut kept = 0;
+    /// Writes what is not there yet, and returns the bytes of the file and those of them that were there.
+    fn write_all(mut self, members: &[(Member, Content)]) -> Result<(u64, u64), BundleError> {
+        let mut at = 0;
+        let mut placed: Vec<Placed<'_>> = Vec::new();
         for (member, content) in members {
-            if size < self.at + member.extent() || !self.has(member, content)? {
-                break;
-            }
-            self.at += member.extent();
-            kept += 1;
+            placed.push(Placed {
+                member,
+                content,
+                at,
+            });
+            at += member.extent();
         }
-        self.out.set_len(self.at).map_err(refused(self.path))?;
-        let moved = self.out.seek(SeekFrom::Start(self.at));
-        moved.map_err(refused(self.path))?;
-        Ok(kept)
+        let length = at + END;
+        self.found = self.out.metadata().map_err(refused(self.path))?.len();
+        if self.found > length {
+            self.set_length(length)?;
+        }
+        // The first one is the mark by which what is unfinished is known for a bundle.
+        let rest = placed.split_off(1);
+        let mut resumed = placed.iter().try_fold(0, |sum, placed| {
+            Ok::<_, BundleError>(sum + self.complete(placed)?)
+        })?;
+        resumed += if self.reserve(length)? {
+            self.complete_by_turns(rest)?
+        } else {
+            // Where a file has no holes, what is skipped is filled with zeros first.
+            rest.iter().try_fold(0, |sum, placed| {
+                Ok::<_, BundleError>(sum + self.complete(placed)?)
+            })?
+        };
+        self.put(at, &[0; END as usize])?;
+        self.out.sync_all().map_err(refused(self.path))?;
+        Ok((length, resumed))
     }
 
-    /// Returns whether the member is at the current place.
-    fn has(&mut self, member: &Member, content: &Content) -> Result<bool, BundleError> {
+    fn set_length(&self, length: u64) -> Result<(), BundleError> {
+        Ok(self.out.set_len(length).map_err(refused(self.path))?)
+    }
+
+    /// Asks for room for the whole file, so that one that does not fit fails at once; returns whether the
+    /// file system can do that, and with it whether parts may be written in any order.
+    fn reserve(&self, length: u64) -> Result<bool, BundleError> {
+        match rustix::fs::fallocate(self.out, FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
+            Err(error) => {
+                // What was taken in vain would be missing elsewhere.
+                let _ = self.out.set_len(self.found.max(BLOCK));
+                Err(refused(self.path)(error.into()).into())
+            }
+        }
+    }
+
+    fn complete_by_turns(&self, mut placed: Vec<Placed<'_>>) -> Result<u64, BundleError> {
+        // Whoever takes the largest should not begin it last.
+        placed.sort_by_key(|placed| std::cmp::Reverse(placed.member.size));
+        let completed = by_turns(&placed, |placed| {
+            if self.is_stopped.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            let completed = self.complete(placed);
+            if completed.is_err() {
+                self.is_stopped.store(true, Ordering::Relaxed);
+            }
+            completed
+        });
+        completed.into_iter().sum()
+    }
+
+    /// Writes a member unless an earlier export did; returns the bytes that it had written.
+    fn complete(&self, placed: &Placed<'_>) -> Result<u64, BundleError> {
         self.check_stopped()?;
-        let failed = refused(self.path);
-        let mut header = [0; 512];
-        self.out.seek(SeekFrom::Start(self.at)).map_err(&failed)?;
-        self.out.read_exact(&mut header).map_err(&failed)?;
+        if placed.end() <= self.found && self.has(placed)? {
+            return Ok(placed.member.extent());
+        }
+        self.write(placed)?;
+        Ok(0)
+    }
+
+    /// Returns whether the member is in its place.
+    fn has(&self, placed: &Placed<'_>) -> Result<bool, BundleError> {
+        let Placed {
+            member, content, ..
+        } = placed;
+        let read = |piece: &mut [u8], at| {
+            let read = self.out.read_exact_at(piece, at);
+            read.map_err(refused(self.path))
+        };
+        let mut header = [0; BLOCK as usize];
+        read(&mut header, placed.at)?;
         if header != member.header() {
             return Ok(false);
         }
+        let mut at = placed.at + BLOCK;
         let mut hash = HashThread::start();
         let mut piece = vec![0; PIECE];
-        let mut left = member.size;
-        while left > 0 {
-            let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-            self.out.read_exact(&mut piece[..most]).map_err(&failed)?;
+        let end = at + member.size;
+        while at < end {
+            self.check_stopped()?;
+            let most = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
+            read(&mut piece[..most], at)?;
             hash.update(&piece[..most]);
-            left -= most as u64;
+            at += most as u64;
         }
         let padding = usize::try_from(member.padding()).unwrap_or(0);
-        self.out
-            .read_exact(&mut piece[..padding])
-            .map_err(&failed)?;
+        read(&mut piece[..padding], at)?;
         let expected = match content {
             Content::Bytes(bytes) => Digest::of(bytes),
-            Content::Stored(digest) => *digest,
+            Content::Stored(digest) | Content::Program(_, digest) => *digest,
         };
         Ok(hash.finish() == expected && piece[..padding].iter().all(|byte| *byte == 0))
     }
 
-    fn write(&mut self, member: &Member, content: &Content) -> Result<(), BundleError> {
-        self.put(&member.header())?;
-        match content {
-            Content::Bytes(bytes) => self.put(bytes)?,
-            Content::Stored(digest) => self.copy(digest, member.size)?,
+    fn write(&self, placed: &Placed<'_>) -> Result<(), BundleError> {
+        let member = placed.member;
+        self.put(placed.at, &member.header())?;
+        let at = placed.at + BLOCK;
+        match placed.content {
+            Content::Bytes(bytes) => self.put(at, bytes)?,
+            Content::Stored(digest) => {
+                let store: &Store = self.shop.store;
+                let mut blob = store.open_to_hash(digest).map_err(BuildError::from)?;
+                if !self.copy(&mut blob, digest, at, member.size)? {
+                    // Says what is wrong with it, and sets it aside.
+                    store.open_blob(digest).map_err(BuildError::from)?;
+                    return Err(BundleError::Changed { digest: *digest });
+                }
+            }
+            Content::Program(program, digest) => {
+                let mut file = fs_err::File::open(program).map_err(BuildError::from)?;
+                if !self.copy(&mut file, digest, at, member.size)? {
+                    return Err(BundleError::Changed { digest: *digest });
+                }
+            }
         }
-        let written = write_zeros(self.out, member.padding());
-        written.map_err(refused(self.path))?;
-        self.at += member.padding();
-        Ok(())
+        let padding = usize::try_from(member.padding()).unwrap_or(0);
+        self.put(at + member.size, &[0; BLOCK as usize][..padding])
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
-        self.out.write_all(bytes).map_err(refused(self.path))?;
-        self.at += bytes.len() as u64;
-        if self.at - self.started >= START_AFTER {
-            start_writing(self.out, self.started);
-            self.started = self.at;
-        }
-        Ok(())
+    fn put(&self, at: u64, bytes: &[u8]) -> Result<(), BundleError> {
+        let written = self.out.write_all_at(bytes, at);
+        Ok(written.map_err(refused(self.path))?)
     }
 
-    /// Copies a blob, verifying it on the way.
-    fn copy(&mut self, digest: &Digest, size: u64) -> Result<(), BundleError> {
-        let store: &Store = self.shop.store;
-        let mut blob = store.open_to_hash(digest).map_err(BuildError::from)?;
+    /// Copies a blob; returns whether it had the right bytes.
+    fn copy(
+        &self,
+        blob: &mut fs_err::File,
+        digest: &Digest,
+        start: u64,
+        size: u64,
+    ) -> Result<bool, BundleError> {
         let mut hash = HashThread::start();
         let mut piece = vec![0; PIECE];
-        let mut copied = 0;
+        let (mut copied, mut started) = (0, 0);
         loop {
             self.check_stopped()?;
             let count = blob.read(&mut piece).map_err(BuildError::from)?;
-            copied += count as u64;
-            if count == 0 || copied > size {
+            // A blob that grew would run into the next member.
+            if count == 0 || copied + count as u64 > size {
+                copied += count as u64;
                 break;
             }
             hash.update(&piece[..count]);
-            self.put(&piece[..count])?;
+            self.put(start + copied, &piece[..count])?;
+            copied += count as u64;
+            if copied - started >= START_AFTER {
+                start_writing(self.out, start + started);
+                started = copied;
+            }
         }
-        if hash.finish() == *digest && copied == size {
-            return Ok(());
-        }
-        // Says what is wrong with it, and sets it aside.
-        store.open_blob(digest).map_err(BuildError::from)?;
-        Err(BundleError::Changed { digest: *digest })
-    }
-
-    fn finish(mut self) -> Result<u64, BundleError> {
-        write_zeros(self.out, END).map_err(refused(self.path))?;
-        self.at += END;
-        self.out.sync_all().map_err(refused(self.path))?;
-        Ok(self.at)
+        Ok(hash.finish() == *digest && copied == size)
     }
 
     fn check_stopped(&self) -> Result<(), BundleError> {

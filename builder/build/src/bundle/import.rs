@@ -1,6 +1,5 @@
 //! `kiln bundle import`: every byte is verified before anything is made of it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kiln_image::{UnpackLimits, unpack_source};
@@ -8,10 +7,11 @@ use kiln_model::{BaseName, Digest, ManifestDigest, RecipeName};
 use kiln_store::{HashThread, Store};
 
 use crate::bundle::BundleError;
-use crate::bundle::archive::{ArchiveReader, INDEX, LAYOUT, Member, PROGRAM};
+use crate::bundle::archive::{ArchiveReader, INDEX, LAYOUT, Member, PROGRAM, Section};
 use crate::bundle::document::{BundleDocument, LAYOUT_TEXT};
 use crate::error::BuildError;
 use crate::folder::{create_folders, set_mode};
+use crate::side_by_side::by_turns;
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
@@ -85,9 +85,7 @@ pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError
         });
     }
     let mut import = Import {
-        request,
         archive: ArchiveReader::new(file),
-        piece: vec![0; PIECE],
     };
     let head = import.read_head()?;
     let document = &head.document;
@@ -108,7 +106,19 @@ pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError
         new_bytes: 0,
         project: None,
     };
-    import.take_blobs(document, &mut imported)?;
+    let mut parts = import.find_parts(document)?;
+    // Whoever takes the largest should not begin it last.
+    parts.sort_by_key(|part| std::cmp::Reverse(part.member.size));
+    let file = import.archive.into_file();
+    for (part, taken) in parts.iter().zip(by_turns(&parts, |part| {
+        let mut section = part.section(&file);
+        take(request, part, &mut section)
+    })) {
+        match taken? {
+            Taken::Already => imported.already += usize::from(part.is_needed),
+            Taken::New => imported.new_bytes += part.member.size,
+        }
+    }
     for (name, image) in &document.images {
         let manifest = ManifestDigest(image.digest);
         let named = request.store.record_image(name, &manifest, image.size);
@@ -126,13 +136,11 @@ struct Head {
     document: BundleDocument,
 }
 
-struct Import<'a> {
-    request: &'a ImportBundle<'a>,
+struct Import {
     archive: ArchiveReader<fs_err::File>,
-    piece: Vec<u8>,
 }
 
-impl Import<'_> {
+impl Import {
     /// Reads everything up to the document, and sees that each follows from that.
     fn read_head(&mut self) -> Result<Head, BundleError> {
         let layout = self.read_member(LAYOUT)?;
@@ -165,26 +173,14 @@ impl Import<'_> {
         })
     }
 
-    /// Takes all blobs, which must be just those that the document names, in their order.
-    fn take_blobs(
-        &mut self,
-        document: &BundleDocument,
-        imported: &mut Imported,
-    ) -> Result<(), BundleError> {
-        let what = |digest: &Digest| {
-            let needed = document.blobs.get(digest);
-            needed.map_or_else(
-                || "a part of the bundle".to_owned(),
-                |needed| needed.what.clone(),
-            )
-        };
-        let contents: BTreeMap<Digest, u64> = document.contents();
-        for (digest, size) in contents {
-            if (self.request.is_stopped)() {
-                return Err(BuildError::Cancelled.into());
-            }
+    /// Finds all blobs, which must be just those that the document names, in their order.
+    fn find_parts(&mut self, document: &BundleDocument) -> Result<Vec<Part>, BundleError> {
+        let mut parts = Vec::new();
+        for (digest, size) in document.contents() {
+            let needed = document.blobs.get(&digest);
+            let what = needed.map_or("a part of the bundle", |needed| &needed.what);
             let absent = || BundleError::Absent {
-                what: what(&digest),
+                what: what.to_owned(),
                 digest,
             };
             let member = self.archive.next_member()?.ok_or_else(absent)?;
@@ -199,63 +195,20 @@ impl Import<'_> {
                     }
                 });
             }
-            let is_needed = document.blobs.contains_key(&digest);
-            if self.request.store.contains(&digest) {
-                let actual = self.hash()?;
-                check(&member, what(&digest), digest, actual)?;
-                imported.already += usize::from(is_needed);
-                // What the store has may be damaged, unlike this.
-                if self.request.store.blob_size(&digest).is_ok() {
-                    continue;
-                }
-                return Err(BundleError::Refused {
-                    reason: format!(
-                        "the store's own copy of {} was damaged and set aside; import again",
-                        what(&digest)
-                    ),
-                });
-            }
-            self.store_blob(&member, what(&digest), digest)?;
-            imported.new_bytes += size;
+            let start = self.archive.skip_content()?;
+            parts.push(Part {
+                member,
+                digest,
+                what: what.to_owned(),
+                is_needed: needed.is_some(),
+                start,
+            });
         }
         match self.archive.next_member()? {
-            None => Ok(()),
+            None => Ok(parts),
             Some(member) => Err(BundleError::Unexpected {
                 member: member.name,
             }),
-        }
-    }
-
-    fn store_blob(
-        &mut self,
-        member: &Member,
-        what: String,
-        digest: Digest,
-    ) -> Result<(), BundleError> {
-        let store = self.request.store;
-        let writer = if member.size >= BIG {
-            store.big_blob_writer()
-        } else {
-            store.plain_blob_writer()
-        };
-        let mut writer = writer.map_err(BuildError::from)?;
-        loop {
-            match self.archive.read_content(&mut self.piece)? {
-                0 => break,
-                count => writer
-                    .append(&self.piece[..count])
-                    .map_err(BuildError::from)?,
-            }
-            if (self.request.is_stopped)() {
-                return Err(BuildError::Cancelled.into());
-            }
-        }
-        match writer.finish_expecting(&digest) {
-            Ok(_) => Ok(()),
-            Err(kiln_store::StoreError::Mismatch { actual, .. }) => {
-                check(member, what, digest, actual)
-            }
-            Err(error) => Err(BuildError::from(error).into()),
         }
     }
 
@@ -294,12 +247,110 @@ impl Import<'_> {
     /// Reads a member to its end and returns its digest.
     fn hash(&mut self) -> Result<Digest, BundleError> {
         let mut hash = HashThread::start();
+        let mut piece = vec![0; PIECE];
         loop {
-            match self.archive.read_content(&mut self.piece)? {
+            match self.archive.read_content(&mut piece)? {
                 0 => return Ok(hash.finish()),
-                count => hash.update(&self.piece[..count]),
+                count => hash.update(&piece[..count]),
             }
         }
+    }
+}
+
+/// A blob of the bundle.
+struct Part {
+    member: Member,
+    digest: Digest,
+    /// In words.
+    what: String,
+    /// Whether it is something that the recipes need, not a part of the bundle itself.
+    is_needed: bool,
+    /// Where in the file it begins.
+    start: u64,
+}
+
+impl Part {
+    fn section<'a>(&'a self, file: &'a fs_err::File) -> Section<'a> {
+        Section {
+            file,
+            member: &self.member,
+            start: self.start,
+            read: 0,
+        }
+    }
+
+    fn check(&self, actual: Digest) -> Result<(), BundleError> {
+        check(&self.member, self.what.clone(), self.digest, actual)
+    }
+}
+
+/// What became of a blob.
+enum Taken {
+    /// The store had it.
+    Already,
+    /// It is in the store now.
+    New,
+}
+
+/// Gives all of a section to `work`, piece by piece.
+fn pass(
+    request: &ImportBundle<'_>,
+    section: &mut Section<'_>,
+    mut work: impl FnMut(&[u8]) -> Result<(), BundleError>,
+) -> Result<(), BundleError> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        if (request.is_stopped)() {
+            return Err(BuildError::Cancelled.into());
+        }
+        match section.read(&mut piece)? {
+            0 => return Ok(()),
+            count => work(&piece[..count])?,
+        }
+    }
+}
+
+/// Verifies a blob and puts it into the store, if it is not there.
+fn take(
+    request: &ImportBundle<'_>,
+    part: &Part,
+    section: &mut Section<'_>,
+) -> Result<Taken, BundleError> {
+    let store = request.store;
+    if store.contains(&part.digest) {
+        let mut hash = HashThread::start();
+        pass(request, section, |bytes| {
+            hash.update(bytes);
+            Ok(())
+        })?;
+        part.check(hash.finish())?;
+        // What the store has may be damaged, unlike this.
+        if store.blob_size(&part.digest).is_ok() {
+            return Ok(Taken::Already);
+        }
+        return Err(BundleError::Refused {
+            reason: format!(
+                "the store's own copy of {} was damaged and set aside; import again",
+                part.what
+            ),
+        });
+    }
+    let writer = if part.member.size >= BIG {
+        store.big_blob_writer()
+    } else {
+        store.plain_blob_writer()
+    };
+    let mut writer = writer.map_err(BuildError::from)?;
+    pass(request, section, |bytes| {
+        Ok(writer.append(bytes).map_err(BuildError::from)?)
+    })?;
+    match writer.finish_expecting(&part.digest) {
+        Ok(_) => Ok(Taken::New),
+        Err(kiln_store::StoreError::Mismatch { actual, .. }) => {
+            part.check(actual)?;
+            Ok(Taken::New)
+        }
+        Err(error) => Err(BuildError::from(error).into()),
     }
 }
 
