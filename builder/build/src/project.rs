@@ -18,7 +18,7 @@ use walkdir::WalkDir;
 use crate::error::BuildError;
 use crate::file_clash::file_clashes;
 use crate::graph::{NodeId, Prefix};
-use crate::recipe_folders::{RECIPE_FILE, is_recipe_folder, recipe_folders};
+use crate::recipe_folders::{RECIPE_FILE, is_recipe_folder, recipe_folders, too_deep};
 use crate::service::{read_installed, user_clashes};
 use crate::side_by_side::side_by_side;
 
@@ -437,6 +437,10 @@ impl Survey {
         let root = self.project.root.clone();
         let mut folders = recipe_folders(&root);
         folders.retain(|folder| is_recipe_folder(folder));
+        let deep = too_deep(&root).into_iter();
+        let deep = deep.map(|file| relative(&root, &file));
+        self.errors
+            .extend(deep.map(|file| ProjectError::TooDeep { file }));
         let read = side_by_side(&folders, |folder| {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
             let file = relative(&root, folder).join(RECIPE_FILE);

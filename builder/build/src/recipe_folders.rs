@@ -32,6 +32,19 @@ pub(crate) fn recipe_folders(root: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// Returns the recipes' files that lie two groups deep, where nothing looks for recipes.
+pub(crate) fn too_deep(root: &Path) -> Vec<PathBuf> {
+    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    recipe_folders(root)
+        .into_iter()
+        .filter(|folder| folder.parent() != Some(&root.join("recipes")))
+        .filter(|folder| !is_recipe_folder(folder) && is_folder(folder))
+        .flat_map(|folder| sorted_entries(&folder))
+        .filter(|folder| is_folder(folder) && is_recipe_folder(folder))
+        .map(|folder| folder.join(RECIPE_FILE))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +68,7 @@ mod tests {
         let found: Vec<_> = found.filter(|folder| is_recipe_folder(folder)).collect();
         let expected = ["a", "group/b"].map(|name| root.path().join("recipes").join(name));
         assert_eq!(found, expected);
+        let deep = root.path().join("recipes/group/deeper/c/recipe.yaml");
+        assert_eq!(too_deep(root.path()), [deep]);
     }
 }

@@ -55,6 +55,9 @@ pub fn of_project(error: &ProjectError) -> Option<String> {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("there are: {}", joined(known)),
         },
+        ProjectError::TooDeep { .. } => {
+            "move its folder to `recipes/NAME` or `recipes/GROUP/NAME`".to_owned()
+        }
         ProjectError::NotAFile { .. } => "put the file itself there".to_owned(),
         ProjectError::Key { .. } => {
             "put the archive's public key there, in binary OpenPGP form".to_owned()

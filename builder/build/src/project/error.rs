@@ -26,6 +26,12 @@ pub enum ProjectError {
         /// The file, relative to the project's root.
         file: PathBuf,
     },
+    /// A recipe lies in a group within a group.
+    #[error("`{}` lies too deep: nothing looks for recipes there", .file.display())]
+    TooDeep {
+        /// The recipe's file, relative to the project's root.
+        file: PathBuf,
+    },
     /// A recipe or base image file is wrong.
     #[error("{error}")]
     Yaml {

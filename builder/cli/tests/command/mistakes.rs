@@ -440,6 +440,15 @@ fn a_signing_request_without_end_is_refused() {
 }
 
 #[test]
+fn a_recipe_in_a_group_within_a_group_is_not_passed_over() {
+    let folder = project(RECIPE);
+    write(&folder, "recipes/group/deeper/other/recipe.yaml", RECIPE);
+    let expected = "error: `recipes/group/deeper/other/recipe.yaml` lies too deep: nothing looks for recipes \
+                    there\n\nhint: move its folder to `recipes/NAME` or `recipes/GROUP/NAME`";
+    check(folder.path(), &[expected]);
+}
+
+#[test]
 fn a_name_is_taken_once_in_all_groups() {
     let folder = project(RECIPE);
     write(&folder, "recipes/group/demo/recipe.yaml", RECIPE);
