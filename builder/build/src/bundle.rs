@@ -50,6 +50,14 @@ pub enum BundleError {
         /// Why.
         reason: String,
     },
+    /// The disk has too little room for it.
+    #[error("`{}` has {needed} bytes, and there is no room for them", .path.display())]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        needed: u64,
+    },
     /// A blob changed while it was copied.
     #[error("a blob changed while it was copied: {digest}")]
     Changed {

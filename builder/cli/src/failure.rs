@@ -138,7 +138,10 @@ impl Failure {
         add_hint(&mut text, hint::of_bundle(error));
         Self {
             // What is wrong with the bundle itself is what `kiln bundle check` looks for.
-            is_finding: !matches!(error, BundleError::Target { .. }),
+            is_finding: !matches!(
+                error,
+                BundleError::Target { .. } | BundleError::NoRoom { .. }
+            ),
             ..Self::trouble(text)
         }
     }

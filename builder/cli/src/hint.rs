@@ -95,6 +95,9 @@ pub fn of_bundle(error: &BundleError) -> Option<String> {
         }
         BundleError::Missing { .. } => "`kiln fetch` fetches them, where there is a network".to_owned(),
         BundleError::Target { .. } => "name another file, or a new folder".to_owned(),
+        BundleError::NoRoom { .. } => {
+            "free some space there, or name a file on another disk".to_owned()
+        }
         BundleError::OtherBundle { .. } => {
             "ask who exported it which bundle it should be, on another way than the file came".to_owned()
         }

@@ -183,6 +183,30 @@ fn an_unpinned_recipe_is_checked_planned_and_left_out() {
 }
 
 #[test]
+fn a_lock_for_another_base_image_pins_the_commit_there() {
+    let scene = Scene::new();
+    let image = Digest::of(b"another image");
+    let other = format!("schema: 1\nname: other\nlayout: other@{image}\n");
+    scene.write("base-images/other.yaml", &other);
+    scene.done(&["lock", "--base", "other"]);
+    let there = scene.path("lockfiles/other/demo-x86_64.lock");
+    assert!(there.exists() && !scene.lockfile().exists());
+    let unpinned = |arguments: &[&str]| scene.done(arguments).0.contains("unpinned demo");
+    assert!(unpinned(&["plan"]));
+    assert!(!unpinned(&["plan", "--base", "other"]));
+    // Sources are the same on all: what one lockfile pins, another one's kiln takes.
+    scene.done(&["lock"]);
+    let first = scene.lock().sources;
+    fs_err::remove_file(&there).unwrap();
+    scene.demo.write("Makefile", "all: # news\n");
+    scene.demo.commit("two");
+    scene.demo.git(&["tag", "--force", "v1.0"]);
+    scene.done(&["lock", "--base", "other"]);
+    let again = RecipeLock::parse(&fs_err::read_to_string(there).unwrap()).unwrap();
+    assert_eq!(again.sources, first);
+}
+
+#[test]
 fn a_lock_pins_the_commit_and_stays_when_the_tag_moves() {
     let scene = Scene::new();
     scene.done(&["lock"]);

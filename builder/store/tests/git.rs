@@ -16,7 +16,7 @@ use kiln_store::{
 use kiln_testkit::git::{FIRST_COMMIT, GitServer, Repository, Versions};
 use tempfile::TempDir;
 
-use support::{Part, Server, limits, status, with_headers};
+use support::{Heard, Part, Server, limits, status, with_headers};
 
 /// A folder with repositories, a server for it, and a store.
 struct Scene {
@@ -586,6 +586,44 @@ fn an_export_is_made_again_by_its_digest() {
     };
     let error = offline.export_git(&request, &Silent).unwrap_err();
     assert!(matches!(error, FetchError::OfflineGit { .. }), "{error}");
+}
+
+#[test]
+fn kilns_that_share_a_store_export_a_commit_once() {
+    let scene = Scene::new();
+    let demo = scene.repository("demo");
+    demo.write("a", "a");
+    let commit = demo.commit("one");
+    let export = scene.export_commit("demo", &commit).unwrap();
+    let location = GitLocation::new(scene.url("demo"), commit.parse().unwrap());
+    let request = FetchRequest {
+        name: location.file_name().to_owned(),
+        locations: vec![FetchLocation::Git(location, Submodules::Follow)],
+        sha256: export.blob.digest,
+        size: None,
+    };
+    let other = tempfile::tempdir().unwrap();
+    let store = Store::open(&other.path().join("store")).unwrap();
+    // Somebody else has the turn until all of them found that the export is missing.
+    let name = Digest::of(format!("fetch {}", export.blob.digest).as_bytes());
+    let turn = store.try_turn(&name).unwrap().unwrap();
+    let lines = std::thread::scope(|scope| {
+        let kilns = [(); 4].map(|()| {
+            scope.spawn(|| {
+                let store = Store::open(store.root()).unwrap();
+                let fetcher = Fetcher::new(store, scene.settings.clone()).unwrap();
+                let heard = Heard::default();
+                let found = fetcher.fetch_all(std::slice::from_ref(&request), &heard);
+                assert_eq!(found.unwrap(), [export.blob]);
+                heard.lines().pop().unwrap()
+            })
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        drop(turn);
+        kilns.map(|kiln| kiln.join().unwrap())
+    });
+    let stored = lines.iter().filter(|line| line.ends_with("from the store"));
+    assert_eq!(stored.count(), 3, "{lines:?}");
 }
 
 #[test]

@@ -256,7 +256,15 @@ impl Writer<'_> {
             Err(error) => {
                 // What was taken in vain would be missing elsewhere.
                 let _ = self.out.set_len(self.found.max(BLOCK));
-                Err(refused(self.path)(error.into()).into())
+                let is_full = matches!(error, Errno::NOSPC | Errno::DQUOT | Errno::FBIG);
+                Err(if is_full {
+                    BundleError::NoRoom {
+                        path: self.path.to_owned(),
+                        needed: length,
+                    }
+                } else {
+                    refused(self.path)(error.into()).into()
+                })
             }
         }
     }

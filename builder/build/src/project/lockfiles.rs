@@ -104,13 +104,22 @@ impl Project {
         self.read_lock(&self.recipe_lock_path(name, architecture))
     }
 
-    /// Joins a recipe with what its lockfile has of its sources. One that can not be read pins nothing;
-    /// whoever builds or checks is told why.
+    /// Joins a recipe with what its lockfile has of its sources: that for the chosen base image, or else that
+    /// for its own, since sources are the same on all. One that can not be read pins nothing; whoever builds
+    /// or checks is told why.
     pub(super) fn pinned(&self, recipe: Recipe) -> Recipe {
         if !recipe.needs_lock_for_sources() {
             return recipe;
         }
-        let lock = self.recipe_lock(&recipe.name, SOURCES_OF);
+        let name = lock_name(recipe.name.as_str(), SOURCES_OF);
+        let folder = self.root.join(LOCKFILES);
+        let chosen = self
+            .chosen_base
+            .as_ref()
+            .filter(|base| **base != recipe.base);
+        let chosen = chosen.map(|base| folder.join(base.as_str()).join(&name));
+        let path = chosen.filter(|path| path.exists());
+        let lock = self.read_lock(&path.unwrap_or_else(|| folder.join(&name)));
         recipe.pinned_by(lock.ok().flatten().as_ref())
     }
 

@@ -24,7 +24,7 @@ fn project<'a>(base: &Base, server: &'a Server) -> Project<'a> {
 }
 
 /// The same on a base image of one small file: enough for everything but building.
-fn small_project<'a>(base: &Base, server: &'a Server) -> Project<'a> {
+pub fn small_project<'a>(base: &Base, server: &'a Server) -> Project<'a> {
     let on_box = |recipe: &str| changed(recipe, "base: debian-12", "base: box");
     let project = Project::new(base, server, &on_box(DEMO));
     let image = Store::open(&project.root.join("box")).unwrap();
@@ -42,7 +42,7 @@ fn small_project<'a>(base: &Base, server: &'a Server) -> Project<'a> {
     project
 }
 
-fn export(project: &Project<'_>, name: &str) -> PathBuf {
+pub fn export(project: &Project<'_>, name: &str) -> PathBuf {
     project.done(&["bundle", "export", name]);
     project.root.join(name)
 }

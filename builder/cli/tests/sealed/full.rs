@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::bases::Base;
+use crate::bundles::{export, small_project};
 use crate::project::{DEMO, Ended, Project, changed};
 use crate::server::Server;
 
@@ -197,4 +198,39 @@ fn slow_results_that_can_not_be_put_out_are_named_and_come_later() {
     let said = "error: can not write `odd/specs/demo.spec`\n";
     assert!(ended.stderr.starts_with(said), "{}", ended.stderr);
     assert!(Path::new(&project.root.join("odd/specs/demo.spec")).is_dir());
+}
+
+#[test]
+fn slow_a_bundle_that_does_not_fit_is_told_at_once_and_written_where_room_can_not_be_reserved() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let project = small_project(&base, &server);
+    if !can_mount(&project) {
+        return;
+    }
+    let whole = fs_err::read(export(&project, "whole.tar")).unwrap();
+    // Less than kiln itself has.
+    let script = format!(
+        "{SMALL} || exit 99\n\
+         kiln --quiet bundle export full/x.tar; code=$?\n\
+         test ! -e full/x.tar && test $(stat -c %s full/x.tar.partial) -lt 4096 || exit 98\n\
+         mount -o remount,size=2g full\n\
+         kiln --quiet bundle export full/x.tar && cmp full/x.tar whole.tar || exit 97\n\
+         exit $code"
+    );
+    let ended = run(&project, "1m", &script);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let expected = format!(
+        "error: `full/x.tar.partial` has {} bytes, and there is no room for them\n  --> full/x.tar\n\n\
+         hint: free some space there, or name a file on another disk\n",
+        whole.len()
+    );
+    assert_eq!(ended.stderr, expected);
+    // A ramfs has no fallocate.
+    let script = "mkdir -p plain && mount -t ramfs none plain || exit 99\n\
+         kiln --quiet bundle export plain/x.tar && cmp plain/x.tar whole.tar || exit 98\n\
+         head -c 30000000 whole.tar > plain/y.tar.partial\n\
+         kiln --quiet bundle export plain/y.tar && cmp plain/y.tar whole.tar";
+    let ended = run(&project, "1m", script);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }

@@ -14,7 +14,7 @@ use crate::error::StoreError;
 use crate::fetch::address::Mirrors;
 use crate::fetch::client;
 use crate::fetch::error::{FetchError, MissingBlob};
-use crate::fetch::job::{Job, fetch_index, fetch_jobs};
+use crate::fetch::job::{ASK_AGAIN, Claim, Job, claim, fetch_index, fetch_jobs};
 use crate::fetch::netrc::Netrc;
 use crate::fetch::proxy::Proxies;
 use crate::fetch::request::{FetchLocation, FetchOrigin, FetchProgress, FetchRequest};
@@ -278,11 +278,9 @@ impl Fetcher {
         let mut found = Vec::new();
         let mut failed = None;
         for wanted in commits {
-            let Some((location, submodules)) = wanted.commit() else {
-                continue;
-            };
-            match self.export_again(location, submodules, &wanted.sha256, progress) {
-                Ok(info) => found.push((wanted.sha256, info)),
+            match self.export_in_turn(wanted, progress) {
+                Ok(Some(info)) => found.push((wanted.sha256, info)),
+                Ok(None) => {}
                 Err(error @ (FetchError::Cancelled | FetchError::Store(_))) => return Err(error),
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -290,6 +288,34 @@ impl Fetcher {
         match failed {
             Some(error) => Err(error),
             None => Ok(found),
+        }
+    }
+
+    /// Makes an export, unless another kiln does meanwhile; `None` for what is no commit.
+    fn export_in_turn(
+        &self,
+        wanted: &Wanted,
+        progress: &dyn FetchProgress,
+    ) -> Result<Option<BlobInfo>, FetchError> {
+        let Some((location, submodules)) = wanted.commit() else {
+            return Ok(None);
+        };
+        let digest = &wanted.sha256;
+        let mut waited = false;
+        loop {
+            match claim(&self.store, digest, waited)? {
+                Some(Claim::Ours(_turn)) => {
+                    let exported = self.export_again(location, submodules, digest, progress)?;
+                    return Ok(Some(exported));
+                }
+                Some(Claim::Done(info)) => {
+                    progress.finished(&wanted.name, &info, FetchOrigin::Store);
+                    return Ok(Some(info));
+                }
+                None if self.stop.is_raised() => return Err(FetchError::Cancelled),
+                None => std::thread::sleep(ASK_AGAIN),
+            }
+            waited = true;
         }
     }
 

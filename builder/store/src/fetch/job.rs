@@ -26,7 +26,7 @@ use crate::turn::Turn;
 const PROGRESS: u64 = 1024 * 1024;
 
 /// How often a job asks whether another kiln is done with its file.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// One file to fetch.
 pub(crate) struct Job {
@@ -60,11 +60,33 @@ impl Event {
 }
 
 /// Who fetches a file.
-enum Claim {
+pub(crate) enum Claim {
     /// This kiln, as long as it has the turn.
     Ours(Turn),
     /// Another kiln did.
     Done(BlobInfo),
+}
+
+/// Asks for the turn at fetching what has a digest; `None` while another kiln has it. Who `waited` looks
+/// whether that kiln was done with it.
+pub(crate) fn claim(
+    store: &Store,
+    digest: &Digest,
+    waited: bool,
+) -> Result<Option<Claim>, StoreError> {
+    let name = Digest::of(format!("fetch {digest}").as_bytes());
+    let Some(turn) = store.try_turn(&name)? else {
+        return Ok(None);
+    };
+    if !waited || !store.contains(digest) {
+        return Ok(Some(Claim::Ours(turn)));
+    }
+    match store.blob_info(digest) {
+        Ok(info) => Ok(Some(Claim::Done(info))),
+        // It was set aside, and is fetched.
+        Err(StoreError::Damaged { .. } | StoreError::Missing { .. }) => Ok(Some(Claim::Ours(turn))),
+        Err(error) => Err(error),
+    }
 }
 
 /// Why a job ended without its file.
@@ -180,26 +202,15 @@ impl Job {
 
     /// Waits while another kiln fetches the same. Nobody who waits here holds another turn.
     async fn turn(&self) -> Result<Claim, StoreError> {
-        let name = Digest::of(format!("fetch {}", self.sha256).as_bytes());
         let mut waited = false;
         loop {
-            if let Some(turn) = self.store.try_turn(&name)? {
-                if !waited || !self.store.contains(&self.sha256) {
-                    return Ok(Claim::Ours(turn));
-                }
-                let (store, digest) = (self.store.clone(), self.sha256);
-                let looked = tokio::task::spawn_blocking(move || store.blob_info(&digest));
-                let looked = looked
-                    .await
-                    .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-                return match looked {
-                    Ok(info) => Ok(Claim::Done(info)),
-                    // It was set aside, and is fetched.
-                    Err(StoreError::Damaged { .. } | StoreError::Missing { .. }) => {
-                        Ok(Claim::Ours(turn))
-                    }
-                    Err(error) => Err(error),
-                };
+            let (store, digest) = (self.store.clone(), self.sha256);
+            let asked = tokio::task::spawn_blocking(move || claim(&store, &digest, waited));
+            let claimed = asked
+                .await
+                .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+            if let Some(claim) = claimed {
+                return Ok(claim);
             }
             waited = true;
             tokio::time::sleep(ASK_AGAIN).await;
