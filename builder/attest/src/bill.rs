@@ -9,12 +9,14 @@ mod from_recipe;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_model::{DistributionPackage, Line, PackageName, RecipeName, SourceDateEpoch};
+use kiln_model::{
+    DistributionPackage, LibraryName, Line, PackageName, RecipeName, SourceDateEpoch,
+};
 
 pub use contents::{
     BundledLibrary, Completeness, Contents, Decision, DistributionRelease, Library, Licensing,
     Link, Linkage, OutputRpm, Patch, PrivateFile, Product, RpmArchitecture, Software, Source,
-    SystemLibrary,
+    SystemLibrary, VendoredLibrary,
 };
 
 pub use from_recipe::{DistributionError, SoftwareError};
@@ -66,6 +68,14 @@ pub enum BillError {
         /// The distribution's package.
         package: DistributionPackage,
     },
+    /// One recipe has two copies of one library.
+    #[error("`{recipe}` has two copies of `{library}`")]
+    TwoCopies {
+        /// The recipe with the source tree.
+        recipe: RecipeName,
+        /// The library.
+        library: LibraryName,
+    },
     /// A product bundles itself.
     #[error("`{product}` bundles itself")]
     Itself {
@@ -98,6 +108,8 @@ pub struct BillOfMaterials {
     pub(crate) rpms: Vec<OutputRpm>,
     pub(crate) bundled: BTreeMap<RecipeName, Bundled>,
     pub(crate) systems: BTreeMap<DistributionPackage, System>,
+    /// By the recipe with the source tree, and by library.
+    pub(crate) copies: BTreeMap<(RecipeName, LibraryName), Copied>,
 }
 
 /// A piece of upstream software with what follows from its facts.
@@ -132,6 +144,15 @@ pub(crate) struct Bundled {
 pub(crate) struct System {
     pub(crate) library: SystemLibrary,
     pub(crate) purl: Purl,
+    pub(crate) uses: BTreeSet<Use>,
+}
+
+/// A copy of a library in a source tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Copied {
+    pub(crate) library: VendoredLibrary,
+    pub(crate) purl: Purl,
+    /// One: by the recipe with the source tree.
     pub(crate) uses: BTreeSet<Use>,
 }
 
@@ -170,9 +191,10 @@ impl BillOfMaterials {
             rpms: rpms.iter().map(|rpm| &rpm.name).collect(),
             bundled: BTreeMap::new(),
             systems: BTreeMap::new(),
+            copies: BTreeMap::new(),
         };
         graph.add_all(&name, libraries)?;
-        let (bundled, systems) = (graph.bundled, graph.systems);
+        let (bundled, systems, copies) = (graph.bundled, graph.systems, graph.copies);
         Ok(Self {
             author,
             kiln_version,
@@ -184,6 +206,7 @@ impl BillOfMaterials {
             rpms,
             bundled,
             systems,
+            copies,
         })
     }
 }
@@ -209,6 +232,7 @@ struct Graph<'a> {
     rpms: BTreeSet<&'a PackageName>,
     bundled: BTreeMap<RecipeName, Bundled>,
     systems: BTreeMap<DistributionPackage, System>,
+    copies: BTreeMap<(RecipeName, LibraryName), Copied>,
 }
 
 impl Graph<'_> {
@@ -216,7 +240,33 @@ impl Graph<'_> {
         libraries.into_iter().try_for_each(|library| match library {
             Library::Bundled(library) => self.add_bundled(consumer, library),
             Library::System(library) => self.add_system(consumer, library),
+            Library::Vendored(library) => self.add_copy(consumer, library),
         })
+    }
+
+    fn add_copy(
+        &mut self,
+        consumer: &RecipeName,
+        mut library: VendoredLibrary,
+    ) -> Result<(), BillError> {
+        self.check_names(library.library.as_str(), library.link.packages.iter())?;
+        let facts_without_use = Link::of(library.link.linkage);
+        let link = std::mem::replace(&mut library.link, facts_without_use);
+        let decision = std::mem::replace(&mut library.decision, Decision::UNRECORDED);
+        let copied = Copied {
+            purl: Purl::copy(&library.library, library.version.as_ref()),
+            uses: BTreeSet::from([usage(consumer, link, decision)]),
+            library,
+        };
+        let key = (consumer.clone(), copied.library.library.clone());
+        // A recipe that several bundle is told of more than once, with the same facts.
+        match self.copies.insert(key, copied.clone()) {
+            Some(earlier) if earlier != copied => Err(BillError::TwoCopies {
+                recipe: consumer.clone(),
+                library: copied.library.library,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn add_bundled(

@@ -18,7 +18,9 @@ use uuid::Uuid;
 use crate::bill::{BillOfMaterials, Completeness};
 use crate::json;
 use crate::sbom::SbomFormat;
-use component::{bundled_component, entity, product_component, rpm_component, system_component};
+use component::{
+    bundled_component, copied_component, entity, product_component, rpm_component, system_component,
+};
 use schema::{
     Bom, Component, ComponentType, Composition, Contact, Dependency, LicenseChoice, LicenseId,
     Lifecycle, Metadata, Tools,
@@ -54,6 +56,8 @@ fn bom(bill: &BillOfMaterials) -> Bom {
             .map(|bundled| bundled_component(bill, bundled)),
     );
     components.extend(bill.systems.values().map(system_component));
+    let copies = bill.copies.iter();
+    components.extend(copies.map(|((recipe, _), copied)| copied_component(bill, recipe, copied)));
     components.sort_by(|a, b| a.bom_ref.cmp(&b.bom_ref));
     Bom {
         schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -125,7 +129,14 @@ fn dependencies(bill: &BillOfMaterials) -> Vec<Dependency> {
         .systems
         .iter()
         .map(|(package, system)| (format!("system:{package}"), &system.uses, BTreeSet::new()));
-    for (library, uses, carriers) in bundled.chain(systems) {
+    let copies = bill.copies.iter().map(|((recipe, library), copied)| {
+        (
+            format!("vendored:{recipe}:{library}"),
+            &copied.uses,
+            BTreeSet::new(),
+        )
+    });
+    for (library, uses, carriers) in bundled.chain(systems).chain(copies) {
         graph.entry(library.clone()).or_default();
         for rpm in carriers {
             graph
@@ -157,8 +168,8 @@ fn dependencies(bill: &BillOfMaterials) -> Vec<Dependency> {
         .collect()
 }
 
-/// What the product is made of is known as far as its maker says; what a distribution's package is
-/// made of is not kiln's to say.
+/// What the product is made of is known as far as its maker says; what a distribution's package or a copy
+/// in a source tree is made of is not kiln's to say.
 fn compositions(bill: &BillOfMaterials) -> Vec<Composition> {
     let known = match bill.completeness {
         Completeness::Complete => "complete",
@@ -176,6 +187,9 @@ fn compositions(bill: &BillOfMaterials) -> Vec<Composition> {
         .systems
         .keys()
         .map(|package| format!("system:{package}"));
+    let copies = bill.copies.keys();
+    let foreign =
+        foreign.chain(copies.map(|(recipe, library)| format!("vendored:{recipe}:{library}")));
     let mut by_aggregate: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     by_aggregate.entry(known).or_default().extend(refs);
     by_aggregate.entry("unknown").or_default().extend(foreign);

@@ -8,10 +8,11 @@
 //! | `kiln:source:FILE:size`, `:released`, `:mirror` | bytes, day and other places of a source |
 //! | `kiln:source:FILE:repacked-by`, `-from`, `-note` | who changed upstream's archive, and how |
 //! | `kiln:source:FILE:tag`, `:committed`, `:submodule` | of a git source: `:submodule` is its path and `git+URL@COMMIT` |
-//! | `kiln:choice` | `bundle` or `system` |
+//! | `kiln:choice` | `bundle`, `system` or `vendored` |
 //! | `kiln:use:CONSUMER:link` | `shared`, `static` or `header-only` |
 //! | `kiln:use:CONSUMER:reason`, `:decided-by`, `:decided-on`, `:review-by` | the decision record |
 //! | `kiln:is-external` | `true`: not in the RPMs, the operating system brings it |
+//! | `kiln:vendored-in`, `kiln:path` | of a copy: the recipe with the source tree, and the folder in it |
 //! | `kiln:package`, `kiln:source-package`, `kiln:source-package-version` | the distribution's names |
 //! | `kiln:rpm:size`, `:sha256header`, `:payloaddigest` | of an RPM; the last two outlive signing |
 //! | `kiln:license:declared` | CycloneDX only: beside a concluded expression |
@@ -22,7 +23,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::bill::{OutputRpm, Software, System, Use};
+use kiln_model::RecipeName;
+
+use crate::bill::{Copied, OutputRpm, Software, System, Use};
 
 /// A named value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -105,6 +108,17 @@ pub(crate) fn system_facts(system: &System) -> Vec<Fact> {
         fact("kiln:source-package-version", &package.source_version),
     ];
     facts.extend(use_facts(&system.uses));
+    facts
+}
+
+/// What is known of a copy of a library in a source tree.
+pub(crate) fn copy_facts(recipe: &RecipeName, copied: &Copied) -> Vec<Fact> {
+    let mut facts = vec![
+        fact("kiln:choice", "vendored"),
+        fact("kiln:vendored-in", recipe),
+        fact("kiln:path", &copied.library.path),
+    ];
+    facts.extend(use_facts(&copied.uses));
     facts
 }
 

@@ -32,6 +32,7 @@ pub use bill::{
     BillError, BillOfMaterials, BundledLibrary, Completeness, Contents, Decision,
     DistributionError, DistributionRelease, Library, Licensing, Link, Linkage, OutputRpm, Patch,
     PrivateFile, Product, RpmArchitecture, Software, SoftwareError, Source, SystemLibrary,
+    VendoredLibrary,
 };
 pub use cpe::{Cpe, CpeError};
 pub use cyclonedx::CycloneDx16;

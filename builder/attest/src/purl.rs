@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use kiln_model::{
-    BaseName, Location, LockedPackage, ManifestDigest, PackageName, PurlName, Version,
+    BaseName, LibraryName, Location, LockedPackage, ManifestDigest, PackageName, PurlName, Version,
 };
 use packageurl::PackageUrl;
 
@@ -134,6 +134,13 @@ impl Purl {
         )
     }
 
+    /// Returns what a copy of a library in a source tree is called: `pkg:generic/murmurhash3`.
+    #[must_use]
+    pub fn copy(library: &LibraryName, version: Option<&Version>) -> Self {
+        let version = version.map(Version::as_str).unwrap_or_default();
+        Self::build("generic", None, library.as_str(), version, Vec::new())
+    }
+
     fn build(
         kind: &str,
         namespace: Option<&str>,
@@ -143,7 +150,9 @@ impl Purl {
     ) -> Self {
         const FITS: &str = "the type is known and takes any name";
         let mut purl = PackageUrl::new(kind, name).expect(FITS);
-        purl.with_version(version).expect(FITS);
+        if !version.is_empty() {
+            purl.with_version(version).expect(FITS);
+        }
         if let Some(namespace) = namespace {
             purl.with_namespace(namespace).expect(FITS);
         }

@@ -16,7 +16,7 @@ mod schema;
 
 use std::collections::BTreeSet;
 
-use kiln_model::RecipeName;
+use kiln_model::{LibraryName, RecipeName};
 use uuid::Uuid;
 
 use crate::bill::{BillOfMaterials, Linkage, Part, Use};
@@ -118,6 +118,10 @@ fn bundled_id(recipe: &RecipeName) -> String {
     element_id("Bundled", recipe.as_str())
 }
 
+fn copy_id(recipe: &RecipeName, library: &LibraryName) -> String {
+    element_id("Vendored", &format!("{recipe}/{library}"))
+}
+
 /// Ids of the sources and patches of one piece of software, in their order.
 fn source_ids(part: &Part) -> Vec<String> {
     let recipe = &part.software.recipe;
@@ -203,6 +207,16 @@ fn relationships(bill: &BillOfMaterials) -> Vec<Relationship> {
             all.add(&element_id("RPM", rpm.as_str()), "CONTAINS", &id);
         }
     }
+    for ((recipe, library), copied) in &bill.copies {
+        let id = copy_id(recipe, library);
+        let product_or_library = if *recipe == bill.product.software.recipe {
+            product.clone()
+        } else {
+            bundled_id(recipe)
+        };
+        all.add(&product_or_library, "CONTAINS", &id);
+        all.add_uses(bill, &id, &copied.uses);
+    }
     for (package, system) in &bill.systems {
         all.add_uses(bill, &element_id("System", package.as_str()), &system.uses);
     }
@@ -222,6 +236,11 @@ fn extracted_licenses(bill: &BillOfMaterials) -> Vec<ExtractedLicense> {
         bill.systems
             .values()
             .filter_map(|system| system.library.license.as_ref()),
+    );
+    licenses.extend(
+        bill.copies
+            .values()
+            .filter_map(|copied| copied.library.license.as_ref()),
     );
     let names: BTreeSet<String> = licenses.into_iter().flat_map(license_refs).collect();
     names

@@ -6,7 +6,7 @@ mod fixture;
 
 use std::collections::BTreeMap;
 
-use fixture::{curl, curl_provenance, curl_run, hostile, known, zlib};
+use fixture::{curl, curl_provenance, curl_run, hostile, known, timer, zlib};
 use kiln_attest::{
     BillError, BillOfMaterials, BundledLibrary, Contents, DistributionError, DistributionRelease,
     Library, Organization, PartyError, Purl, Software, SoftwareError, sbom_formats,
@@ -28,8 +28,27 @@ fn render(contents: Contents) -> Vec<Vec<u8>> {
 fn bundled(contents: &mut Contents, number: usize) -> &mut BundledLibrary {
     match &mut contents.product.software.libraries[number] {
         Library::Bundled(library) => library,
-        Library::System(library) => panic!("{library:?} is not bundled"),
+        library => panic!("{library:?} is not bundled"),
     }
+}
+
+#[test]
+fn two_copies_of_one_library_in_one_tree_are_refused() {
+    let mut contents = timer();
+    assert!(BillOfMaterials::new(contents.clone()).is_ok());
+    let mut again = contents.product.software.libraries[0].clone();
+    contents.product.software.libraries.push(again.clone());
+    assert!(BillOfMaterials::new(contents.clone()).is_ok(), "said twice");
+    let Library::Vendored(other) = &mut again else {
+        panic!("{again:?} is not a copy");
+    };
+    other.path = "src/elsewhere".to_owned();
+    contents.product.software.libraries.push(again);
+    let expected = BillError::TwoCopies {
+        recipe: known("timer"),
+        library: known("murmurhash3"),
+    };
+    assert_eq!(BillOfMaterials::new(contents), Err(expected));
 }
 
 #[test]
@@ -67,7 +86,7 @@ fn contents_that_contradict_themselves_are_refused() {
     check(
         &|c| match &mut c.product.software.libraries[2] {
             Library::System(library) => library.link.packages = vec![known("ghost")],
-            Library::Bundled(library) => panic!("{library:?} is bundled"),
+            library => panic!("{library:?} is not the system's"),
         },
         ghost("zlib1g-dev"),
     );
@@ -88,7 +107,7 @@ fn contents_that_contradict_themselves_are_refused() {
     check(
         &|c| match &mut c.product.software.libraries[2] {
             Library::System(library) => library.package.version = "2".to_owned(),
-            Library::Bundled(library) => panic!("{library:?} is bundled"),
+            library => panic!("{library:?} is not the system's"),
         },
         BillError::PackageConflict {
             product: product(),

@@ -7,7 +7,7 @@ mod fixture;
 
 use std::path::Path;
 
-use fixture::{curl, curl_provenance, curl_run, hostile, zlib};
+use fixture::{curl, curl_provenance, curl_run, hostile, timer, zlib};
 use kiln_attest::{BillOfMaterials, Contents, sbom_formats};
 
 #[expect(
@@ -51,6 +51,11 @@ fn sboms_of_a_product_that_bundles() {
 #[test]
 fn sboms_of_a_product_without_libraries() {
     check_sboms("zlib", zlib());
+}
+
+#[test]
+fn sboms_of_a_product_with_copies_in_its_source_tree() {
+    check_sboms("timer", timer());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::compile::installed;
 use crate::error::BuildError;
 use crate::script::SOURCE_ROOT;
 use crate::stage::Product;
+use crate::vendored::vendored;
 use crate::workshop::Workshop;
 
 /// A bundled library, and where its code comes from.
@@ -23,7 +24,8 @@ pub(crate) struct BundledCode {
     /// The recipe that declares it.
     consumer: RecipeName,
     pub(crate) library: LibraryName,
-    pub(crate) recipe: RecipeName,
+    /// The recipe that builds it, in whose own files its code is no finding; a copy in a source tree has none.
+    recipe: Option<RecipeName>,
     link: Link,
     /// The folder of its sources.
     sources: String,
@@ -31,7 +33,8 @@ pub(crate) struct BundledCode {
     headers: BTreeSet<String>,
 }
 
-/// Returns the libraries that a product bundles, itself or by way of another.
+/// Returns the libraries that a product bundles, itself or by way of another, and the copies in source
+/// trees that are compiled in.
 pub(crate) fn bundled_code(
     shop: &Workshop<'_>,
     product: &Product<'_>,
@@ -52,7 +55,7 @@ pub(crate) fn bundled_code(
             code.push(BundledCode {
                 consumer: consumer.recipe.clone(),
                 library: edge.library.clone(),
-                recipe: edge.node.recipe.clone(),
+                recipe: Some(edge.node.recipe.clone()),
                 link: recipe(&consumer.recipe).libraries[&edge.library].link,
                 sources: format!(
                     "{SOURCE_ROOT}/{}",
@@ -62,6 +65,20 @@ pub(crate) fn bundled_code(
             });
         }
     }
+    let copies = vendored(shop, product).into_iter();
+    let copies = copies.filter(|copy| copy.link != Link::Shared);
+    code.extend(copies.map(|copy| {
+        let tree = recipe(copy.consumer).source_folder();
+        let folder = format!("{SOURCE_ROOT}/{tree}/{}", copy.path);
+        BundledCode {
+            consumer: copy.consumer.clone(),
+            library: copy.library.clone(),
+            recipe: None,
+            link: copy.link,
+            headers: BTreeSet::from([folder.clone()]),
+            sources: folder,
+        }
+    }));
     Ok(code)
 }
 
@@ -93,15 +110,18 @@ pub(crate) fn check_bundled_code(
             recipe,
             ..
         } = library;
-        let others = || files.iter().filter(|file| file.library != Some(recipe));
+        let is_own = |file: &CompiledFile<'_>| recipe.is_some() && file.library == recipe.as_ref();
+        let others = || files.iter().filter(|file| !is_own(file));
         let has_sources = |file: &&CompiledFile<'_>| {
             let folders = &file.compilation.folders;
             folders
                 .iter()
                 .any(|folder| is_within(folder, &library.sources))
         };
-        let has_headers =
-            |file: &&CompiledFile<'_>| !file.compilation.folders.is_disjoint(&library.headers);
+        let has_headers = |file: &&CompiledFile<'_>| {
+            let folders = &file.compilation.folders;
+            !folders.is_disjoint(&library.headers) || (recipe.is_none() && has_sources(file))
+        };
         let is_known = others().any(|file| !file.compilation.folders.is_empty());
         let finding = match library.link {
             Link::Shared => others().find(has_sources).map(|file| {
@@ -137,7 +157,7 @@ mod tests {
         let code = BundledCode {
             consumer: "shop".parse().unwrap(),
             library: "lamp".parse().unwrap(),
-            recipe: "lamp-2".parse().unwrap(),
+            recipe: Some("lamp-2".parse().unwrap()),
             link,
             sources: "/build/src/lamp-2-1.0".to_owned(),
             headers: ["/usr/lib/shop/include/lamp".to_owned()].into(),
@@ -191,6 +211,40 @@ mod tests {
                `link: header-only`",
             ],
         );
+    }
+
+    #[test]
+    fn a_copy_is_looked_for_in_its_folder_and_in_every_file() {
+        let check = |link: Link, owner: Option<&str>, folder: &str, expected: &[&str]| {
+            let code = BundledCode {
+                consumer: "shop".parse().unwrap(),
+                library: "lamp".parse().unwrap(),
+                recipe: None,
+                link,
+                sources: "/build/src/shop-1/src/lamp".to_owned(),
+                headers: ["/build/src/shop-1/src/lamp".to_owned()].into(),
+            };
+            let owner: Option<RecipeName> = owner.map(|name| name.parse().unwrap());
+            let compilation = Compilation {
+                folders: ["/build/src/shop-1".to_owned(), folder.to_owned()].into(),
+                ..Compilation::default()
+            };
+            let files = [CompiledFile {
+                path: "/usr/bin/shop",
+                library: owner.as_ref(),
+                compilation: &compilation,
+            }];
+            let findings = check_bundled_code(&[code], &files);
+            let texts: Vec<&str> = findings.iter().map(|(_, text)| text.as_str()).collect();
+            assert_eq!(texts, expected);
+        };
+        let inside = "/build/src/shop-1/src/lamp/core";
+        let nowhere = "no file holds code of `lamp`, which shop declares `link: static`";
+        for owner in [None, Some("shop")] {
+            check(Link::Static, owner, inside, &[]);
+            check(Link::HeaderOnly, owner, inside, &[]);
+            check(Link::Static, owner, "/build/src/shop-1/src", &[nowhere]);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use kiln_attest::{
     BillOfMaterials, BuilderId, BundledLibrary, Byproduct, Completeness, Contents, Decision,
     DistributionRelease, Host, Input, Library, Link, Linkage, Organization, OutputRpm, PrivateFile,
     Product as BillProduct, Provenance, RpmArchitecture, RunRecord, Software, StepOrigin, Subject,
-    SystemLibrary, sbom_formats,
+    SystemLibrary, VendoredLibrary, sbom_formats,
 };
 use kiln_model::recipe::{Choice, Distribution};
 use kiln_model::{Digest, Line, LockedSource, PackageName, Recipe, STEP_RUNNER_VERSION, Sha512};
@@ -19,6 +19,7 @@ use crate::package::{Packaged, PackagedProduct, PackagedRpm};
 use crate::rootfs::Rootfs;
 use crate::spec::license;
 use crate::stage::Product;
+use crate::vendored::vendored;
 use crate::workshop::{KILN_VERSION, Workshop};
 
 /// One document: where it goes below `out/`, and its bytes.
@@ -271,7 +272,25 @@ fn libraries(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Library>, BuildErro
                     decision,
                 }));
             }
+            // Told of below, with the packages that it is in.
+            Choice::Vendored { .. } => {}
         }
+    }
+    let stage = &facts.packaged.stage;
+    let copies = vendored(facts.shop, facts.product).into_iter();
+    for copy in copies.filter(|copy| *copy.consumer == node.recipe) {
+        let packages = stage.owned.keys().filter(|name| copy.is_in(stage, name));
+        libraries.push(Library::Vendored(VendoredLibrary {
+            library: copy.library.clone(),
+            version: copy.version.cloned(),
+            license: copy.license.cloned(),
+            path: copy.path.to_owned(),
+            link: Link {
+                linkage: Linkage::from(copy.link),
+                packages: packages.cloned().collect(),
+            },
+            decision: Decision::from(copy.decision),
+        }));
     }
     Ok(libraries)
 }

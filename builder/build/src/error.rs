@@ -175,6 +175,14 @@ pub enum BuildError {
         /// The library.
         library: LibraryName,
     },
+    /// A vendored library is said to be files of its own, and none of them is there.
+    #[error("{recipe}: no package has a file that `carry` of the vendored `{library}` matches")]
+    NothingVendored {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The library.
+        library: LibraryName,
+    },
     /// Installed files that no package owns.
     #[error("{recipe}: {} to no package", describe_files(.files))]
     Unclaimed {

@@ -75,6 +75,7 @@ mod told;
 mod turn;
 mod unpinned;
 mod varied;
+mod vendored;
 mod waiting;
 mod why;
 mod work;

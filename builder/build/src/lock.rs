@@ -266,6 +266,7 @@ fn wanted(project: &Project, recipe: &Recipe) -> Result<Vec<DistributionPackage>
                             })?,
                     );
                 }
+                Choice::Vendored { .. } => {}
                 Choice::Bundle { recipe: from, .. } => {
                     open.extend(project.recipes.get(from).map(|loaded| &loaded.recipe));
                 }

@@ -83,6 +83,13 @@ pub enum LibraryOrigin {
         /// Its development package, by distribution.
         package: BTreeMap<Distribution, DistributionPackage>,
     },
+    /// The recipe's source tree has a copy.
+    Vendored {
+        /// Its folder there.
+        path: String,
+        /// Its version, where somebody knows it.
+        version: Option<Version>,
+    },
 }
 
 impl RecipeState {
@@ -202,6 +209,10 @@ fn declared(project: &Project, name: &RecipeName) -> Vec<(LibraryName, LibraryUs
             },
             Choice::System { package } => LibraryOrigin::System {
                 package: package.clone(),
+            },
+            Choice::Vendored { path, version, .. } => LibraryOrigin::Vendored {
+                path: path.clone(),
+                version: version.clone(),
             },
         };
         let used = LibraryUse {

@@ -247,7 +247,8 @@ impl BuildError {
             Self::CarryConflict {
                 recipe, library, ..
             }
-            | Self::NothingCarried { recipe, library } => {
+            | Self::NothingCarried { recipe, library }
+            | Self::NothingVendored { recipe, library } => {
                 (recipe, libraries().key(library.as_str()).key("carry"))
             }
             Self::Unclaimed { recipe, .. } => (recipe, packages()),

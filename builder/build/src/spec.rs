@@ -76,6 +76,11 @@ pub(crate) fn license(
         .iter()
         .map(|node| license(node).as_str())
         .collect();
+    let vendored = crate::vendored::vendored(shop, product);
+    let vendored = vendored
+        .iter()
+        .filter_map(|copy| Some(copy.license?.as_str()));
+    let others: BTreeSet<&str> = others.into_iter().chain(vendored).collect();
     let others = others.into_iter().filter(|text| *text != own);
     let all: Vec<&str> = std::iter::once(own).chain(others).collect();
     let text = match all.as_slice() {
@@ -177,9 +182,16 @@ fn package_input(
             .holds(&package.name, &node.recipe)
             .then(|| BundledLibrary {
                 name: library.identity.library.clone(),
-                version: library.version.clone(),
+                version: Some(library.version.clone()),
             })
     });
+    let vendored = crate::vendored::vendored(shop, product).into_iter();
+    let vendored = vendored.filter(|copy| copy.is_in(stage, &package.name));
+    let vendored = vendored.map(|copy| BundledLibrary {
+        name: copy.library.clone(),
+        version: copy.version.cloned(),
+    });
+    let bundled: BTreeSet<BundledLibrary> = bundled.chain(vendored).collect();
     let spec_error = |reason: String| BuildError::Spec {
         recipe: recipe.name.clone(),
         reason,
@@ -203,7 +215,7 @@ fn package_input(
         suggests: dependencies(DependencyKind::Suggests)?,
         supplements: dependencies(DependencyKind::Supplements)?,
         enhances: dependencies(DependencyKind::Enhances)?,
-        bundled: bundled.collect(),
+        bundled: bundled.into_iter().collect(),
         scriptlets: service::scriptlets(package),
         ordering: service::ordering(package),
     })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kiln_image::{TreeEntry, TreeEntryKind};
-use kiln_model::recipe::Choice;
+use kiln_model::recipe::{Choice, Link};
 use kiln_model::{
     Digest, FilePattern, LibraryName, PackageName, Recipe, RecipeName, SourceDateEpoch,
 };
@@ -102,6 +102,17 @@ impl Stage {
             licenses: BTreeSet::new(),
         };
         stage.add_licenses(shop, product)?;
+        for copy in crate::vendored::vendored(shop, product) {
+            let is_missing = *copy.consumer == recipe.name
+                && copy.link == Link::Shared
+                && !stage.owned.keys().any(|name| copy.is_in(&stage, name));
+            if is_missing {
+                return Err(BuildError::NothingVendored {
+                    recipe: recipe.name.clone(),
+                    library: copy.library.clone(),
+                });
+            }
+        }
         Ok(stage)
     }
 
@@ -237,6 +248,17 @@ impl Stage {
         if is_carried {
             return self.has_files_of(package, library);
         }
+        self.has_code(package)
+    }
+
+    /// Returns whether `package` has one of the files that patterns of installed paths match.
+    pub(crate) fn has_matching(&self, package: &PackageName, patterns: &[FilePattern]) -> bool {
+        let is_one = |file: &String| patterns.iter().any(|pattern| pattern.matches(file));
+        self.owned[package].files.iter().any(is_one)
+    }
+
+    /// Returns whether `package` has programs or libraries.
+    pub(crate) fn has_code(&self, package: &PackageName) -> bool {
         let is_code = |file: &String| {
             let is_executable = matches!(
                 self.files.get(file).map(|staged| &staged.kind),
@@ -470,7 +492,7 @@ fn carry(
 fn carry_patterns<'a>(recipe: &'a Recipe, library: &LibraryName) -> &'a [FilePattern] {
     match &recipe.libraries[library].choice {
         Choice::Bundle { carry, .. } => carry,
-        Choice::System { .. } => &[],
+        Choice::System { .. } | Choice::Vendored { .. } => &[],
     }
 }
 

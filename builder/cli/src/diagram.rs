@@ -42,6 +42,8 @@ pub struct Frame {
 pub enum NodeKey {
     /// A recipe.
     Recipe(RecipeName),
+    /// A copy of a library in a recipe's source tree.
+    Copy(RecipeName, LibraryName),
     /// A distribution package of a base image.
     Package(BaseName, String),
 }
@@ -53,7 +55,7 @@ pub struct Node {
     pub kind: NodeKind,
     /// Its name.
     pub name: String,
-    /// A recipe's version; the libraries that a distribution package is used as.
+    /// A recipe's version; `vendored` for a copy; the libraries that a distribution package is used as.
     pub detail: String,
 }
 
@@ -62,7 +64,7 @@ pub struct Node {
 pub enum NodeKind {
     /// A recipe that yields packages.
     Product,
-    /// A recipe that only others bundle.
+    /// A recipe that only others bundle, or a copy of a library in a source tree.
     Library,
     /// A package of the base image's distribution.
     Package,
@@ -147,6 +149,16 @@ impl Diagram {
                     let packages = package.iter().map(|(of, name)| (*of, name.as_str()));
                     self.add_package(base, library, &packages.collect())
                 }
+                Choice::Vendored { .. } => {
+                    let copy = NodeKey::Copy(name.clone(), library.clone());
+                    let node = Node {
+                        kind: NodeKind::Library,
+                        name: library.to_string(),
+                        detail: "vendored".to_owned(),
+                    };
+                    self.frame(base).nodes.insert(copy.clone(), node);
+                    copy
+                }
             };
             self.uses.insert(Use {
                 by: key.clone(),
@@ -221,6 +233,7 @@ impl NodeKey {
     pub fn identifier(&self) -> String {
         match self {
             Self::Recipe(name) => identifier('r', name.as_str()),
+            Self::Copy(recipe, library) => identifier('c', &format!("{recipe}:{library}")),
             Self::Package(base, name) => identifier('p', &format!("{base}:{name}")),
         }
     }

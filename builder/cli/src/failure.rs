@@ -280,6 +280,7 @@ fn code(error: &BuildError) -> u8 {
         | BuildError::UnmatchedPattern { .. }
         | BuildError::Package(_)
         | BuildError::NothingCarried { .. }
+        | BuildError::NothingVendored { .. }
         | BuildError::CarryConflict { .. }
         | BuildError::Overlap { .. }
         | BuildError::OtherRpms { .. }

@@ -154,6 +154,9 @@ pub fn of_build(error: &BuildError) -> Option<String> {
             "`carry` patterns are below the bundle prefix, such as `lib/*.so.*`; the log of the \
              install step of `{library}` shows what is there"
         ),
+        BuildError::NothingVendored { .. } => {
+            "`carry` of a vendored library are installed paths, such as `/usr/share/NAME/*.js`".to_owned()
+        }
         BuildError::Unclaimed { proposals, .. } if proposals.is_empty() => {
             "add a package for them, or remove the files in `install`".to_owned()
         }

@@ -201,6 +201,17 @@ pub enum Choice {
         /// Its development package, by distribution.
         package: BTreeMap<Distribution, DistributionPackage>,
     },
+    /// The recipe's own source tree has a copy.
+    Vendored {
+        /// Its folder in the source tree, without `..`.
+        path: String,
+        /// Its licence, where somebody knows it.
+        license: Option<LicenseExpression>,
+        /// Its version, where somebody knows it.
+        version: Option<Version>,
+        /// Installed files that are it, for `link: shared`: `/usr/share/portal/jquery.js`.
+        carry: Vec<FilePattern>,
+    },
 }
 
 /// How a library ends up in the result.
@@ -352,7 +363,7 @@ impl Recipe {
             .iter()
             .filter_map(|(name, library)| match &library.choice {
                 Choice::Bundle { recipe, .. } => Some((name, recipe, library)),
-                Choice::System { .. } => None,
+                Choice::System { .. } | Choice::Vendored { .. } => None,
             })
     }
 

@@ -146,6 +146,25 @@ pub enum Library {
     Bundled(BundledLibrary),
     /// Taken from the operating system (`choice: system`).
     System(SystemLibrary),
+    /// A copy in the consumer's own source tree (`choice: vendored`).
+    Vendored(VendoredLibrary),
+}
+
+/// A copy of a library in the source tree of what uses it: no archive, no package and no CPE of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VendoredLibrary {
+    /// What the library is called whoever builds it.
+    pub library: LibraryName,
+    /// The version of the copy, where somebody knows it.
+    pub version: Option<Version>,
+    /// Its licence, where somebody knows it.
+    pub license: Option<LicenseExpression>,
+    /// Its folder in the source tree.
+    pub path: String,
+    /// How its consumer uses it, and the RPMs that it is in.
+    pub link: Link,
+    /// Why, as its consumer's recipe says.
+    pub decision: Decision,
 }
 
 /// A library that is built from a recipe and carried in the product's RPMs.

@@ -1,14 +1,14 @@
 //! CycloneDX 1.6: one component at a time.
 
-use kiln_model::{Digest, Sha512};
+use kiln_model::{Digest, RecipeName, Sha512};
 
 use super::schema::{
     Component, ComponentType, Contact, Diff, Entity, Evidence, ExternalReference, Hash, Identity,
     Issue, IssueSource, LicenseChoice, LicenseId, Occurrence, Patch, Pedigree,
 };
-use crate::bill::{BillOfMaterials, Bundled, Licensing, OutputRpm, Part, Software, System};
+use crate::bill::{BillOfMaterials, Bundled, Copied, Licensing, OutputRpm, Part, Software, System};
 use crate::digest_list::{ListedFile, digest_list};
-use crate::facts::{Fact, fact, rpm_facts, software_facts, system_facts, use_facts};
+use crate::facts::{Fact, copy_facts, fact, rpm_facts, software_facts, system_facts, use_facts};
 use crate::license::is_single_id;
 use crate::party::Organization;
 use crate::purl::{Purl, RpmIdentity};
@@ -167,6 +167,40 @@ pub(super) fn system_component(system: &System) -> Component {
 }
 
 /// An organisation as CycloneDX has it.
+/// A copy of a library in a source tree.
+pub(super) fn copied_component(
+    bill: &BillOfMaterials,
+    recipe: &RecipeName,
+    copied: &Copied,
+) -> Component {
+    let library = &copied.library;
+    let mut component = Component::new(
+        ComponentType::Library,
+        format!("vendored:{recipe}:{}", library.library),
+        library.library.as_str(),
+        library
+            .version
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+    );
+    component.supplier = Some(entity(&bill.supplier));
+    component.scope = Some("required");
+    component.purl = Some(copied.purl.to_string());
+    if let Some(license) = &library.license {
+        let licensing = Licensing {
+            declared: license.clone(),
+            concluded: license.clone(),
+        };
+        add_licenses(&mut component, &licensing);
+    }
+    component.properties.extend(copy_facts(recipe, copied));
+    component
+        .properties
+        .extend(bsi_properties(&[], FileKind::Code));
+    finish(component)
+}
+
 pub(super) fn entity(organization: &Organization) -> Entity {
     let contact = organization.email.as_ref().map(|email| Contact {
         name: organization.name.to_string(),

@@ -77,6 +77,8 @@ pub(super) struct Component {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manufacturer: Option<Entity>,
     pub name: String,
+    /// Left out where nobody knows it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

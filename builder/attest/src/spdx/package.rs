@@ -1,11 +1,11 @@
 //! SPDX 2.3: one package at a time.
 
-use kiln_model::{Digest, LicenseExpression, Location, Sha512};
+use kiln_model::{Digest, LicenseExpression, Location, RecipeName, Sha512};
 
 use super::schema::{Annotation, Checksum, ExternalRef, Package};
-use super::{actor, bundled_id, element_id, patch_ids, product_id, source_ids};
-use crate::bill::{BillOfMaterials, Bundled, OutputRpm, Part, System};
-use crate::facts::{Fact, fact, rpm_facts, software_facts, system_facts, use_facts};
+use super::{actor, bundled_id, copy_id, element_id, patch_ids, product_id, source_ids};
+use crate::bill::{BillOfMaterials, Bundled, Copied, OutputRpm, Part, System};
+use crate::facts::{Fact, copy_facts, fact, rpm_facts, software_facts, system_facts, use_facts};
 use crate::purl::{Purl, RpmIdentity};
 
 const UNKNOWN: &str = "NOASSERTION";
@@ -37,6 +37,8 @@ impl<'a> Packages<'a> {
             packages.extend(self.sources_and_patches(bill, &bundled.part));
         }
         packages.extend(bill.systems.values().map(|system| self.system(system)));
+        let copies = bill.copies.iter();
+        packages.extend(copies.map(|((recipe, _), copied)| self.copied(bill, recipe, copied)));
         packages
     }
 
@@ -140,6 +142,22 @@ impl<'a> Packages<'a> {
         package.license_concluded = license;
         package.external_refs = vec![purl_ref(&system.purl)];
         package.annotations = self.annotations(system_facts(system));
+        package
+    }
+
+    fn copied(&self, bill: &BillOfMaterials, recipe: &RecipeName, copied: &Copied) -> Package {
+        let library = &copied.library;
+        let id = copy_id(recipe, &library.library);
+        let version = library.version.as_ref();
+        // Readers that look for NTIA's minimum elements want some text here.
+        let version = text_or_unknown(version);
+        let mut package = blank(id, library.library.as_str(), version, "LIBRARY");
+        package.supplier = actor(&bill.supplier);
+        let license = text_or_unknown::<LicenseExpression>(library.license.as_ref());
+        package.license_declared.clone_from(&license);
+        package.license_concluded = license;
+        package.external_refs = vec![purl_ref(&copied.purl)];
+        package.annotations = self.annotations(copy_facts(recipe, copied));
         package
     }
 

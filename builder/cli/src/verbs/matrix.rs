@@ -32,7 +32,8 @@ pub fn run(common: &Common, wanted: &Wanted) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Returns where a use of a library comes from: `bundle 7.88.1`, `system zlib1g-dev / zlib-devel`.
+/// Returns where a use of a library comes from: `bundle 7.88.1`, `system zlib1g-dev / zlib-devel`,
+/// `vendored`.
 fn origin(library: &str, used: &LibraryUse) -> String {
     match &used.origin {
         LibraryOrigin::Bundle { recipe, version } if recipe.as_str() == library => {
@@ -48,6 +49,10 @@ fn origin(library: &str, used: &LibraryUse) -> String {
             names.dedup();
             format!("system {}", names.join(" / "))
         }
+        LibraryOrigin::Vendored { version, .. } => match version {
+            Some(version) => format!("vendored {version}"),
+            None => "vendored".to_owned(),
+        },
     }
 }
 

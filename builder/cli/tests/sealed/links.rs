@@ -55,6 +55,80 @@ fn slow_a_bundled_library_that_nothing_needs_is_a_finding() {
 }
 
 #[test]
+fn slow_a_copy_in_the_source_tree_is_looked_for_and_told() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let with = |libraries: &str| {
+        let script = "mkdir hash && echo 'int hash(int x) { return 31 * x; }' > hash/hash.c && \
+                      cc $CFLAGS -c hash/hash.c -o hash.o && make DEMO_LIBS=hash.o";
+        let recipe = with_build(DEMO, script);
+        changed(&recipe, "steps:", &format!("libraries:\n{libraries}steps:"))
+    };
+    let copy = "  murmurhash3: {choice: vendored, path: hash, license: LicenseRef-public-domain}\n";
+    let header = "  answers: {choice: vendored, path: api, license: MIT, version: \"2.0\", link: shared, \
+                  carry: [/usr/include/*.h]}\n";
+    let project = Project::new(
+        &base,
+        &server,
+        &with(&changed(copy, "path: hash", "path: hush")),
+    );
+    project.done(&["lock"]);
+    project.fails(
+        &["build"],
+        1,
+        "error: demo: the installed files contradict the recipe\n  \
+         --> recipes/demo/recipe.yaml:16:3\n   |\n\
+         16 |   murmurhash3: {choice: vendored, path: hush, license: LicenseRef-public-domain}\n   |   ^\n  \
+         finding   no file holds code of `murmurhash3`, which demo declares `link: static`\n",
+    );
+    let elsewhere = changed(header, "*.h", "*.hpp");
+    project.write_demo(&with(&elsewhere));
+    let ended = project.kiln(&["--quiet", "build"]);
+    let expected = "error: demo: no package has a file that `carry` of the vendored `answers` matches\n  \
+                    --> recipes/demo/recipe.yaml:16:86\n";
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with(expected), "{}", ended.stderr);
+    project.write_demo(&with(&format!("{copy}{header}")));
+    project.done(&["build"]);
+    let out = project.root.join("out");
+    let read = |name: &str| {
+        let rpm = out.join(format!("rpms/x86_64/{name}-1.0-1.x86_64.rpm"));
+        RpmFile::parse(&fs_err::read(rpm).unwrap()).unwrap()
+    };
+    let bundled = |name: &str| -> Vec<String> {
+        let rpm = read(name);
+        let provides = rpm.relations().provides.iter();
+        let provides = provides.map(ToString::to_string);
+        provides
+            .filter(|text| text.starts_with("bundled("))
+            .collect()
+    };
+    assert_eq!(bundled("demo"), ["bundled(murmurhash3)"]);
+    let license = read("demo").license().unwrap_or_default().to_owned();
+    assert!(license.contains("LicenseRef-public-domain"), "{license}");
+    let all = ["demo", "libdemo", "libdemo-devel"].map(bundled).concat();
+    assert!(
+        all.contains(&"bundled(answers) = 2.0".to_owned()),
+        "{all:?}"
+    );
+    for file in ["sbom/demo.cdx.json", "sbom/demo.spdx.json"] {
+        let bill = fs_err::read_to_string(out.join(file)).unwrap();
+        for part in [
+            "pkg:generic/murmurhash3\"",
+            "pkg:generic/answers@2.0",
+            "hash",
+        ] {
+            assert!(bill.contains(part), "{file}: {part}: {bill}");
+        }
+    }
+    let matrix = project.done(&["matrix"]).stdout;
+    assert!(
+        matrix.contains("murmurhash3\n  vendored, static  demo\n"),
+        "{matrix}"
+    );
+}
+
+#[test]
 fn slow_a_search_path_that_leads_elsewhere_is_a_finding() {
     let Some(base) = Base::find() else { return };
     let server = Server::start();

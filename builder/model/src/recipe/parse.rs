@@ -333,58 +333,38 @@ fn libraries(
 fn library(key: &At<String>, shape: &At<LibrarySchema>) -> Parsed<Library> {
     let LibrarySchema {
         choice,
-        recipe,
         link,
-        carry,
-        package,
+        path,
+        license,
+        version,
         ..
     } = &shape.value;
-    let link = match link.unwrap_or(LinkSchema::Shared) {
+    let is_vendored = matches!(choice, ChoiceSchema::Vendored);
+    let usual = if is_vendored {
+        LinkSchema::Static
+    } else {
+        LinkSchema::Shared
+    };
+    let link = match link.unwrap_or(usual) {
         LinkSchema::Shared => Link::Shared,
         LinkSchema::Static => Link::Static,
         LinkSchema::HeaderOnly => Link::HeaderOnly,
     };
+    let beside = match choice {
+        ChoiceSchema::Bundle => "choice: bundle",
+        ChoiceSchema::System => "choice: system",
+        ChoiceSchema::Vendored => "choice: vendored",
+    };
+    let only_vendored = [("path", path), ("license", license), ("version", version)];
+    for (key, text) in only_vendored {
+        if let (Some(text), false) = (text, is_vendored) {
+            return Err(text.error(Cause::Meaningless { key, beside }));
+        }
+    }
     let choice = match choice {
-        ChoiceSchema::Bundle => {
-            if let Some(package) = package.values().next() {
-                let cause = Cause::Meaningless {
-                    key: "package",
-                    beside: "choice: bundle",
-                };
-                return Err(package.error(cause));
-            }
-            let carry = carry_patterns(carry.as_deref(), link, key.place)?;
-            Choice::Bundle {
-                recipe: recipe.as_ref().unwrap_or(key).parse()?,
-                carry,
-            }
-        }
-        ChoiceSchema::System => {
-            if let Some(recipe) = recipe {
-                let cause = Cause::Meaningless {
-                    key: "recipe",
-                    beside: "choice: system",
-                };
-                return Err(recipe.error(cause));
-            }
-            if carry.is_some() {
-                let cause = Cause::Meaningless {
-                    key: "carry",
-                    beside: "choice: system",
-                };
-                return Err(shape.error(cause));
-            }
-            if package.is_empty() {
-                let cause = Cause::Needed {
-                    key: "package",
-                    beside: "choice: system",
-                };
-                return Err(shape.error(cause));
-            }
-            Choice::System {
-                package: distribution_packages(package)?,
-            }
-        }
+        ChoiceSchema::Vendored => vendored(shape, link, beside)?,
+        ChoiceSchema::Bundle => bundle(key, shape, link, beside)?,
+        ChoiceSchema::System => system(shape, beside)?,
     };
     Ok(Library {
         choice,
@@ -396,6 +376,84 @@ fn library(key: &At<String>, shape: &At<LibrarySchema>) -> Parsed<Library> {
             review_by: parse_some(shape.value.review_by.as_ref())?,
         },
     })
+}
+
+fn bundle(
+    key: &At<String>,
+    shape: &At<LibrarySchema>,
+    link: Link,
+    beside: &'static str,
+) -> Parsed<Choice> {
+    let library = &shape.value;
+    if let Some(package) = library.package.values().next() {
+        let key = "package";
+        return Err(package.error(Cause::Meaningless { key, beside }));
+    }
+    let carry = carry_patterns(library.carry.as_deref(), link, key.place)?;
+    Ok(Choice::Bundle {
+        recipe: library.recipe.as_ref().unwrap_or(key).parse()?,
+        carry,
+    })
+}
+
+fn system(shape: &At<LibrarySchema>, beside: &'static str) -> Parsed<Choice> {
+    let library = &shape.value;
+    if let Some(recipe) = &library.recipe {
+        let key = "recipe";
+        return Err(recipe.error(Cause::Meaningless { key, beside }));
+    }
+    if library.carry.is_some() {
+        let key = "carry";
+        return Err(shape.error(Cause::Meaningless { key, beside }));
+    }
+    if library.package.is_empty() {
+        let key = "package";
+        return Err(shape.error(Cause::Needed { key, beside }));
+    }
+    Ok(Choice::System {
+        package: distribution_packages(&library.package)?,
+    })
+}
+
+fn vendored(shape: &At<LibrarySchema>, link: Link, beside: &'static str) -> Parsed<Choice> {
+    let library = &shape.value;
+    let other = library.recipe.as_ref().map(|recipe| ("recipe", recipe));
+    let package = library.package.values().next();
+    if let Some((key, text)) = other.or(package.map(|package| ("package", package))) {
+        return Err(text.error(Cause::Meaningless { key, beside }));
+    }
+    let needed = |key| shape.error(Cause::Needed { key, beside });
+    let path = library.path.as_ref().ok_or_else(|| needed("path"))?;
+    Ok(Choice::Vendored {
+        path: path.file_reference()?,
+        license: parse_some(library.license.as_ref())?,
+        version: parse_some(library.version.as_ref())?,
+        carry: vendored_files(library.carry.as_deref(), link, shape)?,
+    })
+}
+
+/// Returns the patterns of installed files that are a vendored library.
+fn vendored_files(
+    carry: Option<&[At<String>]>,
+    link: Link,
+    library: &At<LibrarySchema>,
+) -> Parsed<Vec<FilePattern>> {
+    match (carry, link) {
+        (Some(texts), Link::Shared) => texts.iter().map(At::parse::<FilePattern>).collect(),
+        (None, Link::Shared) => Err(library.error(Cause::Needed {
+            key: "carry",
+            beside: "link: shared",
+        })),
+        (Some(_), Link::Static) => Err(library.error(Cause::Meaningless {
+            key: "carry",
+            beside: "link: static",
+        })),
+        (Some(_), Link::HeaderOnly) => Err(library.error(Cause::Meaningless {
+            key: "carry",
+            beside: "link: header-only",
+        })),
+        (None, Link::Static | Link::HeaderOnly) => Ok(Vec::new()),
+    }
 }
 
 fn carry_patterns(

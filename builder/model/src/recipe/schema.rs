@@ -204,20 +204,28 @@ pub(crate) struct PatchSchema {
     pub resolves: Vec<At<String>>,
 }
 
-/// One library by its canonical name, and the decision to bundle it or to take the operating
-/// system's. Who decided, when and why is recorded in SBOMs.
+/// One library by its canonical name, and where its code comes from: one that we bundle, the operating
+/// system's, or a copy in the source tree. Who decided, when and why is recorded in SBOMs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct LibrarySchema {
-    /// Build and carry our own, or take the operating system's.
+    /// Build and carry our own, take the operating system's, or say that the source tree has a copy.
     pub choice: ChoiceSchema,
     /// The recipe that builds it, only with `choice: bundle`; default: the library's name.
     pub recipe: Option<At<String>>,
-    /// How the library ends up in the result; default: `shared`.
+    /// How the library ends up in the result; default: `static` with `choice: vendored`, `shared` otherwise.
     pub link: Option<LinkSchema>,
-    /// Patterns, below the bundle prefix, of the library's files that this recipe's packages carry,
-    /// only with `choice: bundle`; default: `[lib/*.so.*]` for `link: shared`, nothing otherwise.
+    /// Patterns of the library's files that this recipe's packages carry. With `choice: bundle` below the
+    /// bundle prefix; default: `[lib/*.so.*]` for `link: shared`, nothing otherwise. With `choice: vendored`
+    /// installed paths, needed for `link: shared` and only there.
     pub carry: Option<Vec<At<String>>>,
+    /// The folder of the library in the source tree, needed with `choice: vendored` and only there.
+    pub path: Option<At<String>>,
+    /// The licence of the copy as an SPDX expression, only with `choice: vendored`; leave it out where nobody
+    /// knows it.
+    pub license: Option<At<String>>,
+    /// The version of the copy, only with `choice: vendored`; leave it out where nobody knows it.
+    pub version: Option<At<String>>,
     /// The distribution's development package, needed with `choice: system` and only there.
     #[schemars(extend("propertyNames" = {"enum": ["debian", "rhel"]}))]
     #[serde(default)]
@@ -242,6 +250,8 @@ pub(crate) enum ChoiceSchema {
     Bundle,
     /// Take the operating system's, at build time and at run time.
     System,
+    /// The source tree has a copy, which is compiled in or installed along with the rest.
+    Vendored,
 }
 
 /// How a library ends up in the result.

@@ -232,6 +232,56 @@ fn more_mistakes_are_named_with_their_place() {
 }
 
 #[test]
+fn a_copy_in_the_source_tree_says_where_it_is() {
+    let system = "{choice: system, package: {debian: zlib1g-dev}}";
+    let refused = |library: &str, column: u64, cause: Cause| {
+        check(system, library, 17, column, cause);
+    };
+    let meaningless = |key, beside| Cause::Meaningless { key, beside };
+    refused(
+        "{choice: vendored}",
+        9,
+        Cause::Needed {
+            key: "path",
+            beside: "choice: vendored",
+        },
+    );
+    refused(
+        "{choice: vendored, path: a, license: MIT, recipe: a}",
+        59,
+        meaningless("recipe", "choice: vendored"),
+    );
+    refused(
+        "{choice: vendored, path: a, license: MIT, package: {debian: a}}",
+        69,
+        meaningless("package", "choice: vendored"),
+    );
+    refused(
+        "{choice: vendored, path: a, license: MIT, carry: [/a]}",
+        9,
+        meaningless("carry", "link: static"),
+    );
+    refused(
+        "{choice: vendored, path: a, license: MIT, link: shared}",
+        9,
+        Cause::Needed {
+            key: "carry",
+            beside: "link: shared",
+        },
+    );
+    refused(
+        "{choice: system, package: {debian: a}, license: MIT}",
+        57,
+        meaningless("license", "choice: system"),
+    );
+    refused(
+        "{choice: bundle, version: 1}",
+        35,
+        meaningless("version", "choice: bundle"),
+    );
+}
+
+#[test]
 fn names_of_the_rpm_family_are_those_of_tools() {
     let text = GOOD.replacen(
         "tools: [perl]",

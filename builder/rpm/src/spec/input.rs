@@ -117,8 +117,8 @@ pub struct PackageInput {
 pub struct BundledLibrary {
     /// Its canonical name.
     pub name: LibraryName,
-    /// The version carried.
-    pub version: Version,
+    /// The version carried, where somebody knows it.
+    pub version: Option<Version>,
 }
 
 /// Files that belong to one product alone: what its bundled libraries installed.

@@ -95,11 +95,10 @@ fn write_relations(spec: &mut String, package: &PackageInput) {
         let _ = writeln!(spec, "OrderWithRequires({scriptlet}): {}", hint.after);
     }
     for library in &package.bundled {
-        let _ = writeln!(
-            spec,
-            "Provides: bundled({}) = {}",
-            library.name, library.version
-        );
+        let _ = match &library.version {
+            Some(version) => writeln!(spec, "Provides: bundled({}) = {version}", library.name),
+            None => writeln!(spec, "Provides: bundled({})", library.name),
+        };
     }
 }
 

@@ -324,7 +324,7 @@ fn library() -> PackageInput {
     ]);
     package.bundled.push(BundledLibrary {
         name: "priv".parse().unwrap(),
-        version: "2.0".parse().unwrap(),
+        version: Some("2.0".parse().unwrap()),
     });
     package
 }

@@ -59,6 +59,11 @@ fn library_use(used: &LibraryUse) -> Value {
             "version": version.as_str(),
         }),
         LibraryOrigin::System { package } => json!({"choice": "system", "package": package}),
+        LibraryOrigin::Vendored { path, version } => json!({
+            "choice": "vendored",
+            "path": path,
+            "version": version.as_ref().map(ToString::to_string),
+        }),
     };
     let more = json!({
         "link": link_word(used.link).unwrap_or("shared"),

@@ -464,7 +464,7 @@ fn values_that_do_not_fit_are_named() {
         Cause::UnknownWord {
             word: "sytem".into(),
             nearest: Some("system".into()),
-            expected: vec!["bundle".into(), "system".into()],
+            expected: vec!["bundle".into(), "system".into(), "vendored".into()],
         },
     );
     // Columns count characters, not bytes, and tabs as one.
