@@ -94,7 +94,7 @@ impl Purl {
             "rpm",
             namespace,
             rpm.name.as_str(),
-            rpm.version_release,
+            Some(rpm.version_release),
             qualifiers,
         )
     }
@@ -117,7 +117,7 @@ impl Purl {
             "deb",
             namespace,
             package.name.as_str(),
-            &package.version,
+            Some(&package.version),
             qualifiers,
         )
     }
@@ -129,7 +129,7 @@ impl Purl {
             "oci",
             None,
             name.as_str(),
-            &manifest.to_string(),
+            Some(&manifest.to_string()),
             Vec::new(),
         )
     }
@@ -137,7 +137,7 @@ impl Purl {
     /// Returns what a copy of a library in a source tree is called: `pkg:generic/murmurhash3`.
     #[must_use]
     pub fn copy(library: &LibraryName, version: Option<&Version>) -> Self {
-        let version = version.map(Version::as_str).unwrap_or_default();
+        let version = version.map(Version::as_str);
         Self::build("generic", None, library.as_str(), version, Vec::new())
     }
 
@@ -145,12 +145,12 @@ impl Purl {
         kind: &str,
         namespace: Option<&str>,
         name: &str,
-        version: &str,
+        version: Option<&str>,
         qualifiers: Vec<(&str, String)>,
     ) -> Self {
         const FITS: &str = "the type is known and takes any name";
         let mut purl = PackageUrl::new(kind, name).expect(FITS);
-        if !version.is_empty() {
+        if let Some(version) = version {
             purl.with_version(version).expect(FITS);
         }
         if let Some(namespace) = namespace {

@@ -33,6 +33,13 @@ pub(crate) struct BundledCode {
     headers: BTreeSet<String>,
 }
 
+impl BundledCode {
+    /// Returns whether it is a copy in a source tree.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.recipe.is_none()
+    }
+}
+
 /// Returns the libraries that a product bundles, itself or by way of another, and the copies in source
 /// trees that are compiled in.
 pub(crate) fn bundled_code(
@@ -65,19 +72,16 @@ pub(crate) fn bundled_code(
             });
         }
     }
+    // Of a bundled library not all need be in the product.
     let copies = vendored(shop, product).into_iter();
-    let copies = copies.filter(|copy| copy.link != Link::Shared);
-    code.extend(copies.map(|copy| {
-        let tree = recipe(copy.consumer).source_folder();
-        let folder = format!("{SOURCE_ROOT}/{tree}/{}", copy.path);
-        BundledCode {
-            consumer: copy.consumer.clone(),
-            library: copy.library.clone(),
-            recipe: None,
-            link: copy.link,
-            headers: BTreeSet::from([folder.clone()]),
-            sources: folder,
-        }
+    let copies = copies.filter(|copy| copy.is_own && copy.link != Link::Shared);
+    code.extend(copies.map(|copy| BundledCode {
+        consumer: copy.consumer.clone(),
+        library: copy.library.clone(),
+        recipe: None,
+        link: copy.link,
+        headers: BTreeSet::new(),
+        sources: copy.folder,
     }));
     Ok(code)
 }
@@ -91,7 +95,7 @@ pub(crate) struct CompiledFile<'a> {
     pub(crate) compilation: &'a Compilation,
 }
 
-fn is_within(folder: &str, root: &str) -> bool {
+pub(crate) fn is_within(folder: &str, root: &str) -> bool {
     folder
         .strip_prefix(root)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -162,6 +166,10 @@ mod tests {
             sources: "/build/src/lamp-2-1.0".to_owned(),
             headers: ["/usr/lib/shop/include/lamp".to_owned()].into(),
         };
+        check_code(code, owner, folders, expected);
+    }
+
+    fn check_code(code: BundledCode, owner: Option<&str>, folders: &[&str], expected: &[&str]) {
         let owner: Option<RecipeName> = owner.map(|name| name.parse().unwrap());
         let compilation = Compilation {
             folders: folders.iter().map(|folder| (*folder).to_owned()).collect(),
@@ -215,36 +223,22 @@ mod tests {
 
     #[test]
     fn a_copy_is_looked_for_in_its_folder_and_in_every_file() {
-        let check = |link: Link, owner: Option<&str>, folder: &str, expected: &[&str]| {
+        let check = |link: Link, folder: &str, expected: &[&str]| {
             let code = BundledCode {
                 consumer: "shop".parse().unwrap(),
                 library: "lamp".parse().unwrap(),
                 recipe: None,
                 link,
                 sources: "/build/src/shop-1/src/lamp".to_owned(),
-                headers: ["/build/src/shop-1/src/lamp".to_owned()].into(),
+                headers: BTreeSet::new(),
             };
-            let owner: Option<RecipeName> = owner.map(|name| name.parse().unwrap());
-            let compilation = Compilation {
-                folders: ["/build/src/shop-1".to_owned(), folder.to_owned()].into(),
-                ..Compilation::default()
-            };
-            let files = [CompiledFile {
-                path: "/usr/bin/shop",
-                library: owner.as_ref(),
-                compilation: &compilation,
-            }];
-            let findings = check_bundled_code(&[code], &files);
-            let texts: Vec<&str> = findings.iter().map(|(_, text)| text.as_str()).collect();
-            assert_eq!(texts, expected);
+            check_code(code, None, &["/build/src/shop-1", folder], expected);
         };
         let inside = "/build/src/shop-1/src/lamp/core";
         let nowhere = "no file holds code of `lamp`, which shop declares `link: static`";
-        for owner in [None, Some("shop")] {
-            check(Link::Static, owner, inside, &[]);
-            check(Link::HeaderOnly, owner, inside, &[]);
-            check(Link::Static, owner, "/build/src/shop-1/src", &[nowhere]);
-        }
+        check(Link::Static, inside, &[]);
+        check(Link::HeaderOnly, inside, &[]);
+        check(Link::Static, "/build/src/shop-1/src", &[nowhere]);
     }
 
     #[test]

@@ -279,7 +279,11 @@ fn libraries(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Library>, BuildErro
     let stage = &facts.packaged.stage;
     let copies = vendored(facts.shop, facts.product).into_iter();
     for copy in copies.filter(|copy| *copy.consumer == node.recipe) {
-        let packages = stage.owned.keys().filter(|name| copy.is_in(stage, name));
+        let packages = copy.packages(stage, &facts.packaged.evidence);
+        // Not all of a bundled library need be in the product.
+        if packages.is_empty() && !copy.is_own {
+            continue;
+        }
         libraries.push(Library::Vendored(VendoredLibrary {
             library: copy.library.clone(),
             version: copy.version.cloned(),
@@ -287,7 +291,7 @@ fn libraries(facts: &Facts<'_>, node: &NodeId) -> Result<Vec<Library>, BuildErro
             path: copy.path.to_owned(),
             link: Link {
                 linkage: Linkage::from(copy.link),
-                packages: packages.cloned().collect(),
+                packages,
             },
             decision: Decision::from(copy.decision),
         }));

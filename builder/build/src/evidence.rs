@@ -13,7 +13,7 @@ use kiln_rpm::{
     SpecTextError, check_hardening, check_links, find_build_path,
 };
 
-use crate::bundled_code::{CompiledFile, bundled_code, check_bundled_code};
+use crate::bundled_code::{CompiledFile, bundled_code, check_bundled_code, is_within};
 use crate::claim::claim_in;
 use crate::error::BuildError;
 use crate::stage::{Content, Product, Stage};
@@ -145,6 +145,20 @@ impl Evidence {
         owned.map(|(package, _)| package.clone()).collect()
     }
 
+    /// Returns the files with code from a folder of sources; `None` where no file tells what it was made from.
+    pub(crate) fn holders(&self, folder: &str) -> Option<BTreeSet<&str>> {
+        let is_known = |file: &ElfFile| !file.compilation.folders.is_empty();
+        if !self.files.values().any(is_known) {
+            return None;
+        }
+        let holds = |file: &ElfFile| {
+            let mut folders = file.compilation.folders.iter();
+            folders.any(|found| is_within(found, folder))
+        };
+        let files = self.files.iter().filter(|(_, file)| holds(file));
+        Some(files.map(|(path, _)| path.as_str()).collect())
+    }
+
     /// Compares the files with the recipe.
     ///
     /// # Errors
@@ -177,7 +191,10 @@ impl Evidence {
             library: file.library.as_ref(),
             compilation: &file.compilation,
         });
-        let code = check_bundled_code(&bundled_code(shop, product)?, &compiled.collect::<Vec<_>>());
+        let mut code = bundled_code(shop, product)?;
+        // What was archived is not looked into: a copy may be there.
+        code.retain(|library| self.archives.is_empty() || !library.is_copy());
+        let code = check_bundled_code(&code, &compiled.collect::<Vec<_>>());
         let mut libraries = self.libraries_in(recipe, &links);
         let mut findings = self.damaged.clone();
         findings.extend(links.iter().map(LinkFinding::to_string));

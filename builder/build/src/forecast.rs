@@ -11,7 +11,7 @@ use crate::latest::Latest;
 use crate::memory::{Memory, base_key, product_key};
 use crate::plan::Plan;
 use crate::queue::span;
-use crate::schedule::WORKERS;
+use crate::schedule::workers;
 use crate::stage::Product;
 use crate::why::{Comparison, Judge, Need};
 use crate::work::{Work, all_work, pieces_of};
@@ -67,13 +67,13 @@ impl Plan {
         let work = all_work(self);
         let pieces = work.iter().map(|work| seer.foresee(work));
         let pieces = pieces.collect::<Result<Vec<_>, _>>()?;
-        let estimate = estimate(self, &work, &pieces);
+        let estimate = estimate(self, &work, &pieces, workers(shop.jobs));
         Ok(Forecast { pieces, estimate })
     }
 }
 
 /// Adds up times along the graph, as the workers would.
-fn estimate(plan: &Plan, work: &[Work], pieces: &[Foreseen]) -> Estimate {
+fn estimate(plan: &Plan, work: &[Work], pieces: &[Foreseen], workers: usize) -> Estimate {
     let (mut known, mut unknown) = (0, 0);
     for piece in pieces.iter().filter(|piece| piece.reason.is_some()) {
         match piece.last {
@@ -92,9 +92,9 @@ fn estimate(plan: &Plan, work: &[Work], pieces: &[Foreseen]) -> Estimate {
         piece.length = length;
     }
     Estimate {
-        known: (known > 0).then(|| span(&pieces, WORKERS)),
+        known: (known > 0).then(|| span(&pieces, workers)),
         unknown,
-        workers: WORKERS,
+        workers,
     }
 }
 

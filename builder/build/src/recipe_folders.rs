@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use walkdir::WalkDir;
+
 use crate::project::sorted_entries;
 
 /// The name of every recipe's file.
@@ -32,17 +34,22 @@ pub(crate) fn recipe_folders(root: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Returns the recipes' files that lie two groups deep, where nothing looks for recipes.
+/// Returns the recipes' files that lie in groups of groups, where nothing looks for recipes. No link is followed.
 pub(crate) fn too_deep(root: &Path) -> Vec<PathBuf> {
-    let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
-    recipe_folders(root)
-        .into_iter()
-        .filter(|folder| folder.parent() != Some(&root.join("recipes")))
-        .filter(|folder| !is_recipe_folder(folder) && is_folder(folder))
-        .flat_map(|folder| sorted_entries(&folder))
-        .filter(|folder| is_folder(folder) && is_recipe_folder(folder))
-        .map(|folder| folder.join(RECIPE_FILE))
-        .collect()
+    let walk = WalkDir::new(root.join("recipes"));
+    let mut walk = walk.min_depth(1).sort_by_file_name().into_iter();
+    let mut deep = Vec::new();
+    while let Some(entry) = walk.next() {
+        let Ok(entry) = entry else { continue };
+        if entry.file_type().is_dir() && is_recipe_folder(entry.path()) {
+            // What is in it is the recipe's.
+            walk.skip_current_dir();
+            if entry.depth() > 2 {
+                deep.push(entry.path().join(RECIPE_FILE));
+            }
+        }
+    }
+    deep
 }
 
 #[cfg(test)]
@@ -58,6 +65,8 @@ mod tests {
             "recipes/group/b/recipe.yaml",
             "recipes/group/notes.md",
             "recipes/group/deeper/c/recipe.yaml",
+            "recipes/group/deeper/and/deeper/d/recipe.yaml",
+            "recipes/group/b/examples/more/recipe.yaml",
             "recipes/README",
         ] {
             let path = root.path().join(file);
@@ -68,7 +77,10 @@ mod tests {
         let found: Vec<_> = found.filter(|folder| is_recipe_folder(folder)).collect();
         let expected = ["a", "group/b"].map(|name| root.path().join("recipes").join(name));
         assert_eq!(found, expected);
-        let deep = root.path().join("recipes/group/deeper/c/recipe.yaml");
-        assert_eq!(too_deep(root.path()), [deep]);
+        let deep = ["and/deeper/d", "c"].map(|name| {
+            let folder = root.path().join("recipes/group/deeper").join(name);
+            folder.join(RECIPE_FILE)
+        });
+        assert_eq!(too_deep(root.path()), deep);
     }
 }

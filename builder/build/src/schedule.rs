@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,9 +28,13 @@ use crate::turn::Taken;
 use crate::work::{OnFailure, Outcome, Row, Work, all_work, pieces};
 use crate::workshop::{Event, Workshop};
 
-/// Pieces of work done side by side. Compilers share the machine's cores by themselves; more than
-/// this only costs memory.
-pub(crate) const WORKERS: usize = 2;
+/// Returns how many pieces of work are done side by side where a step may start so many compilers.
+///
+/// Compilers share the machine's cores by themselves, and more pieces only cost memory; but what configures
+/// and tests has one thread, and two of them leave most of a big machine idle.
+pub(crate) fn workers(jobs: NonZero<usize>) -> usize {
+    (jobs.get() / 4).clamp(2, 6)
+}
 
 /// How long a worker that has nothing else to do leaves work alone that another kiln is at.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -120,7 +125,7 @@ pub(crate) fn run_all(
     };
     schedule.skip_what_is_there();
     std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
+        for _ in 0..workers(shop.jobs) {
             scope.spawn(|| schedule.serve());
         }
     });

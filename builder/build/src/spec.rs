@@ -21,6 +21,7 @@ use crate::graph::NodeId;
 use crate::service;
 use crate::split::Owned;
 use crate::stage::{Product, Stage};
+use crate::vendored::vendored;
 use crate::workshop::Workshop;
 
 /// Returns the file names of the packages that a spec declares, sorted.
@@ -76,11 +77,11 @@ pub(crate) fn license(
         .iter()
         .map(|node| license(node).as_str())
         .collect();
-    let vendored = crate::vendored::vendored(shop, product);
-    let vendored = vendored
+    let copies = vendored(shop, product);
+    let copies = copies
         .iter()
         .filter_map(|copy| Some(copy.license?.as_str()));
-    let others: BTreeSet<&str> = others.into_iter().chain(vendored).collect();
+    let others: BTreeSet<&str> = others.into_iter().chain(copies).collect();
     let others = others.into_iter().filter(|text| *text != own);
     let all: Vec<&str> = std::iter::once(own).chain(others).collect();
     let text = match all.as_slice() {
@@ -127,7 +128,7 @@ pub(crate) fn spec_input(
     let organization = &shop.project.config.organization;
     let mut packages = Vec::new();
     for package in &recipe.packages {
-        packages.push(package_input(shop, product, stage, package)?);
+        packages.push(package_input(shop, product, (stage, evidence), package)?);
     }
     let changelog = recipe.changelog.iter().map(|entry| ChangelogEntry {
         date: entry.date,
@@ -167,7 +168,7 @@ pub(crate) fn spec_input(
 fn package_input(
     shop: &Workshop<'_>,
     product: &Product<'_>,
-    stage: &Stage,
+    (stage, evidence): (&Stage, &Evidence),
     package: &Package,
 ) -> Result<PackageInput, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
@@ -185,13 +186,17 @@ fn package_input(
                 version: Some(library.version.clone()),
             })
     });
-    let vendored = crate::vendored::vendored(shop, product).into_iter();
-    let vendored = vendored.filter(|copy| copy.is_in(stage, &package.name));
-    let vendored = vendored.map(|copy| BundledLibrary {
-        name: copy.library.clone(),
-        version: copy.version.cloned(),
-    });
-    let bundled: BTreeSet<BundledLibrary> = bundled.chain(vendored).collect();
+    let mut bundled: Vec<BundledLibrary> = bundled.collect();
+    for copy in vendored(shop, product) {
+        let told = BundledLibrary {
+            name: copy.library.clone(),
+            version: copy.version.cloned(),
+        };
+        let is_in = copy.packages(stage, evidence).contains(&package.name);
+        if is_in && !bundled.contains(&told) {
+            bundled.push(told);
+        }
+    }
     let spec_error = |reason: String| BuildError::Spec {
         recipe: recipe.name.clone(),
         reason,
@@ -215,7 +220,7 @@ fn package_input(
         suggests: dependencies(DependencyKind::Suggests)?,
         supplements: dependencies(DependencyKind::Supplements)?,
         enhances: dependencies(DependencyKind::Enhances)?,
-        bundled: bundled.into_iter().collect(),
+        bundled,
         scriptlets: service::scriptlets(package),
         ordering: service::ordering(package),
     })

@@ -21,6 +21,7 @@ use crate::key::canonical_json;
 use crate::owner::{own_directories, parents};
 use crate::rootfs::unpacked;
 use crate::split::{Owned, split};
+use crate::vendored::vendored;
 use crate::workshop::Workshop;
 
 /// A file or symbolic link that goes into a package.
@@ -102,11 +103,14 @@ impl Stage {
             licenses: BTreeSet::new(),
         };
         stage.add_licenses(shop, product)?;
-        for copy in crate::vendored::vendored(shop, product) {
-            let is_missing = *copy.consumer == recipe.name
-                && copy.link == Link::Shared
-                && !stage.owned.keys().any(|name| copy.is_in(&stage, name));
-            if is_missing {
+        for copy in vendored(shop, product) {
+            let is_looked_for = copy.is_own && copy.link == Link::Shared;
+            if is_looked_for
+                && !stage
+                    .owned
+                    .keys()
+                    .any(|name| copy.has_files_in(&stage, name))
+            {
                 return Err(BuildError::NothingVendored {
                     recipe: recipe.name.clone(),
                     library: copy.library.clone(),
@@ -251,10 +255,20 @@ impl Stage {
         self.has_code(package)
     }
 
-    /// Returns whether `package` has one of the files that patterns of installed paths match.
-    pub(crate) fn has_matching(&self, package: &PackageName, patterns: &[FilePattern]) -> bool {
-        let is_one = |file: &String| patterns.iter().any(|pattern| pattern.matches(file));
-        self.owned[package].files.iter().any(is_one)
+    /// Returns whether `package` has an installed file that `is_one` accepts: no folder, and no text that kiln
+    /// puts there.
+    pub(crate) fn has_installed(
+        &self,
+        package: &PackageName,
+        is_one: impl Fn(&str) -> bool,
+    ) -> bool {
+        let is_installed = |file: &String| {
+            let staged = self.files.get(file);
+            staged.is_some_and(|staged| staged.kind != TreeEntryKind::Directory)
+                && !self.licenses.contains(file)
+        };
+        let mut owned = self.owned[package].files.iter();
+        owned.any(|file| is_installed(file) && is_one(file))
     }
 
     /// Returns whether `package` has programs or libraries.

@@ -268,7 +268,7 @@ impl LayerUnpacker {
                 copy_content(reader, &mut file)?;
                 if entry.size >= BIG_FILE {
                     // A tree is synced before it is sealed: the disk need not be idle until then.
-                    kiln_store::start_writing(&file, 0);
+                    kiln_store::start_writing(&file, 0, entry.size);
                 }
                 Rooted::finish_file(&file, entry.mode & KEPT_MODE, entry.mtime)?;
             }

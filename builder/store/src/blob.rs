@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::num::NonZero;
 use std::path::Path;
 
 use kiln_model::{Digest, Sha512};
@@ -17,10 +18,11 @@ use crate::store::Store;
 /// Bytes after which the disk is asked to start writing: syncing waits for less then.
 const START_AFTER: u64 = 16 << 20;
 
-/// Asks the disk to write what is in `file` from `offset` on, and waits for nothing. Only advice:
+/// Asks the disk to write `bytes` of `file` from `offset` on, and waits for nothing. Only advice:
 /// syncing is what makes it last, and tells of errors that happened meanwhile.
-pub fn start_writing(file: &File, offset: u64) {
-    let _ = rustix::fs::fadvise(file, offset, None, rustix::fs::Advice::DontNeed);
+pub fn start_writing(file: &File, offset: u64, bytes: u64) {
+    let bytes = NonZero::new(bytes);
+    let _ = rustix::fs::fadvise(file, offset, bytes, rustix::fs::Advice::DontNeed);
 }
 
 /// What is known of a blob once all its bytes were seen.
@@ -244,7 +246,11 @@ impl BlobWriter {
         outcome.map_err(|error| StoreError::from_io("write", self.file.path(), error))?;
         self.written += bytes.len() as u64;
         if self.written - self.started >= START_AFTER {
-            start_writing(self.file.as_file(), self.started);
+            start_writing(
+                self.file.as_file(),
+                self.started,
+                self.written - self.started,
+            );
             self.started = self.written;
         }
         Ok(())

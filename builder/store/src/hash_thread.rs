@@ -67,6 +67,47 @@ impl HashThread {
     }
 }
 
+/// Computes the sha256 of something whose size is known: where that is worth it, on a thread of its own.
+#[derive(Debug)]
+pub enum SizedHash {
+    /// On the caller's thread.
+    Here(Sha256Stream),
+    /// On another one.
+    Elsewhere(HashThread),
+}
+
+impl SizedHash {
+    /// Bytes from which on a thread is worth it.
+    pub const BIG: u64 = 4 << 20;
+
+    /// Starts with no bytes, for `size` of them.
+    #[must_use]
+    pub fn of(size: u64) -> Self {
+        if size < Self::BIG {
+            Self::Here(Sha256Stream::default())
+        } else {
+            Self::Elsewhere(HashThread::start())
+        }
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Here(hash) => hash.update(bytes),
+            Self::Elsewhere(hash) => hash.update(bytes),
+        }
+    }
+
+    /// Returns the digest of all bytes.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        match self {
+            Self::Here(hash) => hash.finish(),
+            Self::Elsewhere(mut hash) => hash.finish(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +122,10 @@ mod tests {
             assert_eq!(thread.finish(), Digest::of(&bytes), "asked twice");
         }
         assert_eq!(HashThread::start().finish(), Digest::of(b""));
+        for size in [0, SizedHash::BIG - 1, SizedHash::BIG] {
+            let mut hash = SizedHash::of(size);
+            bytes.chunks(4096).for_each(|piece| hash.update(piece));
+            assert_eq!(hash.finish(), Digest::of(&bytes));
+        }
     }
 }

@@ -166,7 +166,6 @@ pub(super) fn system_component(system: &System) -> Component {
     finish(component)
 }
 
-/// An organisation as CycloneDX has it.
 /// A copy of a library in a source tree.
 pub(super) fn copied_component(
     bill: &BillOfMaterials,
@@ -178,11 +177,7 @@ pub(super) fn copied_component(
         ComponentType::Library,
         format!("vendored:{recipe}:{}", library.library),
         library.library.as_str(),
-        library
-            .version
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        library.version.as_ref().map(ToString::to_string),
     );
     component.supplier = Some(entity(&bill.supplier));
     component.scope = Some("required");
@@ -201,6 +196,7 @@ pub(super) fn copied_component(
     finish(component)
 }
 
+/// An organisation as CycloneDX has it.
 pub(super) fn entity(organization: &Organization) -> Entity {
     let contact = organization.email.as_ref().map(|email| Contact {
         name: organization.name.to_string(),

@@ -77,9 +77,9 @@ pub(super) struct Component {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manufacturer: Option<Entity>,
     pub name: String,
-    /// Left out where nobody knows it.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub version: String,
+    /// `None` where nobody knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,14 +106,19 @@ pub(super) struct Component {
 
 impl Component {
     /// A component of which only the four facts that every one has are known.
-    pub(super) fn new(kind: ComponentType, bom_ref: String, name: &str, version: String) -> Self {
+    pub(super) fn new(
+        kind: ComponentType,
+        bom_ref: String,
+        name: &str,
+        version: impl Into<Option<String>>,
+    ) -> Self {
         Self {
             kind,
             bom_ref: Some(bom_ref),
             supplier: None,
             manufacturer: None,
             name: name.to_owned(),
-            version,
+            version: version.into(),
             description: None,
             scope: None,
             hashes: Vec::new(),

@@ -15,7 +15,15 @@ use fs_err::os::unix::fs::FileExt as _;
 use kiln_model::Digest;
 
 /// Bytes of a block.
-const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
+
+/// Bytes that are read and written at once.
+pub(crate) const PIECE: usize = 1 << 20;
+
+/// Returns the bytes to read at once of something with `size` of them.
+pub(crate) fn piece_of(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(PIECE).clamp(BLOCK, PIECE)
+}
 
 /// Where blobs are.
 const BLOBS: &str = "blobs/sha256/";

@@ -10,7 +10,7 @@ use kiln_store::{EMPTY_CONFIG, Sha256Stream, Store};
 use walkdir::WalkDir;
 
 use crate::bundle::BundleError;
-use crate::bundle::archive::{INDEX, LAYOUT, Member, PROGRAM};
+use crate::bundle::archive::{INDEX, LAYOUT, Member, PIECE, PROGRAM};
 use crate::bundle::document::{BUNDLE_FORMAT, BundleDocument, LAYOUT_TEXT, Needed, Sized};
 use crate::error::BuildError;
 use crate::graph::Graph;
@@ -148,21 +148,20 @@ fn members(
     members
 }
 
-/// Bytes of the program that are read at once.
-const PIECE: usize = 1 << 20;
-
 fn hash_program(program: &Path) -> Result<Sized, BundleError> {
     let mut file = fs_err::File::open(program).map_err(BuildError::from)?;
     let mut hash = Sha256Stream::default();
     let mut piece = vec![0; PIECE];
     let mut size = 0;
     loop {
-        match file.read(&mut piece).map_err(BuildError::from)? {
-            0 => break,
-            count => {
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => {
                 hash.update(&piece[..count]);
                 size += count as u64;
             }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(BuildError::from(error).into()),
         }
     }
     let digest = hash.finish();

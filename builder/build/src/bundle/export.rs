@@ -1,4 +1,5 @@
-//! `kiln bundle export`: one file with everything, written in one go, or taken up where it ended.
+//! `kiln bundle export`: one file with everything. Every member has its place in it from the beginning, so that
+//! members are written in any order, and an export that was interrupted is taken up by writing what is missing.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -7,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kiln_model::{Digest, ManifestDigest, RecipeName};
-use kiln_store::{HashThread, Store, start_writing};
+use kiln_store::{SizedHash, Store, start_writing};
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::bundle::BundleError;
-use crate::bundle::archive::{END, LAYOUT, Member};
+use crate::bundle::archive::{self, END, LAYOUT, Member, PIECE, piece_of};
 use crate::bundle::carried::{Carried, Content};
 use crate::bundle::document::LAYOUT_TEXT;
 use crate::compile::fetch_missing;
@@ -22,11 +23,8 @@ use crate::publish::refused;
 use crate::side_by_side::by_turns;
 use crate::workshop::Workshop;
 
-/// Bytes that are read and written at once.
-const PIECE: usize = 1 << 20;
-
 /// Bytes of a header, and what members are padded to.
-const BLOCK: u64 = 512;
+const BLOCK: u64 = archive::BLOCK as u64;
 
 /// Bytes after which the disk is asked to start writing.
 const START_AFTER: u64 = 64 << 20;
@@ -71,7 +69,7 @@ pub fn export_bundle(
         out: &open_partial(&partial)?,
         path: &partial,
         found: 0,
-        is_stopped: AtomicBool::new(false),
+        has_failed: AtomicBool::new(false),
     };
     let (bytes, resumed) = writer.write_all(&carried.members)?;
     fs_err::rename(&partial, file).map_err(refused(file))?;
@@ -151,7 +149,7 @@ fn check_partial(opened: File, path: &Path) -> Result<File, BundleError> {
             "another kiln was writing it just now; try again",
         ));
     }
-    let mut start = [0; BLOCK as usize];
+    let mut start = [0; archive::BLOCK];
     let length = usize::try_from(found.len())
         .unwrap_or(start.len())
         .min(start.len());
@@ -204,7 +202,7 @@ struct Writer<'a> {
     /// Bytes that were there at first.
     found: u64,
     /// Whether something failed, and the rest need not be written.
-    is_stopped: AtomicBool,
+    has_failed: AtomicBool,
 }
 
 impl Writer<'_> {
@@ -223,13 +221,16 @@ impl Writer<'_> {
         let length = at + END;
         self.found = self.out.metadata().map_err(refused(self.path))?.len();
         if self.found > length {
-            self.set_length(length)?;
+            self.out.set_len(length).map_err(refused(self.path))?;
+            self.found = length;
         }
         // The first one is the mark by which what is unfinished is known for a bundle.
         let rest = placed.split_off(1);
         let mut resumed = placed.iter().try_fold(0, |sum, placed| {
             Ok::<_, BundleError>(sum + self.complete(placed)?)
         })?;
+        // A file that has its length and not yet its first bytes would be taken for something else.
+        self.out.sync_data().map_err(refused(self.path))?;
         resumed += if self.reserve(length)? {
             self.complete_by_turns(rest)?
         } else {
@@ -243,14 +244,17 @@ impl Writer<'_> {
         Ok((length, resumed))
     }
 
-    fn set_length(&self, length: u64) -> Result<(), BundleError> {
-        Ok(self.out.set_len(length).map_err(refused(self.path))?)
-    }
-
     /// Asks for room for the whole file, so that one that does not fit fails at once; returns whether the
     /// file system can do that, and with it whether parts may be written in any order.
     fn reserve(&self, length: u64) -> Result<bool, BundleError> {
-        match rustix::fs::fallocate(self.out, FallocateFlags::empty(), 0, length) {
+        let asked = loop {
+            self.check_stopped()?;
+            match rustix::fs::fallocate(self.out, FallocateFlags::empty(), 0, length) {
+                Err(Errno::INTR) => {}
+                asked => break asked,
+            }
+        };
+        match asked {
             Ok(()) => Ok(true),
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
             Err(error) => {
@@ -273,12 +277,12 @@ impl Writer<'_> {
         // Whoever takes the largest should not begin it last.
         placed.sort_by_key(|placed| std::cmp::Reverse(placed.member.size));
         let completed = by_turns(&placed, |placed| {
-            if self.is_stopped.load(Ordering::Relaxed) {
+            if self.has_failed.load(Ordering::Relaxed) {
                 return Ok(0);
             }
             let completed = self.complete(placed);
             if completed.is_err() {
-                self.is_stopped.store(true, Ordering::Relaxed);
+                self.has_failed.store(true, Ordering::Relaxed);
             }
             completed
         });
@@ -304,18 +308,18 @@ impl Writer<'_> {
             let read = self.out.read_exact_at(piece, at);
             read.map_err(refused(self.path))
         };
-        let mut header = [0; BLOCK as usize];
+        let mut header = [0; archive::BLOCK];
         read(&mut header, placed.at)?;
         if header != member.header() {
             return Ok(false);
         }
         let mut at = placed.at + BLOCK;
-        let mut hash = HashThread::start();
-        let mut piece = vec![0; PIECE];
+        let mut hash = SizedHash::of(member.size);
+        let mut piece = vec![0; piece_of(member.size)];
         let end = at + member.size;
         while at < end {
             self.check_stopped()?;
-            let most = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
+            let most = usize::try_from(end - at).unwrap_or(PIECE).min(piece.len());
             read(&mut piece[..most], at)?;
             hash.update(&piece[..most]);
             at += most as u64;
@@ -352,7 +356,7 @@ impl Writer<'_> {
             }
         }
         let padding = usize::try_from(member.padding()).unwrap_or(0);
-        self.put(at + member.size, &[0; BLOCK as usize][..padding])
+        self.put(at + member.size, &[0; archive::BLOCK][..padding])
     }
 
     fn put(&self, at: u64, bytes: &[u8]) -> Result<(), BundleError> {
@@ -368,8 +372,8 @@ impl Writer<'_> {
         start: u64,
         size: u64,
     ) -> Result<bool, BundleError> {
-        let mut hash = HashThread::start();
-        let mut piece = vec![0; PIECE];
+        let mut hash = SizedHash::of(size);
+        let mut piece = vec![0; piece_of(size)];
         let (mut copied, mut started) = (0, 0);
         loop {
             self.check_stopped()?;
@@ -383,7 +387,7 @@ impl Writer<'_> {
             self.put(start + copied, &piece[..count])?;
             copied += count as u64;
             if copied - started >= START_AFTER {
-                start_writing(self.out, start + started);
+                start_writing(self.out, start + started, copied - started);
                 started = copied;
             }
         }

@@ -1,26 +1,23 @@
 //! `kiln bundle import`: every byte is verified before anything is made of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kiln_image::{UnpackLimits, unpack_source};
 use kiln_model::{BaseName, Digest, ManifestDigest, RecipeName};
-use kiln_store::{HashThread, Store};
+use kiln_store::{HashThread, SizedHash, Store};
 
 use crate::bundle::BundleError;
-use crate::bundle::archive::{ArchiveReader, INDEX, LAYOUT, Member, PROGRAM, Section};
+use crate::bundle::archive::{
+    ArchiveReader, INDEX, LAYOUT, Member, PIECE, PROGRAM, Section, piece_of,
+};
 use crate::bundle::document::{BundleDocument, LAYOUT_TEXT};
 use crate::error::BuildError;
 use crate::folder::{create_folders, set_mode};
 use crate::side_by_side::by_turns;
 
-/// Bytes that are read at once.
-const PIECE: usize = 1 << 20;
-
 /// Bytes of the largest document of a bundle: each names thousands of blobs at most.
 const MOST_DOCUMENT: u64 = 16 << 20;
-
-/// Blobs from this size on are hashed beside being written.
-const BIG: u64 = 4 << 20;
 
 /// Where, within a project, what is kiln's own is.
 const OWN: &str = ".kiln";
@@ -110,11 +107,21 @@ pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError
     // Whoever takes the largest should not begin it last.
     parts.sort_by_key(|part| std::cmp::Reverse(part.member.size));
     let file = import.archive.into_file();
-    for (part, taken) in parts.iter().zip(by_turns(&parts, |part| {
-        let mut section = part.section(&file);
-        take(request, part, &mut section)
-    })) {
+    let has_failed = AtomicBool::new(false);
+    let taken = by_turns(&parts, |part| {
+        if has_failed.load(Ordering::Relaxed) {
+            return Ok(Taken::NotBegun);
+        }
+        let taken = take(request, part, &mut part.section(&file));
+        // What is wrong with one blob says nothing of the others; a disk that is full does.
+        if matches!(&taken, Err(error) if !is_about_one(error)) {
+            has_failed.store(true, Ordering::Relaxed);
+        }
+        taken
+    });
+    for (part, taken) in parts.iter().zip(taken) {
         match taken? {
+            Taken::NotBegun => {}
             Taken::Already => imported.already += usize::from(part.is_needed),
             Taken::New => imported.new_bytes += part.member.size,
         }
@@ -290,6 +297,16 @@ enum Taken {
     Already,
     /// It is in the store now.
     New,
+    /// Nothing: another one failed.
+    NotBegun,
+}
+
+/// Returns whether an error is about one blob alone.
+fn is_about_one(error: &BundleError) -> bool {
+    matches!(
+        error,
+        BundleError::Damaged { .. } | BundleError::Refused { .. }
+    )
 }
 
 /// Gives all of a section to `work`, piece by piece.
@@ -298,7 +315,7 @@ fn pass(
     section: &mut Section<'_>,
     mut work: impl FnMut(&[u8]) -> Result<(), BundleError>,
 ) -> Result<(), BundleError> {
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; piece_of(section.member.size)];
     loop {
         if (request.is_stopped)() {
             return Err(BuildError::Cancelled.into());
@@ -310,6 +327,16 @@ fn pass(
     }
 }
 
+/// Returns the digest of all of a section.
+fn hash(request: &ImportBundle<'_>, section: &mut Section<'_>) -> Result<Digest, BundleError> {
+    let mut hash = SizedHash::of(section.member.size);
+    pass(request, section, |bytes| {
+        hash.update(bytes);
+        Ok(())
+    })?;
+    Ok(hash.finish())
+}
+
 /// Verifies a blob and puts it into the store, if it is not there.
 fn take(
     request: &ImportBundle<'_>,
@@ -318,12 +345,7 @@ fn take(
 ) -> Result<Taken, BundleError> {
     let store = request.store;
     if store.contains(&part.digest) {
-        let mut hash = HashThread::start();
-        pass(request, section, |bytes| {
-            hash.update(bytes);
-            Ok(())
-        })?;
-        part.check(hash.finish())?;
+        part.check(hash(request, section)?)?;
         // What the store has may be damaged, unlike this.
         if store.blob_size(&part.digest).is_ok() {
             return Ok(Taken::Already);
@@ -335,7 +357,7 @@ fn take(
             ),
         });
     }
-    let writer = if part.member.size >= BIG {
+    let writer = if part.member.size >= SizedHash::BIG {
         store.big_blob_writer()
     } else {
         store.plain_blob_writer()

@@ -368,3 +368,9 @@ fn an_interruption_is_no_failure() {
     );
     assert!(summary.is_cancelled && summary.failures.is_empty());
 }
+
+#[test]
+fn bigger_machines_do_more_pieces_side_by_side() {
+    let counted = [1, 2, 8, 11, 12, 16, 64].map(|jobs| workers(NonZero::new(jobs).unwrap()));
+    assert_eq!(counted, [2, 2, 2, 2, 3, 4, 6]);
+}

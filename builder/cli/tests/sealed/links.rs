@@ -62,6 +62,11 @@ fn slow_a_copy_in_the_source_tree_is_looked_for_and_told() {
         let script = "mkdir hash && echo 'int hash(int x) { return 31 * x; }' > hash/hash.c && \
                       cc $CFLAGS -c hash/hash.c -o hash.o && make DEMO_LIBS=hash.o";
         let recipe = with_build(DEMO, script);
+        // In a static library the copy could be, too.
+        let archive = "      - /usr/lib64/libdemo.a\n";
+        let install =
+            "  use: make\n  install: make install && rm \"$DESTDIR/usr/lib64/libdemo.a\"\n";
+        let recipe = changed(&changed(&recipe, archive, ""), "  use: make\n", install);
         changed(&recipe, "steps:", &format!("libraries:\n{libraries}steps:"))
     };
     let copy = "  murmurhash3: {choice: vendored, path: hash, license: LicenseRef-public-domain}\n";
@@ -111,13 +116,18 @@ fn slow_a_copy_in_the_source_tree_is_looked_for_and_told() {
         all.contains(&"bundled(answers) = 2.0".to_owned()),
         "{all:?}"
     );
-    for file in ["sbom/demo.cdx.json", "sbom/demo.spdx.json"] {
+    // The library has none of it.
+    assert_eq!(bundled("libdemo"), [""; 0]);
+    for (file, path) in [
+        (
+            "sbom/demo.cdx.json",
+            "\"name\":\"kiln:path\",\"value\":\"hash\"",
+        ),
+        ("sbom/demo.spdx.json", "kiln:path=hash\""),
+    ] {
         let bill = fs_err::read_to_string(out.join(file)).unwrap();
-        for part in [
-            "pkg:generic/murmurhash3\"",
-            "pkg:generic/answers@2.0",
-            "hash",
-        ] {
+        let bill: String = bill.split_whitespace().collect();
+        for part in ["pkg:generic/murmurhash3\"", "pkg:generic/answers@2.0", path] {
             assert!(bill.contains(part), "{file}: {part}: {bill}");
         }
     }

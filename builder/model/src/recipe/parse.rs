@@ -439,11 +439,11 @@ fn vendored_files(
     library: &At<LibrarySchema>,
 ) -> Parsed<Vec<FilePattern>> {
     match (carry, link) {
-        (Some(texts), Link::Shared) => texts.iter().map(At::parse::<FilePattern>).collect(),
-        (None, Link::Shared) => Err(library.error(Cause::Needed {
+        (None | Some([]), Link::Shared) => Err(library.error(Cause::Needed {
             key: "carry",
             beside: "link: shared",
         })),
+        (Some(texts), Link::Shared) => texts.iter().map(At::parse::<FilePattern>).collect(),
         (Some(_), Link::Static) => Err(library.error(Cause::Meaningless {
             key: "carry",
             beside: "link: static",

@@ -262,6 +262,14 @@ fn a_copy_in_the_source_tree_says_where_it_is() {
         meaningless("carry", "link: static"),
     );
     refused(
+        "{choice: vendored, path: a, link: shared, carry: []}",
+        9,
+        Cause::Needed {
+            key: "carry",
+            beside: "link: shared",
+        },
+    );
+    refused(
         "{choice: vendored, path: a, license: MIT, link: shared}",
         9,
         Cause::Needed {

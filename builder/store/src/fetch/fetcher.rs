@@ -301,9 +301,9 @@ impl Fetcher {
             return Ok(None);
         };
         let digest = &wanted.sha256;
-        let mut waited = false;
         loop {
-            match claim(&self.store, digest, waited)? {
+            // It was looked for before everything else was fetched: that may be a while ago.
+            match claim(&self.store, digest, true)? {
                 Some(Claim::Ours(_turn)) => {
                     let exported = self.export_again(location, submodules, digest, progress)?;
                     return Ok(Some(exported));
@@ -315,7 +315,6 @@ impl Fetcher {
                 None if self.stop.is_raised() => return Err(FetchError::Cancelled),
                 None => std::thread::sleep(ASK_AGAIN),
             }
-            waited = true;
         }
     }
 

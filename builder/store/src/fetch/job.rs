@@ -67,18 +67,18 @@ pub(crate) enum Claim {
     Done(BlobInfo),
 }
 
-/// Asks for the turn at fetching what has a digest; `None` while another kiln has it. Who `waited` looks
-/// whether that kiln was done with it.
+/// Asks for the turn at fetching what has a digest; `None` while another kiln has it. `looks`: whether
+/// somebody may have fetched it since it was looked for.
 pub(crate) fn claim(
     store: &Store,
     digest: &Digest,
-    waited: bool,
+    looks: bool,
 ) -> Result<Option<Claim>, StoreError> {
     let name = Digest::of(format!("fetch {digest}").as_bytes());
     let Some(turn) = store.try_turn(&name)? else {
         return Ok(None);
     };
-    if !waited || !store.contains(digest) {
+    if !looks || !store.contains(digest) {
         return Ok(Some(Claim::Ours(turn)));
     }
     match store.blob_info(digest) {
