@@ -18,7 +18,8 @@ use kiln_store::StoreError;
 use serde::{Deserialize, Serialize};
 
 use crate::claim::{Rule, claim_in};
-use crate::error::{BuildError, reached_limits};
+use crate::ending::reached_limits;
+use crate::error::BuildError;
 use crate::folder::{create_folders, write_file};
 use crate::graph::{NodeId, Prefix};
 use crate::key::{BuildKey, KeyInputs, KeyKind};

@@ -14,6 +14,7 @@ mod compile;
 mod createrepo;
 mod documents;
 mod draft;
+mod ending;
 mod error;
 mod evidence;
 mod exchange;

@@ -6,7 +6,8 @@ use std::time::Instant;
 use kiln_model::{SealedStep, StepEnd};
 
 use crate::compile::StepRecord;
-use crate::error::{BuildError, reached_limits};
+use crate::ending::reached_limits;
+use crate::error::BuildError;
 use crate::log::StepLog;
 use crate::publish::refused;
 use crate::workshop::{Running, Workshop};
