@@ -72,7 +72,7 @@ impl Carried {
         for image in images.values() {
             blobs.remove(&image.digest);
         }
-        let project_tar = project_tar(shop, &recipes)?;
+        let project_tar = project_tar(shop, &recipes, names)?;
         let (licenses, kiln) = std::thread::scope(|scope| {
             let kiln = scope.spawn(|| hash_program(program));
             let licenses = licenses_tar(store, project, &recipes);
@@ -225,13 +225,40 @@ impl PlainTar {
     }
 }
 
-/// Returns a tar of all files of the project that `recipes` need.
+/// Returns the settings for a project of which `names` are built: others may not be there.
+fn with_defaults(
+    bytes: Vec<u8>,
+    defaults: &[RecipeName],
+    names: &[RecipeName],
+) -> Result<Vec<u8>, BundleError> {
+    let set = |names: &[RecipeName]| names.iter().cloned().collect::<BTreeSet<_>>();
+    let names = set(names);
+    if defaults.is_empty() || set(defaults) == names {
+        return Ok(bytes);
+    }
+    let unreadable = |reason: String| BundleError::ProjectFile {
+        file: SETTINGS.to_owned(),
+        reason,
+    };
+    let text = String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?;
+    let settings = text.parse::<toml_edit::DocumentMut>();
+    let mut settings = settings.map_err(|error| unreadable(error.to_string()))?;
+    let names: toml_edit::Array = names.iter().map(RecipeName::as_str).collect();
+    settings["build"]["default"] = toml_edit::value(names);
+    Ok(settings.to_string().into_bytes())
+}
+
+/// The project's settings.
+const SETTINGS: &str = "kiln.toml";
+
+/// Returns a tar of all files of the project that `recipes` need, to build `names`.
 fn project_tar(
     shop: &Workshop<'_>,
     recipes: &BTreeSet<RecipeName>,
+    names: &[RecipeName],
 ) -> Result<Vec<u8>, BundleError> {
     let (project, architecture) = (shop.project, shop.architecture);
-    let mut files = BTreeSet::from(["kiln.toml".to_owned(), "Makefile".to_owned()]);
+    let mut files = BTreeSet::from([SETTINGS.to_owned(), "Makefile".to_owned()]);
     files.insert("lockfiles/released.lock".to_owned());
     let config = &project.config;
     let named = config.signing.public_keys.iter().chain(&config.network.ca);
@@ -278,7 +305,10 @@ fn project_tar(
         if found.len() > MOST_FILE {
             return Err(refused("it is too large for a file of a project"));
         }
-        let bytes = fs_err::read(&path).map_err(BuildError::from)?;
+        let mut bytes = fs_err::read(&path).map_err(BuildError::from)?;
+        if file == SETTINGS {
+            bytes = with_defaults(bytes, &config.build.default, names)?;
+        }
         let is_program = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o100 != 0;
         let mode = if is_program { 0o755 } else { 0o644 };
         tar.add(&format!("{PROJECT}/{file}"), &bytes, mode)?;
@@ -380,6 +410,24 @@ fn license_texts(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_name_what_the_bundle_is_for() {
+        let names = |names: &[&str]| -> Vec<RecipeName> {
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let text = "# Ours.\n[build]\n# What is built.\ndefault = [\n  \"a\", # first\n  \"b\",\n]\n\n[limits]\nfree = 0\n";
+        let settings = |defaults: &[&str], asked: &[&str]| {
+            let bytes = text.as_bytes().to_vec();
+            let bytes = with_defaults(bytes, &names(defaults), &names(asked)).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        assert_eq!(settings(&["a", "b"], &["b", "a"]), text);
+        assert_eq!(settings(&[], &["b"]), text, "all that are there");
+        let expected =
+            "# Ours.\n[build]\n# What is built.\ndefault = [\"b\", \"c\"]\n\n[limits]\nfree = 0\n";
+        assert_eq!(settings(&["a", "b"], &["c", "b"]), expected);
+    }
 
     #[test]
     fn what_editors_leave_is_not_carried() {

@@ -38,9 +38,12 @@ pub fn list(
             listing.add(Some(name), SubjectKind::Destdir, node.to_string());
         }
     }
+    // A base image's package is made beside others.
     let bases: BTreeSet<&BaseName> = wanted
         .iter()
-        .map(|name| &project.recipes[name].recipe.base)
+        .map(|name| &project.recipes[name].recipe)
+        .filter(|recipe| !recipe.packages.is_empty())
+        .map(|recipe| &recipe.base)
         .collect();
     for base in bases {
         listing.add_base(base, output);

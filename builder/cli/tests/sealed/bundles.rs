@@ -116,6 +116,40 @@ fn slow_a_bundle_is_the_same_whoever_writes_it_and_builds_the_same() {
 }
 
 #[test]
+fn slow_a_bundle_of_one_recipe_builds_that_one_by_default() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let project = small_project(&base, &server);
+    let recipe = project.root.join("recipes/demo/recipe.yaml");
+    let recipe = fs_err::read_to_string(recipe).unwrap();
+    let other = recipe
+        .replace("demo", "other")
+        .replace("other-1.0.tar", "demo-1.0.tar");
+    project.write("recipes/other/recipe.yaml", other.as_bytes());
+    let mut config = fs_err::read_to_string(project.root.join("kiln.toml")).unwrap();
+    config.push_str("\n# What is built.\n[build]\ndefault = [\"demo\", \"other\"]\n");
+    project.write("kiln.toml", config.as_bytes());
+    project.done(&["bundle", "export", "demo.tar", "demo"]);
+    let there = tempfile::tempdir().unwrap();
+    let file = project.root.join("demo.tar");
+    let import = [
+        "bundle",
+        "import",
+        file.to_str().unwrap(),
+        "--into",
+        "there",
+    ];
+    let imported = elsewhere(&project, there.path(), &import);
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    let there = there.path().join("there");
+    let settings = fs_err::read_to_string(there.join("kiln.toml")).unwrap();
+    let expected = "# What is built.\n[build]\ndefault = [\"demo\"]\n";
+    assert!(settings.ends_with(expected), "{settings}");
+    let planned = elsewhere(&project, &there, &["--offline", "plan"]);
+    assert_eq!(planned.code, Some(0), "{}", planned.stderr);
+}
+
+#[test]
 fn slow_an_export_goes_on_where_it_ended() {
     let Some(base) = Base::find() else { return };
     let server = Server::start();

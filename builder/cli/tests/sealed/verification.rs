@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::bases::Base;
-use crate::project::{DEMO, Project, changed, files, with_build};
+use crate::project::{BUILD_WITH_SUMS, DEMO, Project, changed, demo_with_sums, files, with_build};
 use crate::server::Server;
 
 fn report(project: &Project<'_>) -> Value {
@@ -79,6 +79,28 @@ fn slow_what_is_built_again_is_the_same_and_stated() {
     }
     let page = fs_err::read_to_string(project.root.join("out/verify/index.html")).unwrap();
     assert!(page.contains("demo-1.0-1.x86_64.rpm"));
+}
+
+#[test]
+fn slow_copies_of_one_program_and_libraries_alone_are_the_same() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let recipe = changed(&demo_with_sums(), "  use: make\n", BUILD_WITH_SUMS);
+    // All have one build-id, by which debug files are named in the order of some list.
+    let install = "  install: |\n    make install\n    for n in 1 2 3 4 5 6 7 8; do cp -p \
+                   \"$DESTDIR/usr/bin/demo\" \"$DESTDIR/usr/bin/demo$n\"; done\n";
+    let recipe = changed(&recipe, "packages:\n", &format!("{install}packages:\n"));
+    let recipe = changed(&recipe, "[/usr/bin/demo]", "[/usr/bin/demo*]");
+    let project = Project::new(&base, &server, &recipe);
+    project.write_sums();
+    project.done(&["lock"]);
+    project.done(&["build"]);
+    let debug = "rpms/x86_64/demo-debuginfo-1.0-1.x86_64.rpm";
+    project.done(&["verify", "--builds", "1", "demo"]);
+    assert_eq!(verdict(&report(&project), debug).0, "reproducible");
+    // A library yields no package, and with it none of the base image.
+    project.done(&["build", "sums"]);
+    project.done(&["verify", "--builds", "1", "sums"]);
 }
 
 #[test]

@@ -146,6 +146,10 @@ done
   --unique-debug-suffix "-{version}-{release}.%{{_arch}}" \
   --unique-debug-src-base "{unique}.%{{_arch}}" \
   -S debugsourcefiles.list "{SOURCES}"
+# Of files with one build-id, rpm gives the first name to the first one listed.
+for list in "{DEBUG_FILES}" "{DEBUG_SOURCES}"; do
+  [ ! -e "$list" ] || LC_ALL=C sort -o "$list" "$list"
+done
 if ! [ -s "{DEBUG_FILES}" ] || [ -z "$(find "%{{buildroot}}/usr/lib/debug" -name '*.debug' -type f -print -quit)" ]; then
   echo 'kiln: no ELF file carries debug information: compile with -g, or switch debug packages off in the recipe' >&2
   exit 1
