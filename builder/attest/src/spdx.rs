@@ -118,6 +118,15 @@ fn bundled_id(recipe: &RecipeName) -> String {
     element_id("Bundled", recipe.as_str())
 }
 
+/// The id of the product, or of a library that it bundles.
+fn software_id(bill: &BillOfMaterials, recipe: &RecipeName) -> String {
+    if *recipe == bill.product.software.recipe {
+        product_id(bill)
+    } else {
+        bundled_id(recipe)
+    }
+}
+
 fn copy_id(recipe: &RecipeName, library: &LibraryName) -> String {
     element_id("Vendored", &format!("{recipe}/{library}"))
 }
@@ -173,11 +182,7 @@ impl Relationships {
                 Linkage::Static => "STATIC_LINK",
                 Linkage::HeaderOnly => "DEPENDS_ON",
             };
-            let consumer = if usage.consumer == bill.product.software.recipe {
-                product_id(bill)
-            } else {
-                bundled_id(&usage.consumer)
-            };
+            let consumer = software_id(bill, &usage.consumer);
             self.add(&consumer, kind, library);
             for rpm in &usage.link.packages {
                 self.add(&element_id("RPM", rpm.as_str()), kind, library);
@@ -209,12 +214,7 @@ fn relationships(bill: &BillOfMaterials) -> Vec<Relationship> {
     }
     for ((recipe, library), copied) in &bill.copies {
         let id = copy_id(recipe, library);
-        let product_or_library = if *recipe == bill.product.software.recipe {
-            product.clone()
-        } else {
-            bundled_id(recipe)
-        };
-        all.add(&product_or_library, "CONTAINS", &id);
+        all.add(&software_id(bill, recipe), "CONTAINS", &id);
         all.add_uses(bill, &id, &copied.uses);
     }
     for (package, system) in &bill.systems {

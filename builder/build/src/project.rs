@@ -435,9 +435,10 @@ impl Survey {
 
     fn read_recipes(&mut self) {
         let root = self.project.root.clone();
-        let mut folders = recipe_folders(&root);
-        folders.retain(|folder| is_recipe_folder(folder));
-        let deep = too_deep(&root).into_iter();
+        let folders = recipe_folders(&root).into_iter();
+        let (folders, others): (Vec<_>, Vec<_>) =
+            folders.partition(|folder| is_recipe_folder(folder));
+        let deep = too_deep(&root, &others).into_iter();
         let deep = deep.map(|file| relative(&root, &file));
         self.errors
             .extend(deep.map(|file| ProjectError::TooDeep { file }));

@@ -35,16 +35,24 @@ pub(crate) fn recipe_folders(root: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns the recipes' files that lie in groups of groups, where nothing looks for recipes. No link is followed.
-pub(crate) fn too_deep(root: &Path) -> Vec<PathBuf> {
-    let walk = WalkDir::new(root.join("recipes"));
-    let mut walk = walk.min_depth(1).sort_by_file_name().into_iter();
+/// `others`: what [`recipe_folders`] found that is no recipe's folder.
+pub(crate) fn too_deep(root: &Path, others: &[PathBuf]) -> Vec<PathBuf> {
+    let recipes = root.join("recipes");
+    // A group itself is listed beside what is in it.
+    let in_groups = others
+        .iter()
+        .filter(|entry| entry.parent() != Some(&*recipes));
     let mut deep = Vec::new();
-    while let Some(entry) = walk.next() {
-        let Ok(entry) = entry else { continue };
-        if entry.file_type().is_dir() && is_recipe_folder(entry.path()) {
-            // What is in it is the recipe's.
-            walk.skip_current_dir();
-            if entry.depth() > 2 {
+    for entry in in_groups {
+        let mut walk = WalkDir::new(entry)
+            .min_depth(1)
+            .sort_by_file_name()
+            .into_iter();
+        while let Some(entry) = walk.next() {
+            let Ok(entry) = entry else { continue };
+            if entry.file_type().is_dir() && is_recipe_folder(entry.path()) {
+                // What is in it is the recipe's.
+                walk.skip_current_dir();
                 deep.push(entry.path().join(RECIPE_FILE));
             }
         }
@@ -73,14 +81,15 @@ mod tests {
             fs_err::create_dir_all(path.parent().unwrap()).unwrap();
             fs_err::write(path, "x").unwrap();
         }
-        let found = recipe_folders(root.path()).into_iter();
-        let found: Vec<_> = found.filter(|folder| is_recipe_folder(folder)).collect();
+        let folders = recipe_folders(root.path()).into_iter();
+        let (found, others): (Vec<_>, Vec<_>) =
+            folders.partition(|folder| is_recipe_folder(folder));
         let expected = ["a", "group/b"].map(|name| root.path().join("recipes").join(name));
         assert_eq!(found, expected);
         let deep = ["and/deeper/d", "c"].map(|name| {
             let folder = root.path().join("recipes/group/deeper").join(name);
             folder.join(RECIPE_FILE)
         });
-        assert_eq!(too_deep(root.path()), deep);
+        assert_eq!(too_deep(root.path(), &others), deep);
     }
 }

@@ -9,29 +9,23 @@ const LEAST: usize = 6;
 /// Threads that [`by_turns`] takes at most: what is copied by them shares one disk.
 const MOST_TURNS: usize = 8;
 
-/// Returns what `work` makes of each item, in their order.
+/// Returns what `work` makes of each item, in their order. For many small items.
 pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = (items.len() / LEAST).clamp(1, processors);
-    let mut parts = items.chunks(items.len().div_ceil(threads).max(1));
-    let own = parts.next().unwrap_or_default();
-    let part = |items: &[T]| items.iter().map(&work).collect::<Vec<R>>();
-    std::thread::scope(|scope| {
-        let others: Vec<_> = parts.map(|items| scope.spawn(|| part(items))).collect();
-        let mut made = part(own);
-        for other in others {
-            match other.join() {
-                Ok(more) => made.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        made
-    })
+    on_threads(items.len() / LEAST, items, work)
 }
 
-/// Returns what `work` makes of each item, in their order. For items of very different sizes: whoever is
-/// free takes the next one, so the largest should come first.
+/// Returns what `work` makes of each item, in their order. For items of very different sizes: the largest
+/// should come first.
 pub(crate) fn by_turns<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    on_threads(items.len().min(MOST_TURNS), items, work)
+}
+
+/// Does it on so many threads, and no more than there are processors: whoever is free takes the next item.
+fn on_threads<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
     let take = || {
@@ -40,8 +34,9 @@ pub(crate) fn by_turns<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + S
         mine.collect::<Vec<(usize, R)>>()
     };
     let mut made = std::thread::scope(|scope| {
-        let others = 1..processors.min(MOST_TURNS).min(items.len().max(1));
-        let others: Vec<_> = others.map(|_| scope.spawn(take)).collect();
+        let others: Vec<_> = (1..threads.min(processors))
+            .map(|_| scope.spawn(take))
+            .collect();
         let mut made = take();
         for other in others {
             match other.join() {

@@ -127,8 +127,24 @@ pub(crate) fn spec_input(
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
     let organization = &shop.project.config.organization;
     let mut packages = Vec::new();
+    let copies: Vec<(BundledLibrary, Vec<PackageName>)> = vendored(shop, product)
+        .into_iter()
+        .map(|copy| {
+            let library = BundledLibrary {
+                name: copy.library.clone(),
+                version: copy.version.cloned(),
+            };
+            (library, copy.packages(stage, evidence))
+        })
+        .collect();
     for package in &recipe.packages {
-        packages.push(package_input(shop, product, (stage, evidence), package)?);
+        let mut input = package_input(shop, product, stage, package)?;
+        for (library, holders) in &copies {
+            if holders.contains(&package.name) && !input.bundled.contains(library) {
+                input.bundled.push(library.clone());
+            }
+        }
+        packages.push(input);
     }
     let changelog = recipe.changelog.iter().map(|entry| ChangelogEntry {
         date: entry.date,
@@ -168,7 +184,7 @@ pub(crate) fn spec_input(
 fn package_input(
     shop: &Workshop<'_>,
     product: &Product<'_>,
-    (stage, evidence): (&Stage, &Evidence),
+    stage: &Stage,
     package: &Package,
 ) -> Result<PackageInput, BuildError> {
     let recipe = &shop.project.recipes[&product.node.recipe].recipe;
@@ -186,17 +202,6 @@ fn package_input(
                 version: Some(library.version.clone()),
             })
     });
-    let mut bundled: Vec<BundledLibrary> = bundled.collect();
-    for copy in vendored(shop, product) {
-        let told = BundledLibrary {
-            name: copy.library.clone(),
-            version: copy.version.cloned(),
-        };
-        let is_in = copy.packages(stage, evidence).contains(&package.name);
-        if is_in && !bundled.contains(&told) {
-            bundled.push(told);
-        }
-    }
     let spec_error = |reason: String| BuildError::Spec {
         recipe: recipe.name.clone(),
         reason,
@@ -220,7 +225,7 @@ fn package_input(
         suggests: dependencies(DependencyKind::Suggests)?,
         supplements: dependencies(DependencyKind::Supplements)?,
         enhances: dependencies(DependencyKind::Enhances)?,
-        bundled,
+        bundled: bundled.collect(),
         scriptlets: service::scriptlets(package),
         ordering: service::ordering(package),
     })

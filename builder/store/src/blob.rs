@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 use crate::error::StoreError;
 use crate::hash::{Sha256Stream, Sha512Stream};
-use crate::hash_thread::HashThread;
+use crate::hash_thread::{HashThread, Sha256Worker};
 use crate::publish::Published;
 use crate::store::Store;
 
@@ -67,7 +67,7 @@ impl PlainBlobWriter {
 
     pub(crate) fn create_big(store: Store) -> Result<Self, StoreError> {
         let mut hashers = Hashers::new(Wanted::Sha256);
-        hashers.sha256 = Sha256::Elsewhere(HashThread::start());
+        hashers.sha256 = Sha256Worker::Elsewhere(HashThread::start());
         BlobWriter::create_hashing(store, hashers).map(Self)
     }
 
@@ -281,39 +281,15 @@ impl Write for BlobWriter {
 /// The algorithms that are wanted and the size, fed together.
 #[derive(Debug)]
 struct Hashers {
-    sha256: Sha256,
+    sha256: Sha256Worker,
     sha512: Option<Sha512Stream>,
     size: u64,
-}
-
-/// Where sha256 is computed.
-#[derive(Debug)]
-enum Sha256 {
-    Here(Sha256Stream),
-    Elsewhere(HashThread),
-}
-
-impl Sha256 {
-    fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Here(hasher) => hasher.update(bytes),
-            Self::Elsewhere(thread) => thread.update(bytes),
-        }
-    }
-
-    /// Returns the digest of everything so far.
-    fn finish(&mut self) -> Digest {
-        match self {
-            Self::Here(hasher) => hasher.clone().finish(),
-            Self::Elsewhere(thread) => thread.finish(),
-        }
-    }
 }
 
 impl Hashers {
     fn new(wanted: Wanted) -> Self {
         Self {
-            sha256: Sha256::Here(Sha256Stream::default()),
+            sha256: Sha256Worker::Here(Sha256Stream::default()),
             sha512: (wanted == Wanted::Both).then(Sha512Stream::default),
             size: 0,
         }

@@ -67,16 +67,16 @@ impl HashThread {
     }
 }
 
-/// Computes the sha256 of something whose size is known: where that is worth it, on a thread of its own.
+/// Computes a sha256: where that is worth it, on a thread of its own.
 #[derive(Debug)]
-pub enum SizedHash {
+pub enum Sha256Worker {
     /// On the caller's thread.
     Here(Sha256Stream),
     /// On another one.
     Elsewhere(HashThread),
 }
 
-impl SizedHash {
+impl Sha256Worker {
     /// Bytes from which on a thread is worth it.
     pub const BIG: u64 = 4 << 20;
 
@@ -98,12 +98,11 @@ impl SizedHash {
         }
     }
 
-    /// Returns the digest of all bytes.
-    #[must_use]
-    pub fn finish(self) -> Digest {
+    /// Returns the digest of all bytes so far; on a thread of its own, none can be added afterwards.
+    pub fn finish(&mut self) -> Digest {
         match self {
-            Self::Here(hash) => hash.finish(),
-            Self::Elsewhere(mut hash) => hash.finish(),
+            Self::Here(hash) => hash.clone().finish(),
+            Self::Elsewhere(hash) => hash.finish(),
         }
     }
 }
@@ -122,8 +121,8 @@ mod tests {
             assert_eq!(thread.finish(), Digest::of(&bytes), "asked twice");
         }
         assert_eq!(HashThread::start().finish(), Digest::of(b""));
-        for size in [0, SizedHash::BIG - 1, SizedHash::BIG] {
-            let mut hash = SizedHash::of(size);
+        for size in [0, Sha256Worker::BIG - 1, Sha256Worker::BIG] {
+            let mut hash = Sha256Worker::of(size);
             bytes.chunks(4096).for_each(|piece| hash.update(piece));
             assert_eq!(hash.finish(), Digest::of(&bytes));
         }

@@ -50,7 +50,7 @@ pub use git::{
     GitContentError, GitExport, GitRequest, GitWanted, RewrittenSubmodule, SubmoduleError,
 };
 pub use hash::Sha256Stream;
-pub use hash_thread::{HashThread, SizedHash};
+pub use hash_thread::{HashThread, Sha256Worker};
 pub use identity::{FileIdentity, ObservedFile, observe_file};
 pub use kept::{Kept, KeptDir};
 pub use layout::{FORMAT_FILE, STORE_FORMAT};

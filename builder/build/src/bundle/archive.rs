@@ -315,9 +315,9 @@ impl ArchiveReader<fs_err::File> {
         Ok(start)
     }
 
-    /// Returns the file.
-    pub(crate) fn into_file(self) -> fs_err::File {
-        self.stream
+    /// Returns the file, for sections of it.
+    pub(crate) fn file(&self) -> &fs_err::File {
+        &self.stream
     }
 }
 

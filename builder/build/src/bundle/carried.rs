@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use kiln_image::{UnpackLimits, scan_source};
 use kiln_model::{BaseOrigin, Digest, RecipeName};
-use kiln_store::{EMPTY_CONFIG, Sha256Stream, Store};
+use kiln_store::{EMPTY_CONFIG, ObservedFile, Store};
 use walkdir::WalkDir;
 
 use crate::bundle::BundleError;
-use crate::bundle::archive::{INDEX, LAYOUT, Member, PIECE, PROGRAM};
+use crate::bundle::archive::{INDEX, LAYOUT, Member, PROGRAM};
 use crate::bundle::document::{BUNDLE_FORMAT, BundleDocument, LAYOUT_TEXT, Needed, Sized};
 use crate::error::BuildError;
 use crate::graph::Graph;
@@ -149,22 +149,10 @@ fn members(
 }
 
 fn hash_program(program: &Path) -> Result<Sized, BundleError> {
-    let mut file = fs_err::File::open(program).map_err(BuildError::from)?;
-    let mut hash = Sha256Stream::default();
-    let mut piece = vec![0; PIECE];
-    let mut size = 0;
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => break,
-            Ok(count) => {
-                hash.update(&piece[..count]);
-                size += count as u64;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(BuildError::from(error).into()),
-        }
-    }
-    let digest = hash.finish();
+    let file = fs_err::File::open(program).map_err(BuildError::from)?;
+    let size = file.metadata().map_err(BuildError::from)?.len();
+    let observed = ObservedFile::of(file.file(), program).map_err(BuildError::from)?;
+    let digest = observed.digest;
     Ok(Sized { digest, size })
 }
 
@@ -427,6 +415,16 @@ mod tests {
         let expected =
             "# Ours.\n[build]\n# What is built.\ndefault = [\"b\", \"c\"]\n\n[limits]\nfree = 0\n";
         assert_eq!(settings(&["a", "b"], &["c", "b"]), expected);
+        for (text, expected) in [
+            ("build.default = [\"a\"]\n", "build.default = [\"b\"]\n"),
+            (
+                "build = { default = [\"a\"] }\n",
+                "build = { default = [\"b\"] }\n",
+            ),
+        ] {
+            let bytes = with_defaults(text.as_bytes().to_vec(), &names(&["a"]), &names(&["b"]));
+            assert_eq!(bytes.unwrap(), expected.as_bytes());
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kiln_model::{Digest, ManifestDigest, RecipeName};
-use kiln_store::{SizedHash, Store, start_writing};
+use kiln_store::{Sha256Worker, Store, start_writing};
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -226,18 +226,14 @@ impl Writer<'_> {
         }
         // The first one is the mark by which what is unfinished is known for a bundle.
         let rest = placed.split_off(1);
-        let mut resumed = placed.iter().try_fold(0, |sum, placed| {
-            Ok::<_, BundleError>(sum + self.complete(placed)?)
-        })?;
+        let mut resumed = self.complete_in_order(&placed)?;
         // A file that has its length and not yet its first bytes would be taken for something else.
         self.out.sync_data().map_err(refused(self.path))?;
         resumed += if self.reserve(length)? {
             self.complete_by_turns(rest)?
         } else {
             // Where a file has no holes, what is skipped is filled with zeros first.
-            rest.iter().try_fold(0, |sum, placed| {
-                Ok::<_, BundleError>(sum + self.complete(placed)?)
-            })?
+            self.complete_in_order(&rest)?
         };
         self.put(at, &[0; END as usize])?;
         self.out.sync_all().map_err(refused(self.path))?;
@@ -271,6 +267,10 @@ impl Writer<'_> {
                 })
             }
         }
+    }
+
+    fn complete_in_order(&self, placed: &[Placed<'_>]) -> Result<u64, BundleError> {
+        placed.iter().map(|placed| self.complete(placed)).sum()
     }
 
     fn complete_by_turns(&self, mut placed: Vec<Placed<'_>>) -> Result<u64, BundleError> {
@@ -314,7 +314,7 @@ impl Writer<'_> {
             return Ok(false);
         }
         let mut at = placed.at + BLOCK;
-        let mut hash = SizedHash::of(member.size);
+        let mut hash = Sha256Worker::of(member.size);
         let mut piece = vec![0; piece_of(member.size)];
         let end = at + member.size;
         while at < end {
@@ -372,7 +372,7 @@ impl Writer<'_> {
         start: u64,
         size: u64,
     ) -> Result<bool, BundleError> {
-        let mut hash = SizedHash::of(size);
+        let mut hash = Sha256Worker::of(size);
         let mut piece = vec![0; piece_of(size)];
         let (mut copied, mut started) = (0, 0);
         loop {

@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kiln_image::{UnpackLimits, unpack_source};
 use kiln_model::{BaseName, Digest, ManifestDigest, RecipeName};
-use kiln_store::{HashThread, SizedHash, Store};
+use kiln_store::{Sha256Worker, Store};
 
 use crate::bundle::BundleError;
-use crate::bundle::archive::{
-    ArchiveReader, INDEX, LAYOUT, Member, PIECE, PROGRAM, Section, piece_of,
-};
+use crate::bundle::archive::{ArchiveReader, INDEX, LAYOUT, Member, PROGRAM, Section, piece_of};
 use crate::bundle::document::{BundleDocument, LAYOUT_TEXT};
 use crate::error::BuildError;
 use crate::folder::{create_folders, set_mode};
@@ -84,7 +82,7 @@ pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError
     let mut import = Import {
         archive: ArchiveReader::new(file),
     };
-    let head = import.read_head()?;
+    let head = import.read_head(request)?;
     let document = &head.document;
     if let Some(expected) = request.expected.filter(|e| *e != head.bundle.0) {
         let actual = head.bundle.0;
@@ -106,13 +104,13 @@ pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError
     let mut parts = import.find_parts(document)?;
     // Whoever takes the largest should not begin it last.
     parts.sort_by_key(|part| std::cmp::Reverse(part.member.size));
-    let file = import.archive.into_file();
+    let file = import.archive.file();
     let has_failed = AtomicBool::new(false);
     let taken = by_turns(&parts, |part| {
         if has_failed.load(Ordering::Relaxed) {
             return Ok(Taken::NotBegun);
         }
-        let taken = take(request, part, &mut part.section(&file));
+        let taken = take(request, part, &mut part.section(file));
         // What is wrong with one blob says nothing of the others; a disk that is full does.
         if matches!(&taken, Err(error) if !is_about_one(error)) {
             has_failed.store(true, Ordering::Relaxed);
@@ -149,11 +147,17 @@ struct Import {
 
 impl Import {
     /// Reads everything up to the document, and sees that each follows from that.
-    fn read_head(&mut self) -> Result<Head, BundleError> {
+    fn read_head(&mut self, request: &ImportBundle<'_>) -> Result<Head, BundleError> {
         let layout = self.read_member(LAYOUT)?;
         let index = self.read_member(INDEX)?;
         let program = self.expect(PROGRAM)?;
-        let program_digest = self.hash()?;
+        let mut section = Section {
+            start: self.archive.skip_content()?,
+            file: self.archive.file(),
+            member: &program,
+            read: 0,
+        };
+        let program_digest = hash(request, &mut section)?;
         let manifest = self.read_blob()?;
         let text = self.read_blob()?;
         let document = BundleDocument::parse(&text)?;
@@ -250,18 +254,6 @@ impl Import {
         check(&member, what, digest, Digest::of(&bytes))?;
         Ok(bytes)
     }
-
-    /// Reads a member to its end and returns its digest.
-    fn hash(&mut self) -> Result<Digest, BundleError> {
-        let mut hash = HashThread::start();
-        let mut piece = vec![0; PIECE];
-        loop {
-            match self.archive.read_content(&mut piece)? {
-                0 => return Ok(hash.finish()),
-                count => hash.update(&piece[..count]),
-            }
-        }
-    }
 }
 
 /// A blob of the bundle.
@@ -329,7 +321,7 @@ fn pass(
 
 /// Returns the digest of all of a section.
 fn hash(request: &ImportBundle<'_>, section: &mut Section<'_>) -> Result<Digest, BundleError> {
-    let mut hash = SizedHash::of(section.member.size);
+    let mut hash = Sha256Worker::of(section.member.size);
     pass(request, section, |bytes| {
         hash.update(bytes);
         Ok(())
@@ -357,7 +349,7 @@ fn take(
             ),
         });
     }
-    let writer = if part.member.size >= SizedHash::BIG {
+    let writer = if part.member.size >= Sha256Worker::BIG {
         store.big_blob_writer()
     } else {
         store.plain_blob_writer()

@@ -39,10 +39,19 @@ impl Project {
     /// folder of that one.
     #[must_use]
     pub fn recipe_lock_path(&self, name: &RecipeName, architecture: Architecture) -> PathBuf {
+        let moved = self.recipes.get(name).filter(|_| self.moved.contains(name));
+        self.lock_path_on(moved.map(|loaded| &loaded.recipe.base), name, architecture)
+    }
+
+    /// Returns where the lockfile of a recipe lies: for a base image that its file does not name, in a folder.
+    fn lock_path_on(
+        &self,
+        other: Option<&BaseName>,
+        name: &RecipeName,
+        architecture: Architecture,
+    ) -> PathBuf {
         let mut folder = self.root.join(LOCKFILES);
-        if let Some(loaded) = self.recipes.get(name).filter(|_| self.moved.contains(name)) {
-            folder.push(loaded.recipe.base.as_str());
-        }
+        folder.extend(other.map(BaseName::as_str));
         folder.join(lock_name(name.as_str(), architecture))
     }
 
@@ -111,15 +120,12 @@ impl Project {
         if !recipe.needs_lock_for_sources() {
             return recipe;
         }
-        let name = lock_name(recipe.name.as_str(), SOURCES_OF);
-        let folder = self.root.join(LOCKFILES);
-        let chosen = self
-            .chosen_base
-            .as_ref()
-            .filter(|base| **base != recipe.base);
-        let chosen = chosen.map(|base| folder.join(base.as_str()).join(&name));
-        let path = chosen.filter(|path| path.exists());
-        let lock = self.read_lock(&path.unwrap_or_else(|| folder.join(&name)));
+        let path = |other: Option<&BaseName>| self.lock_path_on(other, &recipe.name, SOURCES_OF);
+        let chosen = self.chosen_base.as_ref();
+        let chosen = chosen.filter(|base| **base != recipe.base);
+        let chosen = chosen.map(|base| path(Some(base)));
+        let lock = chosen.filter(|path| path.exists());
+        let lock = self.read_lock(&lock.unwrap_or_else(|| path(None)));
         recipe.pinned_by(lock.ok().flatten().as_ref())
     }
 
