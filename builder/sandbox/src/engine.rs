@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kiln_model::{Isolation, Limits, Measured, SealedStep, StepEnd, StepOutcome, StepUser};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::cancel::Cancel;
@@ -17,6 +15,7 @@ use crate::cgroup::Cgroup;
 use crate::diagnose::{Host, diagnose};
 use crate::disk::{DiskWatch, Excess};
 use crate::error::SandboxError;
+use crate::forks::{ForkServer, Forked, NoInit, end_of, end_text};
 use crate::host::{kernel, setting};
 use crate::init::namespace_links;
 use crate::log::LimitedLog;
@@ -83,19 +82,23 @@ pub struct InitProgram {
 
 /// Runs steps in namespaces of its own making: no daemon, no setuid program, the same as root and as
 /// anybody else.
+///
+/// Clones share one fork server, which is started for the first step and ends with the last clone.
 #[derive(Debug, Clone)]
 pub struct EmbeddedEngine {
     init: InitProgram,
+    server: Arc<Mutex<Option<ForkServer>>>,
     /// `personality(2)` of every step; 0 is the usual one.
     personality: u32,
 }
 
 impl EmbeddedEngine {
-    /// Returns an engine that starts `init` for every step.
+    /// Returns an engine that starts `init` when it is first needed.
     #[must_use]
     pub fn new(init: InitProgram) -> Self {
         Self {
             init,
+            server: Arc::default(),
             personality: 0,
         }
     }
@@ -187,12 +190,6 @@ impl Ends {
     }
 }
 
-/// A started init and the host's ends of what connects us.
-struct Started {
-    child: Child,
-    control: OwnedFd,
-}
-
 impl EmbeddedEngine {
     fn start(
         &self,
@@ -211,8 +208,14 @@ impl EmbeddedEngine {
             _ => failed("reading /proc/self/ns")(error),
         })?;
         let cgroup = Cgroup::create(&step.limits);
+        let Ends {
+            ours: output,
+            theirs,
+        } = ends;
+        let (init, control) = self.fork(&theirs)?;
+        drop(theirs);
         let handover = Handover {
-            engine: std::process::id(),
+            server: init.server,
             namespaces,
             cgroups: cgroup.as_ref().map(Cgroup::joins).unwrap_or_default(),
             step: step.clone(),
@@ -223,12 +226,6 @@ impl EmbeddedEngine {
             label: step.label.clone(),
             reason: format!("it can not be handed over: {error}"),
         })?;
-        let Ends {
-            ours: output,
-            theirs,
-        } = ends;
-        let Started { mut child, control } = self.spawn(theirs)?;
-        let process = child.id();
         // An init that is gone already has said why, or its status does.
         let _ = send_all(control.as_fd(), &order);
         let mut watch = Watch::new(control, output, LimitedLog::new(log, step.limits.log));
@@ -238,12 +235,16 @@ impl EmbeddedEngine {
             cancelled: cancelled.as_fd(),
             disk: disk.as_fd(),
         };
-        let is_limited = || cgroup.as_ref().is_some_and(|group| group.holds(process));
-        let watched = watch.run(&mut child, stops, &is_limited);
+        let is_limited = || {
+            cgroup
+                .as_ref()
+                .is_some_and(|group| group.holds(init.process))
+        };
+        let watched = watch.run(&init, stops, &is_limited);
         if watched.is_err() {
-            watch.give_up(&mut child);
+            watch.give_up(&init);
         }
-        let status = child.wait().map_err(failed("waiting for init"))?;
+        init.wait().map_err(failed("waiting for init"))?;
         watch
             .wait_for_everything()
             .map_err(failed("waiting for pid 1"))?;
@@ -252,8 +253,8 @@ impl EmbeddedEngine {
         if let Some(fault) = seen.fault {
             return Err(diagnose(fault, &this_host()));
         }
-        let Some(end) = end_of(&seen, &disk, purpose) else {
-            return Err(self.ended_silently(status));
+        let Some(end) = step_end(&seen, &disk, purpose) else {
+            return Err(self.ended_silently(&end_text(seen.init)));
         };
         Ok(StepOutcome {
             end,
@@ -264,29 +265,33 @@ impl EmbeddedEngine {
         })
     }
 
-    /// Starts init with the socket as its standard input and the log as its output.
-    #[expect(clippy::disallowed_methods, reason = "sandbox is the room that spawns")]
-    fn spawn(&self, output: OwnedFd) -> Result<Started, SandboxError> {
-        let (control, init_end) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(|errno| failed("making a socket pair")(errno.into()))?;
-        let errors = output.try_clone().map_err(failed("copying a handle"))?;
-        let child = Command::new(&self.init.program)
-            .args(&self.init.arguments)
-            .env_clear()
-            .stdin(Stdio::from(init_end))
-            .stdout(Stdio::from(output))
-            .stderr(Stdio::from(errors))
-            .spawn()
-            .map_err(|source| SandboxError::Start {
-                program: self.init.program.clone(),
-                source,
-            })?;
-        Ok(Started { child, control })
+    /// Returns an init of its own for one step, and the socket that it listens to.
+    fn fork(&self, output: &OwnedFd) -> Result<(Forked, OwnedFd), SandboxError> {
+        let no_start = |source| SandboxError::Start {
+            program: self.init.program.clone(),
+            source,
+        };
+        let mut place = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = place.as_ref() {
+            match server.fork(output) {
+                // It was killed since, for want of memory most likely: another takes its place.
+                Err(NoInit::Ended) => *place = None,
+                Err(NoInit::Refused(source)) => return Err(no_start(source)),
+                Ok(forked) => return Ok(forked),
+            }
+        }
+        let server = ForkServer::start(&self.init).map_err(no_start)?;
+        match server.fork(output) {
+            Ok(forked) => {
+                *place = Some(server);
+                Ok(forked)
+            }
+            Err(NoInit::Refused(source)) => Err(no_start(source)),
+            Err(NoInit::Ended) => {
+                let status = server.end().map_err(failed("waiting for init"))?;
+                Err(self.ended_silently(&end_text(end_of(status))))
+            }
+        }
     }
 
     fn isolation(&self, evidence: Option<Evidence>, is_limited: bool) -> Isolation {
@@ -314,21 +319,16 @@ impl EmbeddedEngine {
         }
     }
 
-    fn ended_silently(&self, status: ExitStatus) -> SandboxError {
-        let status = match (status.code(), status.signal()) {
-            (Some(code), _) => format!("exit status {code}"),
-            (None, Some(signal)) => format!("signal {signal}"),
-            (None, None) => status.to_string(),
-        };
+    fn ended_silently(&self, status: &str) -> SandboxError {
         SandboxError::InitEnded {
             program: self.init.program.clone(),
-            status,
+            status: status.to_owned(),
         }
     }
 }
 
 /// Returns how a step ended, or `None` when it was never begun and nobody asked for that.
-fn end_of(seen: &Seen, disk: &DiskWatch, purpose: Purpose) -> Option<StepEnd> {
+fn step_end(seen: &Seen, disk: &DiskWatch, purpose: Purpose) -> Option<StepEnd> {
     Some(match (seen.end, seen.cut) {
         (Some((ProgramEnd::Exited(status), _)), _) => StepEnd::Exited(status),
         (Some((ProgramEnd::Signaled(signal), _)), _) => StepEnd::Signaled(signal),

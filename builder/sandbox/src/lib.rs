@@ -1,13 +1,15 @@
 //! Runs one step sealed: the only room that spawns a process or holds unsafe code.
 //!
-//! A run has three processes. The engine (in the caller) re-executes an [`InitProgram`], because a
-//! program with threads can not enter a user namespace; that process makes the namespaces and forks
-//! pid 1 of the new pid namespace, which builds the root, gives up every privilege, **measures** that
-//! it did, and only then forks the step. When the step ends, pid 1 kills and reaps all that is left
-//! before [`Engine::run`] returns.
+//! The engine (in the caller) executes an [`InitProgram`] once, because a program with threads can not
+//! enter a user namespace: the fork server. Of it, a run has three processes. A fork of the server
+//! makes the namespaces and forks pid 1 of the new pid namespace, which builds the root, gives up
+//! every privilege, **measures** that it did, and only then forks the step. When the step ends, pid 1
+//! kills and reaps all that is left before [`Engine::run`] returns.
 //!
 //! ```text
-//! caller (threads)  --spec-->  outer init  --fork-->  pid 1 (reaper)  --fork, exec-->  step
+//! caller (threads)  --socket, log-->  fork server
+//!        |                                |  fork
+//!        +---- spec ---->  outer init  --fork-->  pid 1 (reaper)  --fork, exec-->  step
 //!        <------------- reports, over one socket that the step never has -------------
 //! ```
 //!
@@ -21,6 +23,7 @@ mod diagnose;
 mod disk;
 mod engine;
 mod error;
+mod forks;
 mod host;
 mod init;
 mod log;

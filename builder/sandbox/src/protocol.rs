@@ -1,30 +1,41 @@
-//! What the engine and its init say to each other over one socket.
+//! What the engine says to the fork server, and to each init that was forked for it.
 //!
 //! ```text
+//! engine -> server   one byte, with init's end of a new socket and the log's end of a pipe
+//! server -> engine   i32 little endian: init's pid, with a pidfd of it; or an errno, negative
+//!
 //! frame = length of the JSON text, u32 little endian | JSON text
-//! engine -> init   one Handover
-//! init -> engine   Born (with a pidfd of pid 1), then Sealed, then Ended; or Failed at any point
+//! engine -> init     one Handover
+//! init -> engine     Born (with a pidfd of pid 1), then Sealed, then Ended; or Failed at any point
+//! server -> engine   Gone, over the same socket, when init has ended
 //! ```
-//! The step never holds the socket: it is close-on-exec, and pid 1 can not be traced by the step.
+//! The step never holds a socket: they are close-on-exec, and pid 1 can not be traced by the step.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use kiln_model::{Measured, SealedStep, host_path};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recv, recvmsg, send, sendmsg,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The longest frame: a step with 500 layers and long paths stays far below.
 const FRAME_LIMIT: usize = 16 << 20;
+/// The most handles that travel with one message.
+const HANDLES: usize = 2;
+/// What asks the fork server for an init.
+pub(crate) const FORK: u8 = b'f';
 
 /// What init is asked to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Handover {
-    /// The engine's pid: init ends when it finds another parent.
-    pub engine: u32,
+    /// The fork server's pid: init ends when it finds another parent.
+    pub server: u32,
     /// Namespace links of the engine (`net` -> `net:[4026531840]`): init's must differ.
     pub namespaces: BTreeMap<String, String>,
     /// Files by which init joins its control groups before it leaves the host's cgroup namespace.
@@ -65,6 +76,8 @@ pub(crate) enum Report {
         /// Greatest resident size of one process, in bytes.
         peak_memory: u64,
     },
+    /// The process that makes the namespaces has ended, and nothing is said after this.
+    Gone(ProgramEnd),
 }
 
 /// How a program ended by itself.
@@ -159,6 +172,40 @@ pub(crate) fn send_all(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Sends bytes that fit into one message, and handles with them.
+pub(crate) fn send_with(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    handles: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDLES))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(handles));
+    let part = [io::IoSlice::new(bytes)];
+    let send = || sendmsg(socket, &part, &mut ancillary, SendFlags::NOSIGNAL);
+    if rustix::io::retry_on_intr(send)? == bytes.len() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::WriteZero.into())
+    }
+}
+
+/// Waits for bytes, at most as many as `buffer` has room for, and the handles that came with them.
+pub(crate) fn receive_with(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> rustix::io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDLES))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [io::IoSliceMut::new(buffer)];
+    let received = recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let handles = ancillary.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(handles) => handles.collect(),
+        _ => Vec::new(),
+    });
+    Ok((received.bytes, handles.collect()))
 }
 
 /// Encodes one frame.

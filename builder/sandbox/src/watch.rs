@@ -1,19 +1,18 @@
 //! Watches one running sandbox: copies its log, hears its reports, ends it when it must end.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::process::Child;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::error::SandboxError;
+use crate::forks::{Forked, wait_for};
 use crate::log::LimitedLog;
-use crate::protocol::{Evidence, Fault, ProgramEnd, Report, take_frame};
+use crate::protocol::{Evidence, Fault, ProgramEnd, Report, receive_with, take_frame};
 
 /// How much of the log is copied at once.
 const PIECE: usize = 64 * 1024;
@@ -44,6 +43,8 @@ pub(crate) struct Seen {
     pub end: Option<(ProgramEnd, u64)>,
     pub cut: Option<Cut>,
     pub is_limited: bool,
+    /// How the process that makes the namespaces ended.
+    pub init: Option<ProgramEnd>,
 }
 
 /// The host's ends of a running sandbox.
@@ -72,10 +73,10 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Serves the sandbox until init has closed its socket, which is the end of init.
+    /// Serves the sandbox until everybody has closed init's socket, which is the end of init.
     pub(crate) fn run(
         &mut self,
-        child: &mut Child,
+        init: &Forked,
         stops: Stops<'_>,
         is_limited: &dyn Fn() -> bool,
     ) -> Result<(), SandboxError> {
@@ -85,13 +86,13 @@ impl<'a> Watch<'a> {
         loop {
             let ready = self.wait(stops)?;
             if ready.is_over_time && self.seen.cut.is_none() {
-                self.cut(child, Cut::TimedOut);
+                self.cut(init, Cut::TimedOut);
             }
             if ready.is_cancelled && self.seen.cut.is_none() {
-                self.cut(child, Cut::Cancelled);
+                self.cut(init, Cut::Cancelled);
             }
             if ready.is_over_disk && self.seen.cut.is_none() {
-                self.cut(child, Cut::Disk);
+                self.cut(init, Cut::Disk);
             }
             if ready.has_output {
                 self.copy_output(&mut buffer)?;
@@ -103,36 +104,29 @@ impl<'a> Watch<'a> {
     }
 
     /// Ends the sandbox now: pid 1 when it is known, else the process that would make it.
-    pub(crate) fn kill(&self, child: &mut Child) {
-        // Both fail only when there is nothing left to kill.
+    pub(crate) fn kill(&self, init: &Forked) {
         match &self.pidfd {
             Some(pidfd) => {
+                // It fails only when there is nothing left to kill.
                 let _ = pidfd_send_signal(pidfd, Signal::KILL);
             }
-            None => {
-                let _ = child.kill();
-            }
+            None => init.kill(),
         }
     }
 
     /// Ends the sandbox and hears it out, without copying more of its log.
-    pub(crate) fn give_up(&mut self, child: &mut Child) {
-        self.kill(child);
+    pub(crate) fn give_up(&mut self, init: &Forked) {
+        self.kill(init);
         // A report may still bring the handle of pid 1, which is to be waited for.
         while matches!(self.hear(&|| false), Ok(true)) {
-            self.kill(child);
+            self.kill(init);
         }
     }
 
     /// Waits until pid 1 is gone, before which the kernel has ended everything else in its
     /// namespace. It matters when the process that waits for it was killed itself.
     pub(crate) fn wait_for_everything(&self) -> io::Result<()> {
-        let Some(pidfd) = &self.pidfd else {
-            return Ok(());
-        };
-        let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
-        Ok(())
+        self.pidfd.as_ref().map_or(Ok(()), wait_for)
     }
 
     /// Copies what is left of the log and returns all that was heard.
@@ -144,9 +138,9 @@ impl<'a> Watch<'a> {
         Ok(self.seen)
     }
 
-    fn cut(&mut self, child: &mut Child, cut: Cut) {
+    fn cut(&mut self, init: &Forked, cut: Cut) {
         self.seen.cut = Some(cut);
-        self.kill(child);
+        self.kill(init);
     }
 
     fn wait(&self, stops: Stops<'_>) -> Result<Ready, SandboxError> {
@@ -200,21 +194,13 @@ impl<'a> Watch<'a> {
     /// Takes what init says; returns whether it may say more.
     fn hear(&mut self, is_limited: &dyn Fn() -> bool) -> Result<bool, SandboxError> {
         let mut bytes = [0; 4096];
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [io::IoSliceMut::new(&mut bytes)];
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        let received = match recvmsg(&self.control, &mut parts, &mut ancillary, flags) {
-            Ok(received) => received.bytes,
+        let (received, handles) = match receive_with(self.control.as_fd(), &mut bytes) {
+            Ok(received) => received,
             Err(Errno::INTR) => return Ok(true),
-            Err(Errno::CONNRESET) => 0,
+            Err(Errno::CONNRESET) => (0, Vec::new()),
             Err(errno) => return Err(polling(errno)),
         };
-        for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(handles) = message {
-                self.pidfd = handles.last().or(self.pidfd.take());
-            }
-        }
+        self.pidfd = handles.into_iter().last().or(self.pidfd.take());
         self.pending.extend_from_slice(&bytes[..received]);
         let unreadable = |source| SandboxError::Engine {
             act: "reading what init reports",
@@ -229,6 +215,7 @@ impl<'a> Watch<'a> {
                 }
                 Report::Failed(fault) => self.seen.fault = Some(fault),
                 Report::Ended { end, peak_memory } => self.seen.end = Some((end, peak_memory)),
+                Report::Gone(end) => self.seen.init = Some(end),
             }
         }
         Ok(received > 0)

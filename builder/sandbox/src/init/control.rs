@@ -3,10 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::io::fcntl_dupfd_cloexec;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::pipe::{PipeFlags, pipe_with};
-
+use super::{GAVE_UP, leave};
 use crate::protocol::{self, Fault, Handover, Report};
 
 /// The socket, out of the way of the step's three descriptors and closed by `exec`.
@@ -15,20 +12,13 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// Moves the socket away from standard input, leaves a pipe at its end there and closes every
-    /// other descriptor that was inherited (a jobserver's, a terminal's); `None` without a socket.
-    ///
-    /// Not `/dev/null`: nothing of the host's `/dev` is trusted before it was looked at.
-    pub(super) fn adopt() -> Option<Self> {
-        let stdin = rustix::stdio::stdin();
-        rustix::net::getpeername(stdin).ok()?;
-        let socket = fcntl_dupfd_cloexec(stdin, 3).ok()?;
-        let (end, _) = pipe_with(PipeFlags::CLOEXEC).ok()?;
-        rustix::stdio::dup2_stdin(end).ok()?;
-        let kept = socket.as_raw_fd();
-        close_range(3, kept - 1, 0).ok()?;
-        close_range(kept + 1, RawFd::MAX, 0).ok()?;
-        Some(Self { socket })
+    /// Takes the socket and the log that the engine sent, and closes every other descriptor that
+    /// this process has of the server's (other sockets among them).
+    pub(super) fn adopt(socket: OwnedFd, output: &OwnedFd) -> rustix::io::Result<Self> {
+        rustix::stdio::dup2_stdout(output)?;
+        rustix::stdio::dup2_stderr(output)?;
+        close_all_but(&socket)?;
+        Ok(Self { socket })
     }
 
     /// Waits for the engine's order.
@@ -46,20 +36,11 @@ impl Control {
     /// and wait for its end whatever happens to the process in between.
     pub(super) fn send_born(&self, pidfd: BorrowedFd<'_>) -> io::Result<()> {
         let frame = protocol::frame(&Report::Born)?;
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let handles = [pidfd];
-        ancillary.push(SendAncillaryMessage::ScmRights(&handles));
-        let part = [io::IoSlice::new(&frame)];
-        let sent = sendmsg(&self.socket, &part, &mut ancillary, SendFlags::NOSIGNAL)?;
-        if sent == frame.len() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::WriteZero.into())
-        }
+        protocol::send_with(self.socket.as_fd(), &frame, &[pidfd])
     }
 
-    /// Makes a panic in this process a report instead of a message in the step's log.
+    /// Makes a panic in this process a report instead of a message in the step's log, and its end:
+    /// what would be unwound is the server's.
     pub(super) fn report_panics(&self) {
         let Ok(socket) = self.socket.try_clone() else {
             return;
@@ -68,8 +49,16 @@ impl Control {
             let message = panic.to_string();
             let report = Report::Failed(Fault::Crash { message });
             let _ = protocol::write_frame(socket.as_fd(), &report);
+            leave(GAVE_UP);
         }));
     }
+}
+
+/// Closes every descriptor but the three of each process and `kept`.
+pub(super) fn close_all_but(kept: &OwnedFd) -> rustix::io::Result<()> {
+    let kept = kept.as_raw_fd();
+    close_range(3, kept - 1, 0)?;
+    close_range(kept + 1, RawFd::MAX, 0)
 }
 
 /// Closes descriptors `first..=last`, or marks them close-on-exec when `flags` says so.
@@ -81,8 +70,8 @@ pub(super) fn close_range(first: RawFd, last: RawFd, flags: u32) -> rustix::io::
     if first > last {
         return Ok(());
     }
-    // SAFETY: takes three numbers. With no flag it is called once, before init has opened anything
-    // in that range; with `CLOSE_RANGE_CLOEXEC` it closes nothing in this process image.
+    // SAFETY: takes three numbers. With no flag it is called where nothing that a Rust value owns
+    // is used again: at the server's start, and in a new fork of it, which never returns to the owners; with `CLOSE_RANGE_CLOEXEC` it closes nothing in this process image.
     let result = unsafe {
         nix::libc::syscall(
             nix::libc::SYS_close_range,

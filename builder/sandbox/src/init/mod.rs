@@ -1,4 +1,5 @@
-//! The hidden init program: one thread that makes the namespaces, builds the root and reaps.
+//! The hidden init program: one thread that forks; each fork makes the namespaces, builds the root and
+//! reaps.
 //!
 //! Nothing here prints: what goes wrong travels to the engine as a [`Fault`].
 
@@ -15,6 +16,7 @@ mod proc;
 mod reaper;
 mod root;
 mod seccomp;
+mod server;
 mod supervisor;
 mod targets;
 
@@ -26,22 +28,15 @@ use crate::protocol::{Fault, Report};
 use control::Control;
 pub(crate) use measure::namespace_links;
 
-/// Exit status of an init that no engine talks to.
-const NOT_CALLED_BY_AN_ENGINE: i32 = 64;
 /// Exit status of an init that told the engine why it gave up.
 const GAVE_UP: i32 = 70;
 
-/// Acts as the init program of a sandbox: what the hidden subcommand calls, as its first act.
+/// Acts as the init program of sandboxes: what the hidden subcommand calls, as its first act.
 ///
 /// It expects the engine's socket as its standard input and ends at once when there is none. It
 /// must be called before the process has started a thread or opened anything that it wants to keep.
 pub fn sandbox_init() -> ! {
-    let Some(control) = Control::adopt() else {
-        leave(NOT_CALLED_BY_AN_ENGINE)
-    };
-    control.report_panics();
-    let Err(fault) = supervisor::supervise(&control);
-    give_up(&control, fault)
+    server::serve()
 }
 
 /// Tells the engine and ends this process.

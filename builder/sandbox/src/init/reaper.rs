@@ -6,19 +6,24 @@ use std::os::fd::BorrowedFd;
 use kiln_model::SealedStep;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::Signal;
-use nix::unistd::ForkResult;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, wait};
 
 use super::control::Control;
+use super::seccomp::Filter;
 use super::{Act, Never, call, identity, leave, limits, measure, network, privileges};
-use super::{give_up, root, seccomp, supervisor};
+use super::{give_up, root, supervisor};
 use crate::protocol::{Fault, Handover, ProgramEnd, Purpose, Report};
 
 /// Seals this process, runs the step and ends; returns only when the step could not be started.
-pub(super) fn run(control: &Control, handover: &Handover, life: BorrowedFd<'_>) -> Act<Never> {
+pub(super) fn run(
+    control: &Control,
+    handover: &Handover,
+    filter: &Act<Filter>,
+    life: BorrowedFd<'_>,
+) -> Act<Never> {
     // `end_everything` kills all that this process can see: never outside a pid namespace.
     if !rustix::process::getpid().is_init() {
         return Err(Fault::NotSealed {
@@ -26,7 +31,7 @@ pub(super) fn run(control: &Control, handover: &Handover, life: BorrowedFd<'_>) 
             found: "the reaper is not pid 1".to_owned(),
         });
     }
-    let mounted = seal(handover)?;
+    let mounted = seal(handover, filter)?;
     supervisor::die_with_parent()?;
     if is_orphan(life) {
         leave(super::GAVE_UP);
@@ -46,7 +51,7 @@ pub(super) fn run(control: &Control, handover: &Handover, life: BorrowedFd<'_>) 
 }
 
 /// Closes the sandbox around this process; returns the places of all mounts.
-fn seal(handover: &Handover) -> Act<Vec<String>> {
+fn seal(handover: &Handover, filter: &Act<Filter>) -> Act<Vec<String>> {
     limits::reset_process(handover.personality);
     let mounted = root::enter(&handover.step, handover.purpose)?;
     network::bring_loopback_up()?;
@@ -55,7 +60,7 @@ fn seal(handover: &Handover) -> Act<Vec<String>> {
         .map_err(call("setdomainname"))?;
     limits::set_resource_limits()?;
     privileges::give_up()?;
-    seccomp::load()?;
+    filter.as_ref().map_err(Clone::clone)?.load()?;
     Ok(mounted)
 }
 
@@ -70,22 +75,16 @@ fn is_orphan(life: BorrowedFd<'_>) -> bool {
 }
 
 /// Forks and executes the step's program.
-#[expect(unsafe_code, reason = "fork has no safe form")]
 fn start(control: &Control, handover: &Handover) -> Act<Pid> {
-    // SAFETY: init has one thread, so the child may use everything that the parent could.
-    match unsafe { nix::unistd::fork() } {
-        Ok(ForkResult::Parent { child }) => {
-            Pid::from_raw(child.as_raw()).ok_or_else(|| Fault::Crash {
-                message: "fork returned no pid".to_owned(),
-            })
-        }
-        Ok(ForkResult::Child) => {
+    match supervisor::fork() {
+        Ok(Some(child)) => Ok(child),
+        Ok(None) => {
             let Err(fault) = become_step(&handover.step, handover.purpose);
             give_up(control, fault)
         }
         Err(errno) => Err(Fault::Call {
             what: "fork of the step".to_owned(),
-            errno: errno as i32,
+            errno,
         }),
     }
 }

@@ -135,17 +135,26 @@ const X32_BIT: u32 = 0x4000_0000;
 type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
 type Compiled<T> = Result<T, seccompiler::BackendError>;
 
-/// Loads the filter into this process; it holds for everything that it will start.
-pub(super) fn load() -> Act<()> {
-    let programs = compile().map_err(|error| Fault::Filter {
-        reason: error.to_string(),
-    })?;
-    for program in &programs {
-        apply_filter(program).map_err(|error| Fault::Filter {
-            reason: error.to_string(),
-        })?;
+/// The compiled filter: the same for every sandbox.
+pub(super) struct Filter(Vec<BpfProgram>);
+
+impl Filter {
+    pub(super) fn compile() -> Act<Self> {
+        compile().map(Self).map_err(fault)
     }
-    Ok(())
+
+    /// Loads the filter into this process; it holds for everything that it will start.
+    pub(super) fn load(&self) -> Act<()> {
+        self.0
+            .iter()
+            .try_for_each(|program| apply_filter(program).map_err(fault))
+    }
+}
+
+fn fault(error: impl std::fmt::Display) -> Fault {
+    Fault::Filter {
+        reason: error.to_string(),
+    }
 }
 
 fn compile() -> Compiled<Vec<BpfProgram>> {

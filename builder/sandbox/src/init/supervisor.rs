@@ -1,6 +1,7 @@
-//! The process between the engine and pid 1: it makes the namespaces, forks pid 1 and waits for it.
+//! The process between the fork server and pid 1: it makes the namespaces, forks pid 1 and waits for it.
 //!
-//! It dies with the engine, and pid 1 dies with it, so that `kill -9` of kiln leaves nothing.
+//! It dies with the server, which ends with the engine, and pid 1 dies with it, so that `kill -9` of
+//! kiln leaves nothing.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,20 +12,20 @@ use rustix::process::{
 };
 
 use super::control::Control;
+use super::seccomp::Filter;
 use super::{Act, Never, call, give_up, leave, namespaces, reaper};
 use crate::protocol::{Fault, Handover};
 
 /// Runs the order that arrives over `control`; returns only when no pid 1 could be made.
-pub(super) fn supervise(control: &Control) -> Act<Never> {
+pub(super) fn supervise(control: &Control, filter: &Act<Filter>) -> Act<Never> {
     die_with_parent()?;
     let handover = control.handover().map_err(|error| Fault::Crash {
         message: format!("the order of the engine is not readable: {error}"),
     })?;
     let parent = getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
-    if parent != Some(handover.engine) {
+    if parent != Some(handover.server) {
         leave(super::GAVE_UP);
     }
-    // A group leader can not, which is as good: the terminal's signals then reach kiln first.
     let _ = setsid();
     rustix::process::chdir("/").map_err(call("chdir to /"))?;
     join_cgroups(&handover);
@@ -33,10 +34,14 @@ pub(super) fn supervise(control: &Control) -> Act<Never> {
     die_with_parent()?;
     let life = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(call("pipe2"))?;
     let (life_end, life_start) = life;
-    match fork()? {
+    let forked = fork().map_err(|errno| Fault::Call {
+        what: "fork of pid 1".to_owned(),
+        errno,
+    });
+    match forked? {
         None => {
             drop(life_start);
-            born(control, &handover, life_end)
+            born(control, &handover, filter, life_end)
         }
         Some(child) => {
             drop(life_end);
@@ -51,11 +56,11 @@ pub(super) fn supervise(control: &Control) -> Act<Never> {
 }
 
 /// Waits until the engine can end this process, then becomes the sandbox's pid 1.
-fn born(control: &Control, handover: &Handover, life: OwnedFd) -> ! {
+fn born(control: &Control, handover: &Handover, filter: &Act<Filter>, life: OwnedFd) -> ! {
     if die_with_parent().is_err() || !is_announced(&life) {
         leave(super::GAVE_UP);
     }
-    let Err(fault) = reaper::run(control, handover, life.as_fd());
+    let Err(fault) = reaper::run(control, handover, filter, life.as_fd());
     give_up(control, fault)
 }
 
@@ -77,18 +82,15 @@ fn join_cgroups(handover: &Handover) {
     }
 }
 
-/// Forks; `None` in the child.
+/// Forks; `None` in the child, an errno when it failed.
 #[expect(unsafe_code, reason = "fork has no safe form")]
-fn fork() -> Act<Option<Pid>> {
+pub(super) fn fork() -> Result<Option<Pid>, i32> {
     // SAFETY: init has one thread, so the child may use everything that the parent could.
     let result = unsafe { nix::unistd::fork() };
     match result {
         Ok(nix::unistd::ForkResult::Child) => Ok(None),
         Ok(nix::unistd::ForkResult::Parent { child }) => Ok(Pid::from_raw(child.as_raw())),
-        Err(errno) => Err(Fault::Call {
-            what: "fork of pid 1".to_owned(),
-            errno: errno as i32,
-        }),
+        Err(errno) => Err(errno as i32),
     }
 }
 

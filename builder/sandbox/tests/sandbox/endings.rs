@@ -1,12 +1,12 @@
 //! However a step ends, everything that it started is dead when `run` returns.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kiln_model::{MountAccess, StepEnd};
 use kiln_sandbox::{Cancel, Engine, SandboxError};
 
-use crate::support::{Place, engine, mount, output, refusal, run, wait_until};
+use crate::support::{Place, engine, mount, output, refusal, run, run_on, wait_until};
 
 #[test]
 fn statuses_and_signals_are_told() {
@@ -180,26 +180,70 @@ fn a_killed_engine_takes_the_sandbox_with_it() {
 }
 
 #[test]
-fn a_supervisor_that_is_killed_leaves_nothing() {
+fn whichever_process_above_a_step_is_killed_nothing_is_left_and_the_next_step_runs() {
     let Some(place) = Place::new() else { return };
-    let out = place.folder("out");
-    let mut step = place.step(&format!("{DAEMON}; sleep 1000"));
-    step.mounts = vec![mount(&out, "/build", MountAccess::ReadWrite)];
-    let ticks = out.join("ticks");
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| run(&step));
-        wait_until(&|| ticks.exists());
-        // Our children are supervisors of this test and of others: ours has the daemon below it.
-        let supervisor = ancestor_before_us(&ticks);
-        let supervisor = nix::unistd::Pid::from_raw(supervisor.parse().unwrap());
-        nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGKILL).unwrap();
-        assert_eq!(running.join().unwrap().unwrap().0.end, StepEnd::Signaled(9));
-    });
-    assert!(!is_growing(&ticks));
+    let engine = engine();
+    for (killed, name) in ["the fork server", "the supervisor"]
+        .into_iter()
+        .enumerate()
+    {
+        let out = place.folder(&format!("out-{killed}"));
+        let mut step = place.step(&format!("{DAEMON}; sleep 1000"));
+        step.mounts = vec![mount(&out, "/build", MountAccess::ReadWrite)];
+        let ticks = out.join("ticks");
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| run_on(&engine, &step));
+            wait_until(&|| ticks.exists());
+            let process = ancestors_below_us(&ticks)[killed].parse().unwrap();
+            let process = nix::unistd::Pid::from_raw(process);
+            nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
+            let (outcome, _) = running.join().unwrap().unwrap();
+            assert_eq!(outcome.end, StepEnd::Signaled(9), "{name}");
+        });
+        assert!(!is_growing(&ticks), "{name}");
+        let (outcome, log) = run_on(&engine, &place.step("echo next")).unwrap();
+        assert_eq!(
+            (outcome.end, log.as_str()),
+            (StepEnd::Exited(0), "next\n"),
+            "{name}"
+        );
+    }
 }
 
-/// Returns the child of this process above the sandbox that has `file`'s folder as its `/build`.
-fn ancestor_before_us(file: &Path) -> String {
+#[test]
+fn steps_of_clones_of_one_engine_have_one_server_that_ends_with_the_last() {
+    let Some(place) = Place::new() else { return };
+    let engine = engine();
+    let out = place.folder("out");
+    let servers: Vec<String> = [&engine, &engine.clone()]
+        .into_iter()
+        .enumerate()
+        .map(|(number, clone)| {
+            let out = out.join(number.to_string());
+            fs_err::create_dir(&out).unwrap();
+            let mut step =
+                place.step("touch /build/begun; while [ ! -e /build/end ]; do sleep 0.01; done");
+            step.mounts = vec![mount(&out, "/build", MountAccess::ReadWrite)];
+            std::thread::scope(|scope| {
+                let running = scope.spawn(|| run_on(clone, &step));
+                wait_until(&|| out.join("begun").exists());
+                let server = ancestors_below_us(&out.join("begun"))[0].clone();
+                fs_err::write(out.join("end"), "").unwrap();
+                running.join().unwrap().unwrap();
+                server
+            })
+        })
+        .collect();
+    assert_eq!(servers[0], servers[1]);
+    let place = PathBuf::from("/proc").join(&servers[0]);
+    assert!(place.exists());
+    drop(engine);
+    assert!(!place.exists());
+}
+
+/// Returns the processes between this one and the sandbox that has `file`'s folder as its `/build`,
+/// from the top.
+fn ancestors_below_us(file: &Path) -> Vec<String> {
     let folder = file.parent().unwrap().to_str().unwrap();
     let us = std::process::id().to_string();
     for entry in fs_err::read_dir("/proc").unwrap().flatten() {
@@ -210,17 +254,14 @@ fn ancestor_before_us(file: &Path) -> String {
             let (root, point) = (fields.next().unwrap(), fields.next().unwrap());
             point == "/build" && (folder.ends_with(root) || root.ends_with(folder))
         });
-        let mut process = entry.file_name().to_string_lossy().into_owned();
         if !is_inside {
             continue;
         }
-        loop {
-            let parent = parent_of(&process);
-            if parent == us {
-                return process;
-            }
-            process = parent;
-        }
+        let first = entry.file_name().to_string_lossy().into_owned();
+        let chain = std::iter::successors(Some(first), |process| Some(parent_of(process)));
+        let mut chain: Vec<String> = chain.take_while(|process| *process != us).collect();
+        chain.reverse();
+        return chain;
     }
     panic!("no process has {folder} mounted");
 }

@@ -242,8 +242,16 @@ pub fn mount(source: &Path, target: &str, access: MountAccess) -> Mount {
 
 /// Runs a step and returns how it ended with its log.
 pub fn run(step: &SealedStep) -> Result<(StepOutcome, String), SandboxError> {
+    run_on(&engine(), step)
+}
+
+/// Runs a step on an engine that has run others.
+pub fn run_on(
+    engine: &EmbeddedEngine,
+    step: &SealedStep,
+) -> Result<(StepOutcome, String), SandboxError> {
     let mut log = Vec::new();
-    let outcome = engine().run(step, &mut log, &Cancel::new())?;
+    let outcome = engine.run(step, &mut log, &Cancel::new())?;
     Ok((outcome, String::from_utf8_lossy(&log).into_owned()))
 }
 
