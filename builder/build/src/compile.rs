@@ -28,7 +28,7 @@ use crate::needs::check_needs;
 use crate::plan::source_request;
 use crate::project::LoadedRecipe;
 use crate::publish::refused;
-use crate::recorded::{record_build, record_sources};
+use crate::recorded::record_build;
 use crate::rootfs::{Rootfs, unpacked};
 use crate::script::{BUILD_ROOT, StepName, environment, step_script};
 use crate::shell::{forget_failure, keep_failure};
@@ -183,12 +183,16 @@ fn compile_in(
         format: BUILT_FORMAT,
         key: key_inputs.key(),
         destdir,
-        files: shop.store.write_blob(&files)?,
+        files: shop.store.write_part(&files)?,
         sources,
         steps,
     };
-    record_sources(shop.store, inputs.loaded)?;
-    record_build(shop.store, inputs.node, &built, &key_inputs)?;
+    record_build(
+        shop.store,
+        inputs.loaded,
+        (inputs.node, &built),
+        &key_inputs,
+    )?;
     Ok(built)
 }
 
@@ -439,7 +443,7 @@ impl CollectError {
     }
 }
 
-/// Writes a folder below the step's scratch folder as a canonical tar blob.
+/// Writes a folder below the step's scratch folder as a canonical tar blob, a part of the build's result.
 fn collect(
     shop: &Workshop<'_>,
     request: &TreeTarRequest<'_>,
@@ -447,7 +451,7 @@ fn collect(
     let is_stopped = || shop.cancel.is_cancelled();
     let mut blob = Stoppable::new(shop.store.plain_blob_writer()?, &is_stopped);
     let entries = write_tree_tar(request, &mut blob)?;
-    Ok((DiffId(blob.into_inner().finish()?), entries))
+    Ok((DiffId(blob.into_inner().finish_part()?), entries))
 }
 
 /// Returns the rule that would have claimed what can not be collected, where its name is known.

@@ -260,7 +260,7 @@ fn collect(
         if name != INDEX && !text.contains(&format!("\"repodata/{name}\"")) {
             return Err(wrong(format!("`{INDEX}` does not name `{name}`")));
         }
-        files.insert(name.clone(), shop.store.write_blob(bytes)?);
+        files.insert(name.clone(), shop.store.write_part(bytes)?);
     }
     for named in text.split("href=\"repodata/").skip(1) {
         let name = named.split('"').next().unwrap_or_default();

@@ -371,12 +371,12 @@ pub(crate) fn finish(
     let packaged = Packaged {
         format: PACKAGED_FORMAT,
         key: inputs.key(),
-        spec: shop.store.write_blob(spec.as_bytes())?,
+        spec: shop.store.write_part(spec.as_bytes())?,
         rpms: packages.rpms,
         source_rpm: packages.source_rpm,
         step: packages.step,
     };
-    shop.store.write_blob(&inputs.encode())?;
+    shop.store.write_part(&inputs.encode())?;
     let mut parts = vec![
         part(
             shop.store,

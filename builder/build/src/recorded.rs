@@ -10,14 +10,16 @@ use crate::key::{KeyInputs, canonical_json};
 use crate::project::LoadedRecipe;
 use crate::shell::node_label;
 
-/// Records a finished build under its key.
+/// Records a finished build under its key; and what its recipe was built of, by the digests of that, so
+/// that a collector keeps it with the recipe.
 pub(crate) fn record_build(
     store: &Store,
-    node: &NodeId,
-    built: &Built,
+    loaded: &LoadedRecipe,
+    (node, built): (&NodeId, &Built),
     inputs: &KeyInputs,
 ) -> Result<(), BuildError> {
-    store.write_blob(&inputs.encode())?;
+    let sources = Sources::of(store, loaded)?;
+    let inputs = store.write_part(&inputs.encode())?;
     let parts = [
         part(store, built.destdir.0, media_type::LAYER, "destdir.tar")?,
         part(store, built.files, media_type::FILES, "files.json")?,
@@ -27,47 +29,61 @@ pub(crate) fn record_build(
             media_type::SOURCE_TREE,
             "sources.tar",
         )?,
-        part(store, built.key.0, media_type::INPUTS, "inputs.json")?,
+        part(store, inputs, media_type::INPUTS, "inputs.json")?,
     ];
     let value = serde_json::to_vec(built).expect("a record holds texts and numbers");
-    Ok(store.record_result(&NewResult {
+    let label = node_label(node);
+    let build = NewResult {
         key: &built.key.0,
         kind: ArtifactKind::Destdir,
-        label: &node_label(node),
+        label: &label,
         value: &value,
         parts: &parts,
-    })?)
+    };
+    if store.result(&sources.key)?.is_some() {
+        return Ok(store.record_result(&build)?);
+    }
+    let sources = NewResult {
+        key: &sources.key,
+        kind: ArtifactKind::Sources,
+        label: loaded.recipe.name.as_str(),
+        value: &sources.value,
+        parts: &sources.parts,
+    };
+    Ok(store.record_results(&[sources, build])?)
 }
 
-/// Records what a recipe was built of, by its digests: so that a collector keeps it with the recipe.
-pub(crate) fn record_sources(store: &Store, loaded: &LoadedRecipe) -> Result<(), BuildError> {
-    let recipe = &loaded.recipe;
-    let mut parts = Vec::new();
-    for source in &recipe.planned().sources {
-        let name = source.url.file_name();
-        parts.push(part(store, source.sha256, media_type::BYTES, name)?);
+/// What a recipe is built of.
+struct Sources {
+    key: Digest,
+    value: Vec<u8>,
+    parts: Vec<Part>,
+}
+
+impl Sources {
+    fn of(store: &Store, loaded: &LoadedRecipe) -> Result<Self, BuildError> {
+        let recipe = &loaded.recipe;
+        let mut parts = Vec::new();
+        for source in &recipe.planned().sources {
+            let name = source.url.file_name();
+            parts.push(part(store, source.sha256, media_type::BYTES, name)?);
+        }
+        for patch in &recipe.patches {
+            store.write_part(&loaded.read_patch(patch)?)?;
+            parts.push(part(store, patch.sha256, media_type::BYTES, &patch.file)?);
+        }
+        let digests: Vec<_> = parts.iter().map(|part| part.digest).collect();
+        let value = canonical_json(&serde_json::json!({
+            "recipe": recipe.name,
+            "version": recipe.version,
+            "sources": digests,
+        }));
+        Ok(Self {
+            key: Digest::of(&value),
+            value,
+            parts,
+        })
     }
-    for patch in &recipe.patches {
-        store.write_blob(&loaded.read_patch(patch)?)?;
-        parts.push(part(store, patch.sha256, media_type::BYTES, &patch.file)?);
-    }
-    let digests: Vec<_> = parts.iter().map(|part| part.digest).collect();
-    let value = canonical_json(&serde_json::json!({
-        "recipe": recipe.name,
-        "version": recipe.version,
-        "sources": digests,
-    }));
-    let key = Digest::of(&value);
-    if store.result(&key)?.is_some() {
-        return Ok(());
-    }
-    Ok(store.record_result(&NewResult {
-        key: &key,
-        kind: ArtifactKind::Sources,
-        label: recipe.name.as_str(),
-        value: &value,
-        parts: &parts,
-    })?)
 }
 
 /// Describes a blob of the store as a part of a result.

@@ -89,7 +89,7 @@ impl Subject {
         for (path, bytes) in files {
             signed.files.push(SignedFile {
                 path,
-                sha256: store.write_blob(&bytes)?,
+                sha256: store.write_part(&bytes)?,
                 size: bytes.len() as u64,
             });
         }

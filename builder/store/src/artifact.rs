@@ -166,17 +166,18 @@ pub fn artifact_manifest(kind: ArtifactKind, parts: &[Part]) -> Vec<u8> {
 }
 
 impl Store {
-    /// Writes the manifest of an artifact whose parts are in the store.
-    ///
-    /// # Errors
-    /// As the system refuses.
-    pub fn write_artifact(&self, kind: ArtifactKind, parts: &[Part]) -> Result<Part, StoreError> {
+    /// Writes the manifest of an artifact whose parts are in the store; its name is not synced.
+    pub(crate) fn write_artifact(
+        &self,
+        kind: ArtifactKind,
+        parts: &[Part],
+    ) -> Result<Part, StoreError> {
         if !self.contains(&Digest::of(EMPTY_CONFIG)) {
-            self.write_blob(EMPTY_CONFIG)?;
+            self.write_part(EMPTY_CONFIG)?;
         }
         let bytes = artifact_manifest(kind, parts);
         Ok(Part {
-            digest: self.write_blob(&bytes)?,
+            digest: self.write_part(&bytes)?,
             size: bytes.len() as u64,
             media_type: MANIFEST_TYPE,
             title: kind.word().to_owned(),

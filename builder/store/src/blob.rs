@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use crate::error::StoreError;
 use crate::hash::{Sha256Stream, Sha512Stream};
 use crate::hash_thread::{HashThread, Sha256Worker};
-use crate::publish::Published;
+use crate::publish::{NameSync, Published};
 use crate::store::Store;
 
 /// Bytes after which the disk is asked to start writing: syncing waits for less then.
@@ -84,15 +84,25 @@ impl PlainBlobWriter {
     /// # Errors
     /// As [`BlobWriter::finish`].
     pub fn finish(self) -> Result<Digest, StoreError> {
-        Ok(self.0.finish_checked(None)?.digest)
+        Ok(self.0.finish_checked(None, NameSync::Now)?.digest)
     }
 
-    /// Does the same if the bytes have the digest `expected`.
+    /// Makes the bytes a blob of the store, which is durable once a result is recorded that it is a
+    /// part of: see [`Store::record_results`].
+    ///
+    /// # Errors
+    /// As [`BlobWriter::finish`].
+    pub fn finish_part(self) -> Result<Digest, StoreError> {
+        Ok(self.0.finish_checked(None, NameSync::Later)?.digest)
+    }
+
+    /// Does the same as [`PlainBlobWriter::finish`] if the bytes have the digest `expected`.
     ///
     /// # Errors
     /// As [`BlobWriter::finish_expecting`].
     pub fn finish_expecting(self, expected: &Digest) -> Result<Digest, StoreError> {
-        Ok(self.0.finish_checked(Some(*expected))?.digest)
+        let observed = self.0.finish_checked(Some(*expected), NameSync::Now)?;
+        Ok(observed.digest)
     }
 }
 
@@ -197,7 +207,8 @@ impl BlobWriter {
     /// # Errors
     /// As the system refuses; nothing is kept then.
     pub fn finish(self) -> Result<BlobInfo, StoreError> {
-        self.finish_checked(None).map(Observed::into_info)
+        self.finish_checked(None, NameSync::Now)
+            .map(Observed::into_info)
     }
 
     /// Does the same if the bytes have the digest `expected`.
@@ -205,11 +216,15 @@ impl BlobWriter {
     /// # Errors
     /// `Mismatch` when they have another one, or as the system refuses; nothing is kept then.
     pub fn finish_expecting(self, expected: &Digest) -> Result<BlobInfo, StoreError> {
-        self.finish_checked(Some(*expected))
+        self.finish_checked(Some(*expected), NameSync::Now)
             .map(Observed::into_info)
     }
 
-    fn finish_checked(mut self, expected: Option<Digest>) -> Result<Observed, StoreError> {
+    fn finish_checked(
+        mut self,
+        expected: Option<Digest>,
+        sync: NameSync,
+    ) -> Result<Observed, StoreError> {
         self.flush_buffer()?;
         let info = self.hashers.finish();
         if let Some(expected) = expected.filter(|expected| *expected != info.digest) {
@@ -225,7 +240,7 @@ impl BlobWriter {
         // forgets what it could not write).
         rustix::fs::fsync(self.file.as_file())
             .map_err(|error| StoreError::from_io("write", path, error))?;
-        if self.store.publish_blob(path, &info)? == Published::New {
+        if self.store.publish_blob(path, &info, sync)? == Published::New {
             // The name is no longer ours to remove.
             let _ = self.file.into_temp_path().keep();
         }

@@ -24,7 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
-use crate::publish::{Published, publish, replace_file, sync_folder, sync_parent};
+use crate::publish::{NameSync, Published, publish, replace_file, sync_folder, sync_parent};
 
 /// Format of the store's folders and records. A newer one is refused.
 pub const STORE_FORMAT: u32 = 2;
@@ -126,7 +126,12 @@ pub(crate) fn prepare(root: &Path) -> Result<Prepared, StoreError> {
 
 /// Brings a store of an older format up to the present one.
 pub(crate) fn migrate(root: &Path, temporary: &Path) -> Result<(), StoreError> {
-    replace_file(temporary, &root.join(FORMAT_FILE), format_text().as_bytes())
+    replace_file(
+        temporary,
+        &root.join(FORMAT_FILE),
+        format_text().as_bytes(),
+        NameSync::Now,
+    )
 }
 
 fn format_text() -> String {
@@ -226,7 +231,7 @@ fn create_file(root: &Path, name: &str, text: &str) -> Result<(), StoreError> {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     file.as_file().set_permissions(mode).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
-    if publish(file.path(), &root.join(name))? == Published::New {
+    if publish(file.path(), &root.join(name), NameSync::Now)? == Published::New {
         let _ = file.into_temp_path().keep();
     }
     Ok(())

@@ -22,19 +22,27 @@ pub(crate) enum Published {
     AlreadyThere,
 }
 
+/// When the folder of a new name is synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NameSync {
+    /// At once.
+    Now,
+    /// By the caller, before it writes what refers to the name: once for several.
+    Later,
+}
+
 /// Gives the file or folder `from` the name `to` unless something has it, and syncs the folder.
-pub(crate) fn publish(from: &Path, to: &Path) -> Result<Published, StoreError> {
-    match rename_noreplace(from, to) {
-        Ok(()) => {}
-        Err(Errno::EXIST | Errno::NOTEMPTY) => {
-            // Whoever gave it may not have synced it yet, and what we write next relies on it.
-            sync_parent(to)?;
-            return Ok(Published::AlreadyThere);
-        }
+pub(crate) fn publish(from: &Path, to: &Path, sync: NameSync) -> Result<Published, StoreError> {
+    let published = match rename_noreplace(from, to) {
+        Ok(()) => Published::New,
+        // Whoever gave it may not have synced it yet, and what we write next relies on it.
+        Err(Errno::EXIST | Errno::NOTEMPTY) => Published::AlreadyThere,
         Err(error) => return Err(StoreError::from_io("publish", to, error)),
+    };
+    if sync == NameSync::Now {
+        sync_parent(to)?;
     }
-    sync_parent(to)?;
-    Ok(Published::New)
+    Ok(published)
 }
 
 /// Renames without replacing, by the best means that the file system has.
@@ -70,6 +78,7 @@ pub(crate) fn replace_file(
     temporary: &Path,
     target: &Path,
     bytes: &[u8],
+    sync: NameSync,
 ) -> Result<(), StoreError> {
     let failed = |error: io::Error| StoreError::from_io("write", target, error);
     let mut file = tempfile::Builder::new()
@@ -81,7 +90,10 @@ pub(crate) fn replace_file(
     file.as_file().set_permissions(mode).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(target).map_err(|error| failed(error.error))?;
-    sync_parent(target)
+    match sync {
+        NameSync::Now => sync_parent(target),
+        NameSync::Later => Ok(()),
+    }
 }
 
 /// Makes the names in the folder of `path` survive a power cut.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactKind, Descriptor, Part};
 use crate::error::StoreError;
+use crate::publish::NameSync;
 use crate::record::RecordKind;
 use crate::store::Store;
 
@@ -62,9 +63,32 @@ impl Store {
     /// # Errors
     /// As the system refuses.
     pub fn record_result(&self, result: &NewResult<'_>) -> Result<(), StoreError> {
+        self.record_results(std::slice::from_ref(result))
+    }
+
+    /// Records several results, durably, each over an older one of the same key. The names of all
+    /// their parts are synced together, and then those of their records.
+    ///
+    /// # Errors
+    /// As the system refuses; those before the one that failed may be recorded.
+    pub fn record_results(&self, results: &[NewResult<'_>]) -> Result<(), StoreError> {
+        let records = results.iter().map(|result| self.write_result(result));
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        self.sync_blobs()?;
+        let kind = RecordKind::Action;
+        for (result, bytes) in results.iter().zip(&records) {
+            self.write_record_named(kind, &result.key.to_hex(), bytes, NameSync::Later)?;
+        }
+        self.sync_records(kind)?;
+        self.note_new_result();
+        Ok(())
+    }
+
+    /// Writes the artifact of a result and returns its record.
+    fn write_result(&self, result: &NewResult<'_>) -> Result<Vec<u8>, StoreError> {
         let mut parts = result.parts.to_vec();
         parts.push(Part {
-            digest: self.write_blob(result.value)?,
+            digest: self.write_part(result.value)?,
             size: result.value.len() as u64,
             media_type: VALUE_TYPE,
             title: "result.json".to_owned(),
@@ -84,9 +108,7 @@ impl Store {
         let mut bytes = serde_json::to_vec(&head).expect("texts and numbers");
         bytes.push(b'\n');
         bytes.extend_from_slice(result.value);
-        self.write_record(RecordKind::Action, &result.key.to_hex(), &bytes)?;
-        self.note_new_result();
-        Ok(())
+        Ok(bytes)
     }
 
     /// Returns the value of the result of `key`, and marks the result as used; `None` when there is no

@@ -18,7 +18,7 @@ use crate::identity::FileIdentity;
 use crate::layout;
 use crate::lease::Leases;
 use crate::partial::remove_stale;
-use crate::publish::{Published, publish};
+use crate::publish::{NameSync, Published, publish, sync_folder};
 use crate::temporary::{ScratchDir, Session, remove_leftovers};
 use crate::turn::remove_dead;
 
@@ -163,6 +163,22 @@ impl Store {
         writer.finish()
     }
 
+    /// Stores `bytes`, which are durable once a result is recorded that they are a part of: see
+    /// [`Store::record_results`].
+    ///
+    /// # Errors
+    /// As the system refuses; nothing is kept then.
+    pub fn write_part(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let mut writer = self.plain_blob_writer()?;
+        writer.append(bytes)?;
+        writer.finish_part()
+    }
+
+    /// Syncs the names of blobs.
+    pub(crate) fn sync_blobs(&self) -> Result<(), StoreError> {
+        sync_folder(&self.inner.root.join("blobs/sha256"))
+    }
+
     /// Starts a blob whose bytes come in pieces.
     ///
     /// # Errors
@@ -280,11 +296,12 @@ impl Store {
         &self,
         temporary: &Path,
         info: &Observed,
+        sync: NameSync,
     ) -> Result<Published, StoreError> {
         let target = self.blob_path(&info.digest);
         self.lease(&[info.digest])?;
         loop {
-            if publish(temporary, &target)? == Published::New {
+            if publish(temporary, &target, sync)? == Published::New {
                 self.remember(info);
                 return Ok(Published::New);
             }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aside::StoredThing;
 use crate::error::{StoreError, WriteTreeError};
-use crate::publish::{Published, publish, replace_file, sync_folder};
+use crate::publish::{NameSync, Published, publish, replace_file};
 use crate::store::Store;
 
 const SEAL_FORMAT: u32 = 1;
@@ -84,11 +84,11 @@ impl Store {
             self.session_folder(),
             &unfinished.path().join("seal.json"),
             &text,
+            NameSync::Now,
         )?;
-        sync_folder(unfinished.path())?;
         let target = self.tree_folder(id);
         loop {
-            if publish(unfinished.path(), &target)? == Published::New {
+            if publish(unfinished.path(), &target, NameSync::Now)? == Published::New {
                 return Ok(target.join("root"));
             }
             if let Some(root) = self.tree(id)? {
