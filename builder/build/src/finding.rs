@@ -128,6 +128,20 @@ pub enum PackageFinding {
         /// The rule that claims the link.
         rule: Option<Rule>,
     },
+    /// A file for those who build against the package names a folder that is not there.
+    #[error("{recipe}: line {number} of `{file}` has the prefix twice: `{line}`")]
+    JoinedTwice {
+        /// The recipe.
+        recipe: RecipeName,
+        /// The file.
+        file: String,
+        /// The line's number.
+        number: usize,
+        /// The line, without white space around it.
+        line: String,
+        /// The rule that claims the file.
+        rule: Option<Rule>,
+    },
 }
 
 impl PackageFinding {
@@ -173,9 +187,9 @@ impl PackageFinding {
                 }
                 rules.iter().map(|rule| rule.site(recipe)).collect()
             }
-            Self::DanglingLink { recipe, rule, .. } | Self::BuildLink { recipe, rule, .. } => {
-                vec![claimed(recipe, rule)]
-            }
+            Self::DanglingLink { recipe, rule, .. }
+            | Self::BuildLink { recipe, rule, .. }
+            | Self::JoinedTwice { recipe, rule, .. } => vec![claimed(recipe, rule)],
             Self::UnrequiredLink {
                 recipe,
                 package: name,

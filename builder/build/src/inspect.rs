@@ -8,6 +8,7 @@ use crate::claim::{Rule, claim};
 use crate::error::BuildError;
 use crate::evidence::Evidence;
 use crate::finding::PackageFinding;
+use crate::joined::joined_twice;
 use crate::link::dangling;
 use crate::owner::is_system_directory;
 use crate::stage::Stage;
@@ -15,7 +16,7 @@ use crate::stage::Stage;
 /// Looks at every package.
 ///
 /// # Errors
-/// `Package`, or `Several` of them.
+/// `Package`, or `Several` of them; or a file can not be read.
 pub(crate) fn inspect(
     recipe: &Recipe,
     stage: &Stage,
@@ -28,6 +29,7 @@ pub(crate) fn inspect(
         found.extend(noarch(recipe, package, stage, evidence));
         found.extend(idle(recipe, package, stage, &stage.owned[&package.name]));
         found.extend(dangling(recipe, package, stage));
+        found.extend(joined_twice(recipe, package, stage)?);
     }
     found.extend(contradictions(recipe, stage));
     let error = |finding| BuildError::Package(Box::new(finding));

@@ -29,6 +29,7 @@ mod graph;
 mod heal;
 mod input;
 mod inspect;
+mod joined;
 mod key;
 mod kiln_base;
 mod latest;

@@ -409,6 +409,11 @@ fn of_package(finding: &PackageFinding) -> String {
         PackageFinding::UnrequiredLink { owner, .. } => {
             format!("add `\"={owner}\"` to `requires`, or move the link")
         }
+        PackageFinding::JoinedTwice { .. } => {
+            "the project joins the prefix with a folder that has it already: give it the folder below the \
+             prefix, `${KILN_LIBDIR#$KILN_PREFIX/}`"
+                .to_owned()
+        }
     }
 }
 

@@ -348,6 +348,12 @@ const MISFITS: &[Misfit] = &[
         "demo: `/etc/demo` is 0750 root:demo in `demo` and 0755 root:root in `demo-admin`",
         "/etc/demo, mode",
     ),
+    (
+        "    chmod 755 usr/bin/demo-admin\n",
+        "    chmod 755 usr/bin/demo-admin\n    echo 'libdir=${prefix}//usr/lib64' > usr/lib64/pkgconfig/demo.pc\n",
+        "demo: line 1 of `/usr/lib64/pkgconfig/demo.pc` has the prefix twice: `libdir=${prefix}//usr/lib64`",
+        "/usr/lib64/pkgconfig/demo.pc",
+    ),
 ];
 
 #[test]
