@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kiln_model::{Isolation, Limits, Measured, SealedStep, StepEnd, StepOutcome, StepUser};
+use kiln_model::{
+    Isolation, Limits, Measured, ReachedLimits, SealedStep, StepEnd, StepOutcome, StepUser,
+};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::cancel::Cancel;
@@ -15,7 +19,7 @@ use crate::cgroup::Cgroup;
 use crate::diagnose::{Host, diagnose};
 use crate::disk::{DiskWatch, Excess};
 use crate::error::SandboxError;
-use crate::forks::{ForkServer, Forked, NoInit, end_of, end_text};
+use crate::forks::{ForkServer, Forked, NoInit};
 use crate::host::{kernel, setting};
 use crate::init::namespace_links;
 use crate::log::LimitedLog;
@@ -212,7 +216,16 @@ impl EmbeddedEngine {
             ours: output,
             theirs,
         } = ends;
-        let (init, control) = self.fork(&theirs)?;
+        let disk = DiskWatch::start(step).map_err(failed("starting to watch the disk"))?;
+        let stops = Stops {
+            deadline: began.checked_add(step.limits.wall_time),
+            cancelled: cancelled.as_fd(),
+            disk: disk.as_fd(),
+        };
+        let (init, control) = match self.fork(&theirs, stops)? {
+            Ok(forked) => forked,
+            Err(cut) => return Ok(self.never_begun(cut, began)),
+        };
         drop(theirs);
         let handover = Handover {
             server: init.server,
@@ -229,12 +242,6 @@ impl EmbeddedEngine {
         // An init that is gone already has said why, or its status does.
         let _ = send_all(control.as_fd(), &order);
         let mut watch = Watch::new(control, output, LimitedLog::new(log, step.limits.log));
-        let disk = DiskWatch::start(step).map_err(failed("starting to watch the disk"))?;
-        let stops = Stops {
-            deadline: began.checked_add(step.limits.wall_time),
-            cancelled: cancelled.as_fd(),
-            disk: disk.as_fd(),
-        };
         let is_limited = || {
             cgroup
                 .as_ref()
@@ -254,7 +261,7 @@ impl EmbeddedEngine {
             return Err(diagnose(fault, &this_host()));
         }
         let Some(end) = step_end(&seen, &disk, purpose) else {
-            return Err(self.ended_silently(&end_text(seen.init)));
+            return Err(self.ended_silently("killed, most likely"));
         };
         Ok(StepOutcome {
             end,
@@ -265,32 +272,57 @@ impl EmbeddedEngine {
         })
     }
 
-    /// Returns an init of its own for one step, and the socket that it listens to.
-    fn fork(&self, output: &OwnedFd) -> Result<(Forked, OwnedFd), SandboxError> {
+    /// Returns an init of its own for one step, and the socket that it listens to; or what ended the
+    /// step before there was one.
+    fn fork(
+        &self,
+        output: &OwnedFd,
+        stops: Stops<'_>,
+    ) -> Result<Result<(Forked, OwnedFd), Cut>, SandboxError> {
         let no_start = |source| SandboxError::Start {
             program: self.init.program.clone(),
             source,
         };
         let mut place = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(server) = place.as_ref() {
-            match server.fork(output) {
-                // It was killed since, for want of memory most likely: another takes its place.
-                Err(NoInit::Ended) => *place = None,
-                Err(NoInit::Refused(source)) => return Err(no_start(source)),
-                Ok(forked) => return Ok(forked),
-            }
-        }
-        let server = ForkServer::start(&self.init).map_err(no_start)?;
-        match server.fork(output) {
+        let is_new = place.is_none();
+        let server = match place.take() {
+            Some(server) => server,
+            None => ForkServer::start(&self.init, output).map_err(no_start)?,
+        };
+        match server.fork(output, stops) {
             Ok(forked) => {
                 *place = Some(server);
-                Ok(forked)
+                Ok(Ok(forked))
             }
-            Err(NoInit::Refused(source)) => Err(no_start(source)),
-            Err(NoInit::Ended) => {
+            Err(NoInit::Refused(source)) => {
+                *place = Some(server);
+                Err(no_start(source))
+            }
+            Err(NoInit::Cut(cut)) => Ok(Err(cut)),
+            Err(NoInit::Ended) if is_new => {
                 let status = server.end().map_err(failed("waiting for init"))?;
-                Err(self.ended_silently(&end_text(end_of(status))))
+                Err(self.ended_silently(&end_text(status)))
             }
+            // It was killed since, for want of memory most likely: another takes its place.
+            Err(NoInit::Ended) => {
+                drop((server, place));
+                self.fork(output, stops)
+            }
+        }
+    }
+
+    /// Returns the outcome of a step that was ended before there was a sandbox.
+    fn never_begun(&self, cut: Cut, began: Instant) -> StepOutcome {
+        StepOutcome {
+            end: match cut {
+                Cut::TimedOut => StepEnd::TimedOut,
+                Cut::Cancelled => StepEnd::Cancelled,
+                Cut::Disk => StepEnd::DiskShort,
+            },
+            isolation: self.isolation(None, false),
+            reached: ReachedLimits::default(),
+            elapsed: began.elapsed(),
+            peak_memory: None,
         }
     }
 
@@ -324,6 +356,15 @@ impl EmbeddedEngine {
             program: self.init.program.clone(),
             status: status.to_owned(),
         }
+    }
+}
+
+/// Returns how a program ended: `exit status 1`.
+fn end_text(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
     }
 }
 

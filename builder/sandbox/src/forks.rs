@@ -2,20 +2,28 @@
 //!
 //! Starting a program of kiln's size takes longer than all that init does. The server has one thread
 //! and does nothing but fork, so that each init begins as the server was: freshly executed, without
-//! anything of the steps before it.
+//! a descriptor or the state of another.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::engine::InitProgram;
-use crate::protocol::{FORK, ProgramEnd, receive_with, send_with};
+use crate::protocol::{FORK, receive_with, send_with};
+use crate::watch::{Cut, Stops};
+
+/// The lowest answer that is one: the kernel's last error number, negative.
+const FIRST_ANSWER: i32 = -4095;
+/// How often it is looked whether a program that is no server has ended, before it is killed.
+const LOOKS: u32 = 100;
+/// The time between looks.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A running fork server. It ends, and every init of it, when its socket is closed: with this value,
 /// or with this process whatever that dies of.
@@ -39,23 +47,25 @@ pub(crate) struct Forked {
 /// Why there is no init.
 #[derive(Debug)]
 pub(crate) enum NoInit {
-    /// The server could not fork.
+    /// It could not be forked; the server goes on.
     Refused(io::Error),
-    /// The server has ended.
+    /// The server has ended, or is none.
     Ended,
+    /// The step was to end before the server answered.
+    Cut(Cut),
 }
 
 impl ForkServer {
-    /// Starts `init`, with nothing of this process but its limits.
+    /// Starts `init` with an empty environment. What it says until it serves goes to `output`.
     #[expect(clippy::disallowed_methods, reason = "sandbox is the room that spawns")]
-    pub(crate) fn start(init: &InitProgram) -> io::Result<Self> {
+    pub(crate) fn start(init: &InitProgram, output: &OwnedFd) -> io::Result<Self> {
         let (socket, theirs) = pair()?;
         let child = Command::new(&init.program)
             .args(&init.arguments)
             .env_clear()
-            .stdout(Stdio::from(theirs.try_clone()?))
-            .stderr(Stdio::from(theirs.try_clone()?))
             .stdin(Stdio::from(theirs))
+            .stdout(Stdio::from(output.try_clone()?))
+            .stderr(Stdio::from(output.try_clone()?))
             .spawn()?;
         Ok(Self {
             child,
@@ -65,43 +75,99 @@ impl ForkServer {
 
     /// Asks for an init whose standard output and error are `output`; returns it with the socket
     /// that it listens to.
-    pub(crate) fn fork(&self, output: &OwnedFd) -> Result<(Forked, OwnedFd), NoInit> {
+    pub(crate) fn fork(
+        &self,
+        output: &OwnedFd,
+        stops: Stops<'_>,
+    ) -> Result<(Forked, OwnedFd), NoInit> {
         let socket = self.socket.as_ref().ok_or(NoInit::Ended)?;
         let (control, theirs) = pair().map_err(NoInit::Refused)?;
-        send_with(socket.as_fd(), &[FORK], &[theirs.as_fd(), output.as_fd()])
-            .map_err(|_| NoInit::Ended)?;
+        let sent = send_with(socket.as_fd(), &[FORK], &[theirs.as_fd(), output.as_fd()]);
+        drop(theirs);
+        match sent {
+            Ok(()) => {}
+            Err(error) if is_gone(&error) => return Err(NoInit::Ended),
+            Err(error) => return Err(NoInit::Refused(error)),
+        }
+        wait_for_answer(socket, stops)?;
         let mut answer = [0; 4];
         let receive = || receive_with(socket.as_fd(), &mut answer);
-        let (length, handles) = rustix::io::retry_on_intr(receive).map_err(|_| NoInit::Ended)?;
-        if length != answer.len() {
+        let received = rustix::io::retry_on_intr(receive).map_err(|_| NoInit::Ended)?;
+        if received.length != answer.len() {
             return Err(NoInit::Ended);
         }
-        let answer = i32::from_le_bytes(answer);
-        match (u32::try_from(answer), handles.into_iter().next()) {
-            (Ok(process), Some(pidfd)) => Ok((
+        let number = i32::from_le_bytes(answer);
+        match (number, received.handles.into_iter().next()) {
+            (1.., Some(pidfd)) => Ok((
                 Forked {
-                    process,
+                    process: number.unsigned_abs(),
                     server: self.child.id(),
                     pidfd,
                 },
                 control,
             )),
-            _ => Err(NoInit::Refused(
-                Errno::from_raw_os_error(answer.saturating_neg()).into(),
-            )),
+            (1.., None) if received.has_lost_handles => Err(refused(Errno::MFILE.raw_os_error())),
+            (FIRST_ANSWER..=-1, None) => Err(refused(-number)),
+            // It is no server that says this.
+            _ => Err(NoInit::Ended),
         }
     }
 
     /// Ends the server and returns how it ended.
     pub(crate) fn end(mut self) -> io::Result<ExitStatus> {
         self.socket = None;
+        // A program that is no server may not look at its standard input.
+        for _ in 0..LOOKS {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.child.kill()?;
         self.child.wait()
     }
 }
 
+/// Waits until the server says something, or the step is to end before it began.
+fn wait_for_answer(socket: &OwnedFd, stops: Stops<'_>) -> Result<(), NoInit> {
+    loop {
+        let mut fds = [
+            PollFd::new(socket, PollFlags::IN),
+            PollFd::from_borrowed_fd(stops.cancelled, PollFlags::IN),
+        ];
+        let left = stops
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        let count = rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))
+            .map_err(|errno| refused(errno.raw_os_error()))?;
+        if !fds[0].revents().is_empty() {
+            return Ok(());
+        }
+        if !fds[1].revents().is_empty() {
+            return Err(NoInit::Cut(Cut::Cancelled));
+        }
+        if count == 0 {
+            return Err(NoInit::Cut(Cut::TimedOut));
+        }
+    }
+}
+
+fn refused(errno: i32) -> NoInit {
+    NoInit::Refused(io::Error::from_raw_os_error(errno))
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
+}
+
 impl Drop for ForkServer {
     fn drop(&mut self) {
-        self.socket = None;
+        // No step of it runs any more, or it does not answer; one that is stopped would not end by itself.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
@@ -130,21 +196,6 @@ pub(crate) fn wait_for(pidfd: &OwnedFd) -> io::Result<()> {
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
     rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
     Ok(())
-}
-
-/// Returns how a program ended: `exit status 1`.
-pub(crate) fn end_text(end: Option<ProgramEnd>) -> String {
-    match end {
-        Some(ProgramEnd::Exited(code)) => format!("exit status {code}"),
-        Some(ProgramEnd::Signaled(signal)) => format!("signal {signal}"),
-        None => "nobody saw how".to_owned(),
-    }
-}
-
-/// Returns how a child of ours ended.
-pub(crate) fn end_of(status: ExitStatus) -> Option<ProgramEnd> {
-    let exited = status.code().map(ProgramEnd::Exited);
-    exited.or(status.signal().map(ProgramEnd::Signaled))
 }
 
 fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

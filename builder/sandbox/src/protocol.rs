@@ -7,7 +7,6 @@
 //! frame = length of the JSON text, u32 little endian | JSON text
 //! engine -> init     one Handover
 //! init -> engine     Born (with a pidfd of pid 1), then Sealed, then Ended; or Failed at any point
-//! server -> engine   Gone, over the same socket, when init has ended
 //! ```
 //! The step never holds a socket: they are close-on-exec, and pid 1 can not be traced by the step.
 
@@ -18,7 +17,7 @@ use std::path::PathBuf;
 
 use kiln_model::{Measured, SealedStep, host_path};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recv, recvmsg, send, sendmsg,
 };
 use serde::de::DeserializeOwned;
@@ -76,8 +75,6 @@ pub(crate) enum Report {
         /// Greatest resident size of one process, in bytes.
         peak_memory: u64,
     },
-    /// The process that makes the namespaces has ended, and nothing is said after this.
-    Gone(ProgramEnd),
 }
 
 /// How a program ended by itself.
@@ -192,11 +189,21 @@ pub(crate) fn send_with(
     }
 }
 
-/// Waits for bytes, at most as many as `buffer` has room for, and the handles that came with them.
+/// What one message brought.
+pub(crate) struct Received {
+    /// How many bytes.
+    pub length: usize,
+    /// The handles that came with them.
+    pub handles: Vec<OwnedFd>,
+    /// Whether handles were lost: this process has too many open.
+    pub has_lost_handles: bool,
+}
+
+/// Waits for bytes, at most as many as `buffer` has room for, and the handles that come with them.
 pub(crate) fn receive_with(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
-) -> rustix::io::Result<(usize, Vec<OwnedFd>)> {
+) -> rustix::io::Result<Received> {
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDLES))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [io::IoSliceMut::new(buffer)];
@@ -205,7 +212,11 @@ pub(crate) fn receive_with(
         RecvAncillaryMessage::ScmRights(handles) => handles.collect(),
         _ => Vec::new(),
     });
-    Ok((received.bytes, handles.collect()))
+    Ok(Received {
+        length: received.bytes,
+        handles: handles.collect(),
+        has_lost_handles: received.flags.contains(ReturnFlags::CTRUNC),
+    })
 }
 
 /// Encodes one frame.

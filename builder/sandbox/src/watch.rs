@@ -43,8 +43,6 @@ pub(crate) struct Seen {
     pub end: Option<(ProgramEnd, u64)>,
     pub cut: Option<Cut>,
     pub is_limited: bool,
-    /// How the process that makes the namespaces ended.
-    pub init: Option<ProgramEnd>,
 }
 
 /// The host's ends of a running sandbox.
@@ -195,7 +193,7 @@ impl<'a> Watch<'a> {
     fn hear(&mut self, is_limited: &dyn Fn() -> bool) -> Result<bool, SandboxError> {
         let mut bytes = [0; 4096];
         let (received, handles) = match receive_with(self.control.as_fd(), &mut bytes) {
-            Ok(received) => received,
+            Ok(received) => (received.length, received.handles),
             Err(Errno::INTR) => return Ok(true),
             Err(Errno::CONNRESET) => (0, Vec::new()),
             Err(errno) => return Err(polling(errno)),
@@ -215,7 +213,6 @@ impl<'a> Watch<'a> {
                 }
                 Report::Failed(fault) => self.seen.fault = Some(fault),
                 Report::Ended { end, peak_memory } => self.seen.end = Some((end, peak_memory)),
-                Report::Gone(end) => self.seen.init = Some(end),
             }
         }
         Ok(received > 0)

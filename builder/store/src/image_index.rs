@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::artifact::{Descriptor, MANIFEST_TYPE};
 use crate::error::StoreError;
 use crate::lock::lock_alone;
-use crate::publish::{NameSync, replace_file};
+use crate::publish::replace_file;
 use crate::record::{RecordKind, find_records};
 use crate::result::split_head;
 use crate::store::Store;
@@ -105,7 +105,7 @@ pub(crate) fn rewrite(store: &Path, temporary: &Path) -> Result<(), StoreError> 
         manifests,
     };
     let text = serde_json::to_vec(&index).expect("an index holds only numbers and texts");
-    replace_file(temporary, &store.join("index.json"), &text, NameSync::Now)
+    replace_file(temporary, &store.join("index.json"), &text)
 }
 
 fn named_images(store: &Path) -> Vec<Descriptor> {

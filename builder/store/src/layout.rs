@@ -126,12 +126,7 @@ pub(crate) fn prepare(root: &Path) -> Result<Prepared, StoreError> {
 
 /// Brings a store of an older format up to the present one.
 pub(crate) fn migrate(root: &Path, temporary: &Path) -> Result<(), StoreError> {
-    replace_file(
-        temporary,
-        &root.join(FORMAT_FILE),
-        format_text().as_bytes(),
-        NameSync::Now,
-    )
+    replace_file(temporary, &root.join(FORMAT_FILE), format_text().as_bytes())
 }
 
 fn format_text() -> String {

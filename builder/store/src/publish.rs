@@ -31,7 +31,7 @@ pub(crate) enum NameSync {
     Later,
 }
 
-/// Gives the file or folder `from` the name `to` unless something has it, and syncs the folder.
+/// Gives the file or folder `from` the name `to` unless something has it.
 pub(crate) fn publish(from: &Path, to: &Path, sync: NameSync) -> Result<Published, StoreError> {
     let published = match rename_noreplace(from, to) {
         Ok(()) => Published::New,
@@ -78,7 +78,6 @@ pub(crate) fn replace_file(
     temporary: &Path,
     target: &Path,
     bytes: &[u8],
-    sync: NameSync,
 ) -> Result<(), StoreError> {
     let failed = |error: io::Error| StoreError::from_io("write", target, error);
     let mut file = tempfile::Builder::new()
@@ -90,10 +89,7 @@ pub(crate) fn replace_file(
     file.as_file().set_permissions(mode).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(target).map_err(|error| failed(error.error))?;
-    match sync {
-        NameSync::Now => sync_parent(target),
-        NameSync::Later => Ok(()),
-    }
+    sync_parent(target)
 }
 
 /// Makes the names in the folder of `path` survive a power cut.

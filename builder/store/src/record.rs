@@ -16,7 +16,7 @@ use kiln_model::Digest;
 use rustix::fs::{Mode, OFlags};
 
 use crate::error::StoreError;
-use crate::publish::{NameSync, replace_file, sync_folder};
+use crate::publish::replace_file;
 use crate::store::Store;
 
 const RECORD_FORMAT: u32 = 1;
@@ -74,25 +74,8 @@ impl Store {
         key: &str,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        self.write_record_named(kind, key, bytes, NameSync::Now)
-    }
-
-    /// Does the same; the caller may sync the folder of the name.
-    pub(crate) fn write_record_named(
-        &self,
-        kind: RecordKind,
-        key: &str,
-        bytes: &[u8],
-        sync: NameSync,
-    ) -> Result<(), StoreError> {
         let path = self.record_path(kind, key)?;
-        let text = encode(kind, key, bytes);
-        replace_file(self.session_folder(), &path, &text, sync)
-    }
-
-    /// Syncs the names of records of a kind.
-    pub(crate) fn sync_records(&self, kind: RecordKind) -> Result<(), StoreError> {
-        sync_folder(&self.root().join(kind.folder()))
+        replace_file(self.session_folder(), &path, &encode(kind, key, bytes))
     }
 
     /// Reads a record; `None` when there is none that can be trusted.

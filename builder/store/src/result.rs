@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{ArtifactKind, Descriptor, Part};
 use crate::error::StoreError;
-use crate::publish::NameSync;
 use crate::record::RecordKind;
 use crate::store::Store;
 
@@ -66,20 +65,19 @@ impl Store {
         self.record_results(std::slice::from_ref(result))
     }
 
-    /// Records several results, durably, each over an older one of the same key. The names of all
-    /// their parts are synced together, and then those of their records.
+    /// Records several results, durably and in this order, each over an older one of the same key. The
+    /// names of all their parts are synced together.
     ///
     /// # Errors
     /// As the system refuses; those before the one that failed may be recorded.
     pub fn record_results(&self, results: &[NewResult<'_>]) -> Result<(), StoreError> {
         let records = results.iter().map(|result| self.write_result(result));
         let records = records.collect::<Result<Vec<_>, _>>()?;
-        self.sync_blobs()?;
+        self.sync_names()?;
         let kind = RecordKind::Action;
         for (result, bytes) in results.iter().zip(&records) {
-            self.write_record_named(kind, &result.key.to_hex(), bytes, NameSync::Later)?;
+            self.write_record(kind, &result.key.to_hex(), bytes)?;
         }
-        self.sync_records(kind)?;
         self.note_new_result();
         Ok(())
     }

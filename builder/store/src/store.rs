@@ -174,8 +174,11 @@ impl Store {
         writer.finish_part()
     }
 
-    /// Syncs the names of blobs.
-    pub(crate) fn sync_blobs(&self) -> Result<(), StoreError> {
+    /// Makes the names of all blobs survive a power cut: those that another kiln has just given, too.
+    ///
+    /// # Errors
+    /// As the system refuses.
+    pub fn sync_names(&self) -> Result<(), StoreError> {
         sync_folder(&self.inner.root.join("blobs/sha256"))
     }
 

@@ -84,7 +84,6 @@ impl Store {
             self.session_folder(),
             &unfinished.path().join("seal.json"),
             &text,
-            NameSync::Now,
         )?;
         let target = self.tree_folder(id);
         loop {

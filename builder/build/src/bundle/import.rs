@@ -124,6 +124,8 @@ pub fn import_bundle(request: &ImportBundle<'_>) -> Result<Imported, BundleError
             Taken::New => imported.new_bytes += part.member.size,
         }
     }
+    // What was there already may be another kiln's of a moment ago.
+    request.store.sync_names().map_err(BuildError::from)?;
     for (name, image) in &document.images {
         let manifest = ManifestDigest(image.digest);
         let named = request.store.record_image(name, &manifest, image.size);

@@ -2,6 +2,7 @@
 //!
 //! With `STRIDE`, the thorough tests look at every so manieth call only.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
@@ -22,6 +23,42 @@ fn every(usual: usize) -> usize {
 fn run(scene: &Scene<'_>, injection: Injection) -> Traced {
     scene.reset();
     trace(&scene.command(), &scene.project.root, injection)
+}
+
+/// The order that makes results survive a power cut, which no test can cut: bytes, then names, then the
+/// record.
+#[test]
+fn slow_bytes_and_names_are_synced_before_the_record_that_needs_them() {
+    let Some(base) = Base::find() else { return };
+    let server = Server::start();
+    let scene = Scene::new(&base, &server);
+    let traced = run(&scene, Injection::Nothing);
+    assert_eq!(traced.code, Some(0), "{}", scene.printed("stderr.txt"));
+    let store = scene.project.store();
+    let (blobs, records) = (store.join("blobs/sha256"), store.join("actions"));
+    let temporary = store.join("tmp");
+    // By thread: whether it synced a file since its last rename, and names since it gave one.
+    let (mut has_synced, mut owes) = (BTreeSet::new(), BTreeSet::new());
+    let (mut named, mut recorded) = (0, 0);
+    for call in &traced.calls {
+        let folder = call.path.parent().unwrap();
+        match call.name {
+            "fsync" if call.path.starts_with(&temporary) => drop(has_synced.insert(call.thread)),
+            "fsync" if call.path == blobs => drop(owes.remove(&call.thread)),
+            "renameat" | "renameat2" if folder == blobs => {
+                assert!(has_synced.remove(&call.thread), "{call:?}");
+                owes.insert(call.thread);
+                named += 1;
+            }
+            "renameat" | "renameat2" if folder == records => {
+                assert!(has_synced.remove(&call.thread), "{call:?}");
+                assert!(!owes.contains(&call.thread), "{call:?}");
+                recorded += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(named > 10 && recorded > 3, "{named} {recorded}");
 }
 
 /// What came of a run in which one call was disturbed.

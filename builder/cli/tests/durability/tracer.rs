@@ -24,6 +24,8 @@ pub struct Call {
     pub name: &'static str,
     /// What it is about; of two names the new one.
     pub path: PathBuf,
+    /// The thread that makes it.
+    pub thread: i32,
 }
 
 /// What is done to the call of this number, from 0.
@@ -279,7 +281,11 @@ impl Tracer {
                 self.below(pid, folder, &read_path(pid, arguments[place])?)?
             }
         };
-        path.starts_with(&self.root).then_some(Call { name, path })
+        path.starts_with(&self.root).then_some(Call {
+            name,
+            path,
+            thread: pid.as_raw(),
+        })
     }
 
     fn below(&self, pid: Pid, folder: Option<u64>, path: &Path) -> Option<PathBuf> {

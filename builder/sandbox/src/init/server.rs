@@ -1,4 +1,4 @@
-//! The fork server: forks an init for each sandbox, and tells the engine when it has ended.
+//! The fork server: forks an init for each sandbox, and reaps it.
 //!
 //! It ends with the engine, whose end closes the socket, and every init dies with it.
 
@@ -8,13 +8,15 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::getpeername;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, setsid, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, setsid, waitpid,
+};
 
 use super::control::{Control, close_all_but};
 use super::seccomp::Filter;
 use super::supervisor::{fork, supervise};
 use super::{Act, give_up, leave, limits};
-use crate::protocol::{FORK, ProgramEnd, Report, receive_with, send_with, write_frame};
+use crate::protocol::{FORK, receive_with, send_with};
 
 /// Exit status of a server that no engine talks to.
 const NOT_CALLED_BY_AN_ENGINE: i32 = 64;
@@ -25,8 +27,6 @@ const LOST: i32 = 70;
 struct Forked {
     process: Pid,
     pidfd: OwnedFd,
-    /// The server's end of what init tells the engine by.
-    control: OwnedFd,
 }
 
 /// Serves until the engine closes its socket.
@@ -36,7 +36,6 @@ pub(super) fn serve() -> ! {
     };
     // The terminal's signals are kiln's to hear, which ends what it began.
     let _ = setsid();
-    let _ = rustix::process::chdir("/");
     // Whoever started kiln may ignore the end of children, which then could not be waited for.
     limits::reset_process(0);
     let filter = Filter::compile();
@@ -51,16 +50,17 @@ pub(super) fn serve() -> ! {
     }
 }
 
-/// Moves the socket away from standard input, leaves pipes without another end there, at standard
-/// output and at standard error, and closes every other descriptor that was inherited (a jobserver's,
-/// a terminal's); `None` without a socket.
+/// Moves the socket away from standard input and puts a pipe at its end there and one that nobody reads
+/// at standard output and error; closes every other descriptor that was inherited (a jobserver's, a
+/// terminal's). `None` without a socket.
 ///
 /// Not `/dev/null`: nothing of the host's `/dev` is trusted before it was looked at.
 fn adopt() -> Option<OwnedFd> {
     let stdin = rustix::stdio::stdin();
     getpeername(stdin).ok()?;
     let socket = fcntl_dupfd_cloexec(stdin, 3).ok()?;
-    let (end, start) = pipe_with(PipeFlags::CLOEXEC).ok()?;
+    let (end, _) = pipe_with(PipeFlags::CLOEXEC).ok()?;
+    let (_, start) = pipe_with(PipeFlags::CLOEXEC).ok()?;
     rustix::stdio::dup2_stdin(end).ok()?;
     rustix::stdio::dup2_stdout(&start).ok()?;
     rustix::stdio::dup2_stderr(start).ok()?;
@@ -68,8 +68,8 @@ fn adopt() -> Option<OwnedFd> {
     Some(socket)
 }
 
-/// Waits for an order or the end of an init; tells of those that ended and returns whether there is
-/// an order.
+/// Waits for an order or the end of an init; reaps those that ended and returns whether there is an
+/// order.
 fn wait(socket: &OwnedFd, forked: &mut Vec<Forked>) -> rustix::io::Result<bool> {
     let handles = forked.iter().map(|init| &init.pidfd);
     let mut fds: Vec<PollFd<'_>> = std::iter::once(socket)
@@ -84,68 +84,64 @@ fn wait(socket: &OwnedFd, forked: &mut Vec<Forked>) -> rustix::io::Result<bool> 
     forked.retain(|init| {
         let stays = !has_ended.next().unwrap_or(false);
         if !stays {
-            bury(init);
+            reap(init.process);
         }
         stays
     });
     Ok(has_order)
 }
 
-/// Waits for an init that has ended and tells the engine how.
-fn bury(init: &Forked) {
-    let ended = rustix::io::retry_on_intr(|| waitpid(Some(init.process), WaitOptions::empty()));
-    let Ok(Some((_, status))) = ended else {
-        return;
-    };
-    let exited = status.exit_status().map(ProgramEnd::Exited);
-    let signaled = || status.terminating_signal().map(ProgramEnd::Signaled);
-    if let Some(end) = exited.or_else(signaled) {
-        // An engine that has given up does not listen.
-        let _ = write_frame(init.control.as_fd(), &Report::Gone(end));
-    }
+fn reap(process: Pid) {
+    let _ = rustix::io::retry_on_intr(|| waitpid(Some(process), WaitOptions::empty()));
 }
 
 /// Reads one order and forks; `None` when that was not possible, which the engine was told.
 fn obey(socket: &OwnedFd, filter: &Act<Filter>) -> Option<Forked> {
     let mut order = [0; 1];
     let receive = || receive_with(socket.as_fd(), &mut order);
-    let handles = match rustix::io::retry_on_intr(receive) {
+    let received = match rustix::io::retry_on_intr(receive) {
+        Ok(received) => received,
+        Err(Errno::CONNRESET) => leave(0),
+        Err(_) => leave(LOST),
+    };
+    match received.length {
         // The engine has ended; the kernel ends what was forked.
-        Ok((0, _)) | Err(Errno::CONNRESET) => leave(0),
-        Ok((_, handles)) if order == [FORK] => handles,
-        Ok(_) | Err(_) => leave(LOST),
+        0 => leave(0),
+        _ if order == [FORK] => {}
+        _ => leave(LOST),
+    }
+    let Ok([control, output]) = <[OwnedFd; 2]>::try_from(received.handles) else {
+        refuse(socket, Errno::MFILE);
+        return None;
     };
-    let Ok([control, output]) = <[OwnedFd; 2]>::try_from(handles) else {
-        leave(LOST)
-    };
-    match fork() {
+    let process = match fork() {
         Ok(None) => be_init(control, &output, filter),
-        Ok(Some(process)) => match pidfd_open(process, PidfdFlags::empty()) {
-            Ok(pidfd) => {
-                answer(socket, process.as_raw_pid(), Some(&pidfd));
-                Some(Forked {
-                    process,
-                    pidfd,
-                    control,
-                })
-            }
-            Err(errno) => {
-                let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
-                let _ = waitpid(Some(process), WaitOptions::empty());
-                answer(socket, -errno.raw_os_error(), None);
-                None
-            }
-        },
+        Ok(Some(process)) => process,
         Err(errno) => {
-            answer(socket, -errno, None);
+            refuse(socket, Errno::from_raw_os_error(errno));
+            return None;
+        }
+    };
+    let told = pidfd_open(process, PidfdFlags::empty()).and_then(|pidfd| {
+        let number = process.as_raw_pid().to_le_bytes();
+        let sent = send_with(socket.as_fd(), &number, &[pidfd.as_fd()]);
+        let errno = |error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        sent.map(|()| pidfd).map_err(errno)
+    });
+    match told {
+        Ok(pidfd) => Some(Forked { process, pidfd }),
+        Err(errno) => {
+            let _ = kill_process(process, Signal::KILL);
+            reap(process);
+            refuse(socket, errno);
             None
         }
     }
 }
 
-fn answer(socket: &OwnedFd, number: i32, pidfd: Option<&OwnedFd>) {
-    let handles: Vec<_> = pidfd.into_iter().map(AsFd::as_fd).collect();
-    if send_with(socket.as_fd(), &number.to_le_bytes(), &handles).is_err() {
+fn refuse(socket: &OwnedFd, errno: Errno) {
+    let number = -errno.raw_os_error();
+    if send_with(socket.as_fd(), &number.to_le_bytes(), &[]).is_err() {
         leave(LOST);
     }
 }

@@ -1,10 +1,11 @@
 //! However a step ends, everything that it started is dead when `run` returns.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kiln_model::{MountAccess, StepEnd};
-use kiln_sandbox::{Cancel, Engine, SandboxError};
+use kiln_sandbox::{Cancel, EmbeddedEngine, Engine, InitProgram, SandboxError};
 
 use crate::support::{Place, engine, mount, output, refusal, run, run_on, wait_until};
 
@@ -211,6 +212,59 @@ fn whichever_process_above_a_step_is_killed_nothing_is_left_and_the_next_step_ru
 }
 
 #[test]
+fn a_step_that_ends_waits_for_no_other_of_the_same_engine() {
+    let Some(place) = Place::new() else { return };
+    let engine = engine();
+    let out = place.folder("out");
+    let step = |name: &str| {
+        let script =
+            format!("touch /build/{name}; while [ ! -e /build/end-{name} ]; do sleep 0.01; done");
+        let mut step = place.step(&script);
+        step.mounts = vec![mount(&out, "/build", MountAccess::ReadWrite)];
+        step
+    };
+    let (first, second) = (step("first"), step("second"));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| run_on(&engine, &first));
+        wait_until(&|| out.join("first").exists());
+        let second = scope.spawn(|| run_on(&engine, &second));
+        wait_until(&|| out.join("second").exists());
+        let [server, supervisor, ..] = &ancestors_below_us(&out.join("second"))[..] else {
+            panic!("there is no supervisor");
+        };
+        let (theirs, its) = (handles(server), handles(supervisor));
+        assert!(!theirs.is_empty() && !its.is_empty());
+        assert!(theirs.is_disjoint(&its), "{theirs:?} {its:?}");
+        fs_err::write(out.join("end-first"), "").unwrap();
+        assert_eq!(first.join().unwrap().unwrap().0.end, StepEnd::Exited(0));
+        assert!(!second.is_finished());
+        fs_err::write(out.join("end-second"), "").unwrap();
+        assert_eq!(second.join().unwrap().unwrap().0.end, StepEnd::Exited(0));
+    });
+}
+
+#[test]
+fn a_server_that_does_not_answer_keeps_nobody_waiting() {
+    let Some(place) = Place::new() else { return };
+    let silent = EmbeddedEngine::new(InitProgram {
+        program: "/bin/sleep".into(),
+        arguments: vec!["1000".to_owned()],
+    });
+    let mut step = place.step("true");
+    step.limits.wall_time = Duration::from_millis(50);
+    assert_eq!(run_on(&silent, &step).unwrap().0.end, StepEnd::TimedOut);
+
+    step.limits.wall_time = Duration::from_secs(1000);
+    let cancel = Cancel::new();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| silent.run(&step, &mut Vec::new(), &cancel));
+        std::thread::sleep(Duration::from_millis(50));
+        cancel.cancel();
+        assert_eq!(running.join().unwrap().unwrap().end, StepEnd::Cancelled);
+    });
+}
+
+#[test]
 fn steps_of_clones_of_one_engine_have_one_server_that_ends_with_the_last() {
     let Some(place) = Place::new() else { return };
     let engine = engine();
@@ -264,6 +318,15 @@ fn ancestors_below_us(file: &Path) -> Vec<String> {
         return chain;
     }
     panic!("no process has {folder} mounted");
+}
+
+/// Returns what the handles of a process are of, but for its standard input, output and error.
+fn handles(process: &str) -> BTreeSet<PathBuf> {
+    let folder = fs_err::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let paths = folder.map(|entry| entry.unwrap().path());
+    let other =
+        paths.filter(|path| !path.ends_with("0") && !path.ends_with("1") && !path.ends_with("2"));
+    other.map(|path| fs_err::read_link(path).unwrap()).collect()
 }
 
 fn parent_of(process: &str) -> String {

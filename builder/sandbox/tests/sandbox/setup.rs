@@ -230,19 +230,42 @@ fn orders_that_make_no_sense_are_refused_before_anything_starts() {
 #[test]
 fn a_program_that_is_no_init_is_told_from_a_host_that_can_not() {
     use kiln_sandbox::{EmbeddedEngine, Engine, InitProgram};
-    let probe = |program: &str| {
+    let probe = |program: &str, arguments: &[&str]| {
         let init = InitProgram {
             program: program.into(),
-            arguments: Vec::new(),
+            arguments: arguments
+                .iter()
+                .map(|&argument| argument.to_owned())
+                .collect(),
         };
         EmbeddedEngine::new(init).probe().unwrap_err().to_string()
     };
+    for (program, arguments, status) in [
+        ("/bin/false", &[][..], "exit status 1"),
+        ("/bin/echo", &["Usage: echo [OPTION]..."], "exit status 0"),
+        // It takes what it is asked for an answer.
+        (
+            "/bin/sh",
+            &["-c", "echo four more than four >&0"],
+            "exit status 0",
+        ),
+        (
+            "/bin/sh",
+            &["-c", "printf '\\1\\0\\0\\0' >&0"],
+            "exit status 0",
+        ),
+        ("/bin/sh", &["-c", "exec <&-; sleep 100"], "signal 9"),
+    ] {
+        assert_eq!(
+            probe(program, arguments),
+            format!(
+                "the sandbox's init program `{program}` ended ({status}) before the step began; \
+                 does it call `sandbox_init` first?"
+            )
+        );
+    }
     assert_eq!(
-        probe("/bin/false"),
-        "the sandbox's init program `/bin/false` ended (exit status 1) before the step began; does it call `sandbox_init` first?"
-    );
-    assert_eq!(
-        probe("/no/such/init"),
+        probe("/no/such/init", &[]),
         "can not start the sandbox's init program `/no/such/init`"
     );
 }
