@@ -124,7 +124,8 @@ const QUIET_LIBTOOL: &str = "find . -name libtool -type f -exec sed -i \\\n  \
     -e 's|^hardcode_libdir_flag_spec=.*|hardcode_libdir_flag_spec=\"\"|' \\\n  \
     -e 's|^runpath_var=LD_RUN_PATH|runpath_var=KILN_NO_RUN_PATH|' {} +";
 
-/// The library folder below the prefix: many projects join both, whatever CMake would allow.
+/// The library folder below the prefix: many projects join both, whatever CMake would allow. Without its
+/// type CMake takes a path to be relative to where it was called.
 const RELATIVE_LIBDIR: &str = "${KILN_LIBDIR#\"$KILN_PREFIX\"/}";
 
 fn preset_build(steps: &Steps) -> Option<String> {
@@ -137,7 +138,7 @@ fn preset_build(steps: &Steps) -> Option<String> {
         ),
         Preset::Cmake => format!(
             "cmake -S . -B kiln-build -DCMAKE_INSTALL_PREFIX=\"$KILN_PREFIX\" \
-             -DCMAKE_INSTALL_LIBDIR=\"{RELATIVE_LIBDIR}\" -DCMAKE_BUILD_TYPE=None \
+             -DCMAKE_INSTALL_LIBDIR:PATH=\"{RELATIVE_LIBDIR}\" -DCMAKE_BUILD_TYPE=None \
              -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_PREFIX_PATH=\"$KILN_BUNDLE_PREFIX\"\
              {arguments}\ncmake --build kiln-build -j \"$KILN_JOBS\""
         ),
