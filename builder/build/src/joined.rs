@@ -1,6 +1,7 @@
 //! Files for those who build against a package (pkg-config's, CMake's) that name a folder with the
 //! prefix in it twice: `libdir=${prefix}//usr/lib64`. Whoever uses them looks where nothing is.
 
+use kiln_image::TreeEntryKind;
 use kiln_model::Recipe;
 use kiln_model::recipe::Package;
 
@@ -17,14 +18,15 @@ pub(crate) fn joined_twice(
 ) -> Result<Vec<PackageFinding>, BuildError> {
     let mut found = Vec::new();
     for file in &stage.owned[&package.name].files {
-        let is_read = file.ends_with(".pc") || file.ends_with(".cmake");
-        let Some(Content::Tree(source)) = stage.files.get(file).map(|staged| &staged.content)
+        if !file.ends_with(".pc") && !file.ends_with(".cmake") {
+            continue;
+        }
+        let staged = stage.files.get(file);
+        let Some((TreeEntryKind::File { .. }, Content::Tree(source))) =
+            staged.map(|staged| (&staged.kind, &staged.content))
         else {
             continue;
         };
-        if !is_read || !source.symlink_metadata()?.is_file() {
-            continue;
-        }
         let text = fs_err::read(source)?;
         if let Some((number, line)) = line_that_joins(&String::from_utf8_lossy(&text)) {
             found.push(PackageFinding::JoinedTwice {

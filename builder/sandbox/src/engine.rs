@@ -224,7 +224,7 @@ impl EmbeddedEngine {
         };
         let (init, control) = match self.fork(&theirs, stops)? {
             Ok(forked) => forked,
-            Err(cut) => return Ok(self.never_begun(cut, began)),
+            Err(end) => return Ok(self.never_begun(end, began)),
         };
         drop(theirs);
         let handover = Handover {
@@ -239,7 +239,7 @@ impl EmbeddedEngine {
             label: step.label.clone(),
             reason: format!("it can not be handed over: {error}"),
         })?;
-        // An init that is gone already has said why, or its status does.
+        // An init that is gone already has said why.
         let _ = send_all(control.as_fd(), &order);
         let mut watch = Watch::new(control, output, LimitedLog::new(log, step.limits.log));
         let is_limited = || {
@@ -272,13 +272,13 @@ impl EmbeddedEngine {
         })
     }
 
-    /// Returns an init of its own for one step, and the socket that it listens to; or what ended the
-    /// step before there was one.
+    /// Returns an init of its own for one step, and the socket that it listens to; or how the step
+    /// ended before there was one.
     fn fork(
         &self,
         output: &OwnedFd,
         stops: Stops<'_>,
-    ) -> Result<Result<(Forked, OwnedFd), Cut>, SandboxError> {
+    ) -> Result<Result<(Forked, OwnedFd), StepEnd>, SandboxError> {
         let no_start = |source| SandboxError::Start {
             program: self.init.program.clone(),
             source,
@@ -298,7 +298,7 @@ impl EmbeddedEngine {
                 *place = Some(server);
                 Err(no_start(source))
             }
-            Err(NoInit::Cut(cut)) => Ok(Err(cut)),
+            Err(NoInit::Over(end)) => Ok(Err(end)),
             Err(NoInit::Ended) if is_new => {
                 let status = server.end().map_err(failed("waiting for init"))?;
                 Err(self.ended_silently(&end_text(status)))
@@ -312,13 +312,9 @@ impl EmbeddedEngine {
     }
 
     /// Returns the outcome of a step that was ended before there was a sandbox.
-    fn never_begun(&self, cut: Cut, began: Instant) -> StepOutcome {
+    fn never_begun(&self, end: StepEnd, began: Instant) -> StepOutcome {
         StepOutcome {
-            end: match cut {
-                Cut::TimedOut => StepEnd::TimedOut,
-                Cut::Cancelled => StepEnd::Cancelled,
-                Cut::Disk => StepEnd::DiskShort,
-            },
+            end,
             isolation: self.isolation(None, false),
             reached: ReachedLimits::default(),
             elapsed: began.elapsed(),

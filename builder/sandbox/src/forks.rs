@@ -7,16 +7,17 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use kiln_model::StepEnd;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::engine::InitProgram;
 use crate::protocol::{FORK, receive_with, send_with};
-use crate::watch::{Cut, Stops};
+use crate::watch::Stops;
 
 /// The lowest answer that is one: the kernel's last error number, negative.
 const FIRST_ANSWER: i32 = -4095;
@@ -30,8 +31,7 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct ForkServer {
     child: Child,
-    /// `None` once it is to end.
-    socket: Option<OwnedFd>,
+    socket: OwnedFd,
 }
 
 /// A forked init: the process that makes the namespaces.
@@ -51,8 +51,8 @@ pub(crate) enum NoInit {
     Refused(io::Error),
     /// The server has ended, or is none.
     Ended,
-    /// The step was to end before the server answered.
-    Cut(Cut),
+    /// The step was to end, in this way, before the server answered.
+    Over(StepEnd),
 }
 
 impl ForkServer {
@@ -67,10 +67,7 @@ impl ForkServer {
             .stdout(Stdio::from(output.try_clone()?))
             .stderr(Stdio::from(output.try_clone()?))
             .spawn()?;
-        Ok(Self {
-            child,
-            socket: Some(socket),
-        })
+        Ok(Self { child, socket })
     }
 
     /// Asks for an init whose standard output and error are `output`; returns it with the socket
@@ -80,7 +77,7 @@ impl ForkServer {
         output: &OwnedFd,
         stops: Stops<'_>,
     ) -> Result<(Forked, OwnedFd), NoInit> {
-        let socket = self.socket.as_ref().ok_or(NoInit::Ended)?;
+        let socket = &self.socket;
         let (control, theirs) = pair().map_err(NoInit::Refused)?;
         let sent = send_with(socket.as_fd(), &[FORK], &[theirs.as_fd(), output.as_fd()]);
         drop(theirs);
@@ -115,7 +112,8 @@ impl ForkServer {
 
     /// Ends the server and returns how it ended.
     pub(crate) fn end(mut self) -> io::Result<ExitStatus> {
-        self.socket = None;
+        // It fails when nobody is at the other end any more.
+        let _ = shutdown(&self.socket, Shutdown::Both);
         // A program that is no server may not look at its standard input.
         for _ in 0..LOOKS {
             if let Some(status) = self.child.try_wait()? {
@@ -130,26 +128,17 @@ impl ForkServer {
 
 /// Waits until the server says something, or the step is to end before it began.
 fn wait_for_answer(socket: &OwnedFd, stops: Stops<'_>) -> Result<(), NoInit> {
-    loop {
-        let mut fds = [
-            PollFd::new(socket, PollFlags::IN),
-            PollFd::from_borrowed_fd(stops.cancelled, PollFlags::IN),
-        ];
-        let left = stops
-            .deadline
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        let count = rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))
-            .map_err(|errno| refused(errno.raw_os_error()))?;
-        if !fds[0].revents().is_empty() {
-            return Ok(());
-        }
-        if !fds[1].revents().is_empty() {
-            return Err(NoInit::Cut(Cut::Cancelled));
-        }
-        if count == 0 {
-            return Err(NoInit::Cut(Cut::TimedOut));
-        }
+    let mut fds = [
+        PollFd::new(socket, PollFlags::IN),
+        PollFd::from_borrowed_fd(stops.cancelled, PollFlags::IN),
+    ];
+    rustix::io::retry_on_intr(|| poll(&mut fds, stops.timeout().as_ref()))
+        .map_err(|errno| refused(errno.raw_os_error()))?;
+    let [has_answer, is_cancelled] = fds.map(|fd| !fd.revents().is_empty());
+    match (has_answer, is_cancelled) {
+        (true, _) => Ok(()),
+        (false, true) => Err(NoInit::Over(StepEnd::Cancelled)),
+        (false, false) => Err(NoInit::Over(StepEnd::TimedOut)),
     }
 }
 

@@ -35,6 +35,14 @@ pub(crate) struct Stops<'a> {
     pub disk: BorrowedFd<'a>,
 }
 
+impl Stops<'_> {
+    /// Returns the time that is left.
+    pub(crate) fn timeout(&self) -> Option<Timespec> {
+        let left = self.deadline?.saturating_duration_since(Instant::now());
+        Timespec::try_from(left).ok()
+    }
+}
+
 /// What was heard of a sandbox when it is over.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
@@ -157,10 +165,7 @@ impl<'a> Watch<'a> {
         let cancel = unless_cut(stops.cancelled);
         let disk = unless_cut(stops.disk);
         let deadline = stops.deadline;
-        let remaining = deadline
-            .filter(|_| !is_cut)
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = remaining.and_then(|remaining| Timespec::try_from(remaining).ok());
+        let timeout = stops.timeout().filter(|_| !is_cut);
         rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref())).map_err(polling)?;
         let is_ready = |index: usize| !fds[index].revents().is_empty();
         Ok(Ready {

@@ -71,7 +71,8 @@ pub(super) fn close_range(first: RawFd, last: RawFd, flags: u32) -> rustix::io::
         return Ok(());
     }
     // SAFETY: takes three numbers. With no flag it is called where nothing that a Rust value owns
-    // is used again: at the server's start, and in a new fork of it, which never returns to the owners; with `CLOSE_RANGE_CLOEXEC` it closes nothing in this process image.
+    // is used again: at the server's start, and in a new fork of it, which never returns to the
+    // owners. With `CLOSE_RANGE_CLOEXEC` it closes nothing in this process image.
     let result = unsafe {
         nix::libc::syscall(
             nix::libc::SYS_close_range,

@@ -76,17 +76,11 @@ fn is_orphan(life: BorrowedFd<'_>) -> bool {
 
 /// Forks and executes the step's program.
 fn start(control: &Control, handover: &Handover) -> Act<Pid> {
-    match supervisor::fork() {
-        Ok(Some(child)) => Ok(child),
-        Ok(None) => {
-            let Err(fault) = become_step(&handover.step, handover.purpose);
-            give_up(control, fault)
-        }
-        Err(errno) => Err(Fault::Call {
-            what: "fork of the step".to_owned(),
-            errno,
-        }),
+    if let Some(child) = supervisor::fork().map_err(call("fork of the step"))? {
+        return Ok(child);
     }
+    let Err(fault) = become_step(&handover.step, handover.purpose);
+    give_up(control, fault)
 }
 
 fn become_step(step: &SealedStep, purpose: Purpose) -> Act<Never> {

@@ -118,7 +118,7 @@ fn obey(socket: &OwnedFd, filter: &Act<Filter>) -> Option<Forked> {
         Ok(None) => be_init(control, &output, filter),
         Ok(Some(process)) => process,
         Err(errno) => {
-            refuse(socket, Errno::from_raw_os_error(errno));
+            refuse(socket, errno);
             return None;
         }
     };

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, getppid, pidfd_open, set_parent_process_death_signal,
     setsid, waitpid,
@@ -34,11 +35,7 @@ pub(super) fn supervise(control: &Control, filter: &Act<Filter>) -> Act<Never> {
     die_with_parent()?;
     let life = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(call("pipe2"))?;
     let (life_end, life_start) = life;
-    let forked = fork().map_err(|errno| Fault::Call {
-        what: "fork of pid 1".to_owned(),
-        errno,
-    });
-    match forked? {
+    match fork().map_err(call("fork of pid 1"))? {
         None => {
             drop(life_start);
             born(control, &handover, filter, life_end)
@@ -82,15 +79,15 @@ fn join_cgroups(handover: &Handover) {
     }
 }
 
-/// Forks; `None` in the child, an errno when it failed.
+/// Forks; `None` in the child.
 #[expect(unsafe_code, reason = "fork has no safe form")]
-pub(super) fn fork() -> Result<Option<Pid>, i32> {
+pub(super) fn fork() -> rustix::io::Result<Option<Pid>> {
     // SAFETY: init has one thread, so the child may use everything that the parent could.
     let result = unsafe { nix::unistd::fork() };
     match result {
         Ok(nix::unistd::ForkResult::Child) => Ok(None),
         Ok(nix::unistd::ForkResult::Parent { child }) => Ok(Pid::from_raw(child.as_raw())),
-        Err(errno) => Err(errno as i32),
+        Err(errno) => Err(Errno::from_raw_os_error(errno as i32)),
     }
 }
 
